@@ -1,0 +1,43 @@
+"""Differentiable architecture search with the unrolled, second-order architect, for NNI 3.0.
+
+The public names are imported when they are asked for: NNI gives its tuner ten seconds to start, so
+that importing the package must not import torch or NNI.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nni_darts.architect import exact, finite_difference, first_order
+    from nni_darts.data import BilevelData
+    from nni_darts.genotype import Genotype, derive, top_k
+    from nni_darts.strategy import UnrolledDARTS
+
+_HOMES = {
+    "BilevelData": "data",
+    "Genotype": "genotype",
+    "UnrolledDARTS": "strategy",
+    "derive": "genotype",
+    "exact": "architect",
+    "finite_difference": "architect",
+    "first_order": "architect",
+    "top_k": "genotype",
+}
+__all__ = [
+    "BilevelData",
+    "Genotype",
+    "UnrolledDARTS",
+    "derive",
+    "exact",
+    "finite_difference",
+    "first_order",
+    "top_k",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,239 @@
+"""The Lightning module of the search: first alpha by the architect, then w at the new alpha.
+
+It wraps the user's own module (paper, Algorithm 1). The architect's passes call the user's
+`training_step` too; what that logs or counts meanwhile is dropped, and its buffers and the random
+state are as if those passes had not been.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torchmetrics import Metric
+
+from nni_darts import export, randomness
+from nni_darts.architect import HYPERGRADIENTS, require_followable
+
+
+class DivergedError(RuntimeError):
+    """A loss of the search is not finite any more."""
+
+
+class UnrolledDartsModule(DartsLightningModule):
+    """The search around a training module. Made by `UnrolledDARTS`, which has the arguments."""
+
+    def __init__(
+        self,
+        training_module: Any,
+        *,
+        hypergradient: str,
+        arc_betas: tuple[float, float],
+        arc_weight_decay: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(training_module, **kwargs)
+        self.hypergradient = hypergradient
+        self.arc_betas = arc_betas
+        self.arc_weight_decay = arc_weight_decay
+        self._resumed_random_state: dict[str, Any] | None = None
+
+    # What is learnt, in an order that is the same in every process.
+
+    def arch_parameters(self) -> list[nn.Parameter]:
+        """The alphas in declaration order, each once."""
+        modules = [m for m in self.supernet_modules() if hasattr(m, "arch_parameters")]
+        return list(dict.fromkeys(p for m in modules for p in cast(Any, m).arch_parameters()))
+
+    def export_probs(self) -> dict[str, dict[Any, float]]:
+        """The mixing weight of every choice under every label."""
+        found = export.probabilities(self.model)
+        return {label: {c: p.item() for c, p in row.items()} for label, row in found.items()}
+
+    def configure_architecture_optimizers(self) -> Optimizer:
+        alphas = self.arch_parameters()
+        if not alphas:
+            raise ValueError("the model space has no choices: there is nothing to search")
+        return Adam(
+            alphas, self.arc_learning_rate, self.arc_betas, weight_decay=self.arc_weight_decay
+        )
+
+    def configure_optimizers(self) -> Any:
+        configured = super().configure_optimizers()
+        for optimizer in _optimizers(configured):
+            weights = not getattr(optimizer, "is_arch_optimizer", False)
+            if weights and self.hypergradient != "first_order":
+                require_followable(optimizer)
+        return configured
+
+    def _optimizer(self, arch: bool) -> Optimizer:
+        # The raw optimisers: alpha's steps do not count as the trainer's global steps.
+        found = [
+            o for o in self.trainer.optimizers if getattr(o, "is_arch_optimizer", False) is arch
+        ]
+        if len(found) != 1:
+            raise ValueError(f"exactly one optimiser of the weights is needed, got {len(found)}")
+        return found[0]
+
+    # One step.
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
+        """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- SGD(w, dw L_train(w, alpha))."""
+        if self.trainer.current_epoch >= self.warmup_epochs:
+            self._architecture_step(batch["train"], batch["val"], batch_idx)
+        output = self.training_module.training_step(batch["train"], batch_idx)
+        loss = _loss(output)
+        self._require_finite("training loss", loss, batch_idx)
+        self.advance_optimization(loss, batch_idx, self.gradient_clip_val)
+        self.advance_lr_schedulers(batch_idx)
+        if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
+            self.log_probs(self.export_probs())
+        return output
+
+    def _architecture_step(self, train_batch: Any, val_batch: Any, batch_idx: int) -> None:
+        seen: list[Tensor] = []
+
+        def train_loss() -> Tensor:
+            return _loss(self.training_module.training_step(train_batch, batch_idx))
+
+        def val_loss() -> Tensor:
+            loss = _loss(self.training_module.training_step(val_batch, batch_idx))
+            seen.append(loss.detach())
+            return loss if self.penalty is None else self._penalised(loss)
+
+        optimizer, arch_optimizer = self._optimizer(arch=False), self._optimizer(arch=True)
+        weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
+        alphas = self.arch_parameters()
+        with self._unlogged():
+            gradients = HYPERGRADIENTS[self.hypergradient](
+                train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
+            )
+        self._require_finite("validation loss of the architect", seen[-1], batch_idx)
+        for alpha, gradient in zip(alphas, gradients, strict=True):
+            alpha.grad = gradient
+        arch_optimizer.step()
+        torch.clear_autocast_cache()
+        self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
+
+    def _penalised(self, loss: Tensor) -> Tensor:
+        """NNI's penalty, on weights that lead back to the alphas; NNI's own are bare numbers."""
+        penalty = cast(Callable[..., tuple[Tensor, dict[str, Any]]], self.penalty)
+        total, details = penalty(loss, export.probabilities(self.model))
+        self.log_dict({f"penalty/{name}": float(value) for name, value in details.items()})
+        return total
+
+    def _require_finite(self, what: str, loss: Tensor, batch_idx: int) -> None:
+        if not math.isfinite(value := float(loss)):
+            raise DivergedError(
+                f"the {what} is {value} in epoch {self.trainer.current_epoch}, step {batch_idx}; "
+                "the search stops here, its last checkpoint is kept. "
+                "A lower learning rate or a gradient clip may help"
+            )
+
+    @contextmanager
+    def _unlogged(self) -> Iterator[None]:
+        """Within, what the user's module logs or counts is dropped."""
+        metrics = [m for m in self.training_module.modules() if isinstance(m, Metric)]
+        saved = [(m, copy.deepcopy(m.metric_state), m._update_count, m._computed) for m in metrics]
+        log = self.training_module.log
+        self.training_module.log = lambda *args, **kwargs: None
+        try:
+            yield
+        finally:
+            self.training_module.log = log
+            for metric, state, count, computed in saved:
+                for name, value in state.items():
+                    setattr(metric, name, value)
+                metric._update_count, metric._computed = count, computed
+
+    # Validation, which NNI's one-shot modules leave out.
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.training_module.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_start(self) -> None:
+        self.training_module.on_validation_epoch_start()
+
+    def on_validation_epoch_end(self) -> None:
+        self.training_module.on_validation_epoch_end()
+
+    # Stop and resume.
+
+    def on_fit_start(self) -> None:
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                f"the search runs on one device, got {self.trainer.world_size}; pass devices=1 to "
+                "the trainer and run several seeds side by side instead"
+            )
+        if str(self.trainer.precision).startswith("16"):
+            raise ValueError(
+                f"precision {self.trainer.precision!r} scales the loss, which the architect's "
+                "gradients cannot bear; choose 'bf16-mixed' or '32-true'"
+            )
+        super().on_fit_start()
+
+    def before_epoch(self) -> None:
+        """Take up the random state of a checkpoint at the moment where the next epoch draws."""
+        if self._resumed_random_state is not None:
+            randomness.set_state(self._resumed_random_state)
+            self._resumed_random_state = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.training_module.on_save_checkpoint(checkpoint)
+        checkpoint["nni_darts_random_state"] = randomness.get_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raise ValueError for a checkpoint of another space, saying what differs."""
+        if difference := _difference(checkpoint["state_dict"], self.state_dict()):
+            raise ValueError(
+                f"the checkpoint is of another search: {difference}; resume with the space and "
+                "model that it was written with, or start afresh in another directory"
+            )
+        self._resumed_random_state = checkpoint.get("nni_darts_random_state")
+        self.training_module.on_load_checkpoint(checkpoint)
+
+
+def _loss(output: Any) -> Tensor:
+    loss = output["loss"] if isinstance(output, dict) else output
+    if not isinstance(loss, Tensor):
+        raise TypeError(
+            "training_step must return a loss tensor or a dict with the key 'loss', "
+            f"got {type(loss).__name__}"
+        )
+    return loss
+
+
+def _optimizers(configured: Any) -> Iterator[Optimizer]:
+    """All optimisers in whatever form Lightning allows `configure_optimizers` to return."""
+    if isinstance(configured, Optimizer):
+        yield configured
+    elif isinstance(configured, dict):
+        yield from _optimizers(configured.get("optimizer"))
+    elif isinstance(configured, list | tuple):
+        for item in configured:
+            yield from _optimizers(item)
+
+
+def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
+    """What tells two state dicts apart, in a few words; empty where nothing does."""
+    missing = [name for name in ours if name not in theirs]
+    foreign = [name for name in theirs if name not in ours]
+    shapes = [
+        f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
+        for name in ours
+        if name in theirs and theirs[name].shape != ours[name].shape
+    ]
+    parts = []
+    for names, what in ((missing, "it lacks"), (foreign, "it has the unknown")):
+        if names:
+            parts.append(f"{what} {names[0]}" + (f" and {len(names) - 1} more" * (len(names) > 1)))
+    if shapes:
+        parts.append(shapes[0] + (f" and {len(shapes) - 1} more differ" * (len(shapes) > 1)))
+    return ", ".join(parts)

@@ -1,0 +1,152 @@
+"""UnrolledDARTS: the one-shot strategy of NNI with the second-order architect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nni.nas.space import RawFormatModelSpace
+from nni.nas.strategy import DARTS
+
+from nni_darts.architect import HYPERGRADIENTS
+from nni_darts.bilevel import BilevelLoader, shuffled
+from nni_darts.export import Ranked, top_k
+from nni_darts.messages import unknown
+from nni_darts.oneshot import UnrolledDartsModule
+
+
+class UnrolledDARTS(DARTS):
+    """DARTS with the unrolled architect (Liu et al., arXiv 1806.09055), for any NNI model space.
+
+    In every step the architect first moves alpha along the gradient of the validation loss after
+    one virtual step of the weights, then the weights are trained at the new alpha. It works with
+    every Lightning evaluator whose `training_step` returns a loss, in float32, float64 or with bf16
+    autocast, on one device. Unrolled, the evaluator must train its weights with `torch.optim.SGD`.
+
+    The evaluator's validation data is what alpha is learnt on, reshuffled each epoch if it comes in
+    fixed order; a data module may bring a method `alpha_dataloader` to give other batches of it
+    (augmented ones, say). It also serves for a validation metric each epoch.
+
+    Args:
+        hypergradient: "finite_difference" (the published algorithm), "exact" (double backward: more
+            memory, and not disturbed by the kinks of ReLU and max pooling) or "first_order".
+        arc_learning_rate: of alpha's Adam, positive.
+        arc_betas: of alpha's Adam.
+        arc_weight_decay: of alpha's Adam.
+        gradient_clip_val: norm that the weights' gradient is clipped to, None for no clipping. The
+            virtual step is not clipped, as in the reference.
+        log_prob_every_n_step: log all mixing weights every so many steps, None for never.
+        warmup_epochs: epochs at the start in which alpha rests.
+        penalty: NNI's `ExpectationProfilerPenalty`, or its arguments; unlike in NNI's own strategy
+            its gradient reaches alpha.
+        mutation_hooks: NNI's hooks for primitives of your own.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        hypergradient: str = "finite_difference",
+        arc_learning_rate: float = 3.0e-4,
+        arc_betas: tuple[float, float] = (0.5, 0.999),
+        arc_weight_decay: float = 1.0e-3,
+        gradient_clip_val: float | None = None,
+        log_prob_every_n_step: int | None = None,
+        warmup_epochs: int = 0,
+        penalty: Any = None,
+        mutation_hooks: list[Any] | None = None,
+    ) -> None:
+        if hypergradient not in HYPERGRADIENTS:
+            raise ValueError(unknown("hypergradient", hypergradient, HYPERGRADIENTS))
+        for name, value, allowed in [
+            ("arc_learning_rate", arc_learning_rate, arc_learning_rate > 0),
+            ("arc_weight_decay", arc_weight_decay, arc_weight_decay >= 0),
+            ("warmup_epochs", warmup_epochs, warmup_epochs >= 0),
+            (
+                "gradient_clip_val",
+                gradient_clip_val,
+                gradient_clip_val is None or gradient_clip_val > 0,
+            ),
+        ]:
+            if not allowed:
+                raise ValueError(
+                    f"{name} must not be negative (rates and norms not 0), got {value}"
+                )
+        super().__init__(
+            arc_learning_rate=arc_learning_rate,
+            gradient_clip_val=gradient_clip_val,
+            log_prob_every_n_step=log_prob_every_n_step,  # type: ignore[arg-type]
+            warmup_epochs=warmup_epochs,
+            penalty=penalty,
+            mutation_hooks=mutation_hooks,
+        )
+        self.hypergradient = hypergradient
+        self.arc_betas = arc_betas
+        self.arc_weight_decay = arc_weight_decay
+        self._alpha_dataloader: Any = None
+
+    def configure_oneshot_module(self, training_module: Any) -> UnrolledDartsModule:
+        return UnrolledDartsModule(
+            training_module,
+            hypergradient=self.hypergradient,
+            arc_learning_rate=self.arc_learning_rate,
+            arc_betas=self.arc_betas,
+            arc_weight_decay=self.arc_weight_decay,
+            gradient_clip_val=self.gradient_clip_val,
+            log_prob_every_n_step=self.log_prob_every_n_step,
+            warmup_epochs=self.warmup_epochs,
+            penalty=self.penalty,
+        )
+
+    def mutate_evaluator(self, evaluator: Any) -> Any:
+        self._alpha_dataloader = getattr(evaluator.datamodule, "alpha_dataloader", None)
+        return super().mutate_evaluator(evaluator)
+
+    def train_dataloader(self, train_dataloader_fn: Any, val_dataloader_fn: Any) -> BilevelLoader:
+        if self._alpha_dataloader is not None:
+            val = self._alpha_dataloader()
+        else:
+            val = shuffled(_only(val_dataloader_fn()))
+        # Asked for when the first batch is, because a loader may be made before the module is.
+        return BilevelLoader(
+            _only(train_dataloader_fn()), val, lambda: self.oneshot_module.before_epoch()
+        )
+
+    def val_dataloader(self, train_dataloader_fn: Any, val_dataloader_fn: Any) -> Any:
+        return val_dataloader_fn()
+
+    def list_models(
+        self, sort: bool = True, limit: int | None = 1
+    ) -> Iterator[RawFormatModelSpace]:
+        """The `limit` most probable distinct architectures, best first (None: the best one).
+
+        Raises:
+            ValueError: `limit` is below 1, or `sort` is False.
+        """
+        if not sort:
+            raise ValueError("the architectures of a search come best first; leave sort=True")
+        for _, sample in self.top_k(1 if limit is None else limit):
+            yield self.model_space.freeze(sample)
+
+    def top_k(self, limit: int) -> Ranked:
+        """(score, sample) of the `limit` most probable distinct architectures, best first.
+
+        The score is the log probability of the choices made, at most 0. A sample names every label
+        of the space. There are fewer than `limit` if the space is smaller.
+        """
+        if limit < 1:
+            raise ValueError(f"at least one architecture must be asked for, got {limit}")
+        self.oneshot_module.set_model(self.supernet)
+        strongest = self.oneshot_module.export()
+        return [(score, {**strongest, **part}) for score, part in top_k(self.supernet, limit)]
+
+
+def _only(loader: Any) -> Any:
+    """The loader itself, also where it comes as a list of one."""
+    if isinstance(loader, list | tuple) and len(loader) == 1:
+        return loader[0]
+    if isinstance(loader, list | tuple | dict):
+        raise ValueError(f"one loader is needed for each half of the data, got {len(loader)}")
+    return loader

@@ -1,0 +1,134 @@
+"""Nodes of labelled edges, as a model space declares them and as the supernet runs them.
+
+A node chooses `n_chosen` of its incoming edges and, on each, an operation. In the search it is the
+sum of all its edges, each the mixture of its operations (paper, section 2.2); it has no alphas of
+its own. What it would choose follows from the strengths of its edges (section 2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from nni.mutable.exception import SampleValidationError
+from nni.nas.nn.pytorch import InputChoice, LayerChoice, MutableModule
+from nni.nas.nn.pytorch.base import recursive_freeze
+from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+from torch import Tensor, nn
+
+from nni_darts.genotype import NONE
+from nni_darts.node import ChosenEdges
+from nni_darts.ranking import best_subsets
+
+Sample = dict[str, Any]
+
+
+class Node(MutableModule):
+    """A node of a cell in a model space: an `InputChoice` over labelled `LayerChoice` edges.
+
+    `freeze` keeps the chosen edges only, strongest first if the sample lists them so. A space of
+    such nodes names `MixedNode.mutate` in its `extra_oneshot_hooks`.
+
+    Args:
+        edges: edge j is applied to state j.
+        n_chosen: how many of them the node keeps, 1 <= n_chosen <= len(edges).
+        label: of the choice of edges.
+
+    Raises:
+        ValueError: n_chosen is out of its range.
+    """
+
+    def __init__(self, edges: Sequence[nn.Module], n_chosen: int, label: str) -> None:
+        super().__init__()
+        if not 1 <= n_chosen <= len(edges):
+            raise ValueError(
+                f"node {label} has {len(edges)} predecessors and cannot keep {n_chosen} of them; "
+                f"choose between 1 and {len(edges)}"
+            )
+        self.edges = nn.ModuleList(edges)
+        self.choice = InputChoice(len(edges), n_chosen=n_chosen, label=label)
+
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        """A dry run of one architecture, as everywhere in a model space."""
+        outputs = [edge(s) for edge, s in zip(self.edges, states, strict=False)]
+        return cast(Tensor, self.choice(outputs))
+
+    @classmethod
+    def create_fixed_module(
+        cls, sample: Sample, edges: Sequence[nn.Module], n_chosen: int, label: str
+    ) -> ChosenEdges:
+        sources = sample[label]
+        return ChosenEdges([edges[j] for j in sources], sources)
+
+    def freeze(self, sample: Sample) -> ChosenEdges:
+        self.validate(sample)
+        sources = self.choice.choice.freeze(sample)
+        return ChosenEdges(
+            [recursive_freeze(self.edges[j], sample, True)[0] for j in sources], sources
+        )
+
+    def check_contains(self, sample: Sample) -> SampleValidationError | None:
+        """The sample must hold the choice of edges and, for these, the operations."""
+        error = self.choice.choice.check_contains(sample)
+        if error is None:
+            for j in self.choice.choice.freeze(sample):
+                error = error or cast(LayerChoice, self.edges[j]).check_contains(sample)
+        return error
+
+
+class MixedNode(Node, BaseSuperNetModule):
+    """A `Node` in the supernet: x_j = sum over all edges of their mixed operations."""
+
+    def __init__(self, node: Node) -> None:
+        MutableModule.__init__(self)
+        self.edges = node.edges
+        self.add_mutable(node.choice.choice)
+        # Not registered as a child: NNI would give it alphas.
+        object.__setattr__(self, "choice", node.choice)
+
+    @classmethod
+    def mutate(
+        cls, module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]
+    ) -> MixedNode | None:
+        """The mutation hook."""
+        return cls(module) if type(module) is Node else None
+
+    def forward(self, states: Sequence[Tensor]) -> Tensor:
+        outputs = [edge(s) for edge, s in zip(self.edges, states, strict=False)]
+        return cast(Tensor, sum(outputs[1:], outputs[0]))
+
+    def resample(self, memo: Sample) -> Sample:
+        return {}
+
+    def export_probs(self, memo: Sample) -> Sample:
+        return {}
+
+    def export(self, memo: Sample) -> Sample:
+        """The strongest choice; edges that were not chosen are named too, as NNI expects."""
+        if self.choice.label in memo:
+            return {}
+        return self.ranked(1)[0][1]
+
+    def ranked(self, limit: int) -> list[tuple[float, Sample]]:
+        """The `limit` best choices, best first, each with its score.
+
+        The score is the sum over the chosen edges of log strength: the log of the softmax weight,
+        over all operations, of the edge's chosen one, never `none`.
+        """
+        edges = [cast(Any, edge) for edge in self.edges]
+        options: list[list[tuple[float, str]]] = []
+        for edge in edges:
+            log_p = torch.log_softmax(edge._arch_alpha.detach().double(), -1).tolist()
+            named = [(p, name) for p, name in zip(log_p, edge.names, strict=True) if name != NONE]
+            options.append(named)
+        # What an edge would be that is not chosen does not matter; NNI wants to be told anyway.
+        sample = {edge.label: max(o)[1] for edge, o in zip(edges, options, strict=True)}
+        strength = {(j, name): p for j, named in enumerate(options) for p, name in named}
+        result = []
+        for score, chosen in best_subsets(options, self.choice.n_chosen, limit):
+            strongest_first = sorted(chosen, key=lambda e: -strength[e])
+            operations = {edges[j].label: name for j, name in chosen}
+            sources = [j for j, _ in strongest_first]
+            result.append((score, {**sample, **operations, self.choice.label: sources}))
+        return result

@@ -1,0 +1,104 @@
+"""The DARTS space of convolutional cells (paper, section 3.1.1) as an NNI model space."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from nni.nas.nn.pytorch import LayerChoice, ModelSpace
+from torch import Tensor
+
+from nni_darts.genotype import PRIMITIVES, Genotype
+from nni_darts.supernet import MixedNode, Node
+from search_spaces.darts_network import DartsNetwork, Frame, Place, Stem, check_frame
+from search_spaces.operations import check_primitives, search_norm, search_operation
+
+NUM_CHOSEN = 2
+"""Edges that a node keeps (paper, section 2.4)."""
+
+
+class DartsCNN(Frame, ModelSpace):
+    """All networks of two cells, normal and reduction, each with the same nodes in every place.
+
+    Cells of a kind share their choices: edge (i, j) of the normal cells has the label
+    `normal_{j}_{i}`, node j the label `normal_{j}`; states 0 and 1 are the cell's inputs.
+    `freeze(sample)` gives the `DartsNetwork` with newly initialised weights: the discrete network
+    has scale and shift in its normalisations and none after pools, so the paper trains it anew.
+
+    Args:
+        channels: of each node of the first cell, even.
+        num_cells: at least 3; those at num_cells // 3 and 2 * num_cells // 3 are reductions.
+        num_classes: at least 2.
+        num_nodes: intermediate nodes of a cell, at least 1; all are concatenated.
+        primitives: the operations on every edge, keys of `search_spaces.operations.OPERATIONS`.
+        stem: "cifar", or "imagenet", which divides height and width by 8.
+        in_channels: of the images.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        channels: int = 16,
+        num_cells: int = 8,
+        num_classes: int = 10,
+        num_nodes: int = 4,
+        primitives: Sequence[str] = PRIMITIVES,
+        stem: Stem = "cifar",
+        in_channels: int = 3,
+    ) -> None:
+        check_frame(channels, num_cells, num_classes, stem, in_channels)
+        check_primitives(primitives)
+        if num_nodes < 1:
+            raise ValueError(f"num_nodes must be at least 1, got {num_nodes}")
+        super().__init__()
+
+        def make_nodes(place: Place) -> tuple[list[Node], range]:
+            nodes = [_node(place, target, primitives) for target in range(2, 2 + num_nodes)]
+            return nodes, range(2, 2 + num_nodes)
+
+        for _ in self.build(
+            make_nodes,
+            search_norm,
+            channels=channels,
+            num_cells=num_cells,
+            num_classes=num_classes,
+            stem=stem,
+            in_channels=in_channels,
+        ):
+            pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        *_, last = self.cell_outputs(x)
+        return self.classify(last)
+
+    @staticmethod
+    def extra_oneshot_hooks(strategy: Any) -> list[Callable[..., Any]]:
+        return [MixedNode.mutate]
+
+    @classmethod
+    def create_fixed_module(cls, sample: dict[str, Any], *args: Any, **kwargs: Any) -> DartsNetwork:
+        bound = inspect.signature(cast(Any, cls)._init_wrapped).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        same = ("channels", "num_cells", "num_classes", "stem", "in_channels")
+        return DartsNetwork(
+            Genotype.from_sample(sample), **{name: bound.arguments[name] for name in same}
+        )
+
+    def freeze(self, sample: dict[str, Any]) -> DartsNetwork:
+        self.validate(sample)
+        space = cast(Any, self)
+        return space.create_fixed_module(sample, *space.trace_args, **space.trace_kwargs)
+
+
+def _node(place: Place, target: int, primitives: Sequence[str]) -> Node:
+    edges = []
+    for source in range(target):
+        operations = {
+            name: search_operation(name, place.channels, place.stride(source))
+            for name in primitives
+        }
+        edges.append(LayerChoice(operations, label=f"{place.kind}_{target}_{source}"))
+    return Node(edges, NUM_CHOSEN, label=f"{place.kind}_{target}")

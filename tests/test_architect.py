@@ -1,0 +1,468 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam
+
+import golden
+from nni_darts import architect
+from nni_darts.architect import (
+    HYPERGRADIENTS,
+    exact,
+    finite_difference,
+    first_order,
+    step_sizes,
+    virtual_step,
+)
+
+
+def flat(tensors: Any) -> Tensor:
+    return torch.cat([t.detach().reshape(-1) for t in tensors])
+
+
+def relative_error(got: Any, expected: Any) -> float:
+    got, expected = flat(got), flat(expected)
+    return float((got - expected).norm() / expected.norm())
+
+
+# The two-variable problem of figure 2 of the paper, solved by hand.
+
+
+class TwoVariables:
+    """L_val = alpha w - 2 alpha + 1, L_train = w^2 - 2 alpha w + alpha^2."""
+
+    def __init__(self, alpha: float = 2.0, w: float = -2.0, xi: float = 0.5) -> None:
+        self.alpha = torch.tensor(alpha, dtype=torch.float64, requires_grad=True)
+        self.w = torch.tensor(w, dtype=torch.float64, requires_grad=True)
+        self.optimizer = SGD([self.w], lr=xi)
+
+    def train_loss(self) -> Tensor:
+        return self.w**2 - 2 * self.alpha * self.w + self.alpha**2
+
+    def val_loss(self) -> Tensor:
+        return self.alpha * self.w - 2 * self.alpha + 1
+
+    def gradient(self, hypergradient: architect.Hypergradient) -> float:
+        (g,) = hypergradient(self.train_loss, self.val_loss, [self.w], [self.alpha], self.optimizer)
+        return g.item()
+
+
+@pytest.mark.parametrize(
+    ("hypergradient", "expected"), [(first_order, -4), (finite_difference, 2), (exact, 2)]
+)
+def test_single_step_on_two_variables(
+    hypergradient: architect.Hypergradient, expected: float
+) -> None:
+    # Traps 1, 2, 3 and 9: a wrong divisor gives 5e-5, a step that does not move w -2, a swapped
+    # sign -2, xi in the place of epsilon something else.
+    assert TwoVariables().gradient(hypergradient) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("hypergradient", [finite_difference, exact])
+@pytest.mark.parametrize(("xi", "expected"), [(0.1, 1.6667), (0.5, 1.0), (0.7, 0.8333)])
+def test_fixed_point_on_two_variables(
+    hypergradient: architect.Hypergradient, xi: float, expected: float
+) -> None:
+    assert fixed_point(hypergradient, xi) == pytest.approx(expected, abs=1e-3)
+
+
+def test_fixed_point_of_first_order_is_not_the_optimum() -> None:
+    assert fixed_point(first_order, 0.5) == pytest.approx(2.0, abs=1e-3)
+
+
+def fixed_point(hypergradient: architect.Hypergradient, xi: float) -> float:
+    problem = TwoVariables(xi=xi)
+    alpha_optimizer = SGD([problem.alpha], lr=0.1)
+    for _ in range(2000):
+        problem.alpha.grad = torch.tensor(problem.gradient(hypergradient), dtype=torch.float64)
+        alpha_optimizer.step()
+        problem.optimizer.zero_grad()
+        problem.train_loss().backward(inputs=[problem.w])
+        problem.optimizer.step()
+    assert problem.w.item() == pytest.approx(problem.alpha.item(), abs=1e-3)
+    return problem.alpha.item()
+
+
+# A small smooth network, for everything that the optimiser can do.
+
+
+class Smooth:
+    """Mixtures of two layers, with buffers and, if asked for, dropout."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        torch.manual_seed(0)
+        self.first = nn.Linear(3, 4).double()
+        self.second = nn.Linear(4, 2).double()
+        self.norm = nn.BatchNorm1d(4).double()
+        self.dropout = nn.Dropout(dropout)
+        self.model = nn.ModuleList([self.first, self.second, self.norm, self.dropout])
+        self.weights = list(self.model.parameters())
+        self.alphas = [nn.Parameter(torch.randn(2).double()), nn.Parameter(torch.randn(2).double())]
+        self.x = torch.randn(4, 6, 3).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        mix = [a.softmax(0) for a in self.alphas]
+        h = self.dropout(self.norm(self.first(x)))
+        h = mix[0][0] * torch.tanh(h) + mix[0][1] * torch.sin(h)
+        h = self.second(h)
+        return mix[1][0] * h + mix[1][1] * h**2
+
+    def train_loss(self) -> Tensor:
+        return ((self.forward(self.x[0]) - self.x[1, :, :2]) ** 2).mean()
+
+    def val_loss(self) -> Tensor:
+        return ((self.forward(self.x[2]) - self.x[3, :, :2]) ** 2).mean()
+
+    def hypergradient(self, name: str, optimizer: Any) -> tuple[Tensor, ...]:
+        return HYPERGRADIENTS[name](
+            self.train_loss, self.val_loss, self.weights, self.alphas, optimizer, [self.model]
+        )
+
+
+OPTIMIZERS: dict[str, Callable[[list[Tensor]], SGD]] = {
+    "plain": lambda w: SGD(w, lr=0.1),
+    "decay": lambda w: SGD(w, lr=0.1, weight_decay=0.3),
+    "momentum": lambda w: SGD(w, lr=0.1, momentum=0.9, weight_decay=0.1),
+    "dampening": lambda w: SGD(w, lr=0.1, momentum=0.9, dampening=0.4),
+    "nesterov": lambda w: SGD(w, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "maximize": lambda w: SGD(w, lr=0.1, momentum=0.5, maximize=True),
+    "groups": lambda w: SGD(
+        [{"params": w[:3]}, {"params": w[3:], "lr": 0.03, "momentum": 0.5, "nesterov": True}],
+        lr=0.1,
+    ),
+}
+
+
+def real_step(problem: Smooth, optimizer: SGD) -> None:
+    optimizer.zero_grad()
+    problem.train_loss().backward(inputs=problem.weights)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first step", "with buffers"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_virtual_step_is_the_step_of_the_optimiser(name: str, warm: bool) -> None:
+    # Trap 10: the momentum, the weight decay and the current learning rate belong to the step.
+    problem = Smooth()
+    optimizer = OPTIMIZERS[name](problem.weights)
+    if warm:
+        real_step(problem, optimizer)
+        optimizer.param_groups[0]["lr"] = 0.05
+    gradients = torch.autograd.grad(problem.train_loss(), problem.weights)
+    w_prime = [w.detach().clone() for w in virtual_step(problem.weights, gradients, optimizer)]
+    real_step(problem, optimizer)
+    for got, expected in zip(w_prime, problem.weights, strict=True):
+        torch.testing.assert_close(got, expected.detach(), rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first step", "with buffers"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_step_size_is_the_derivative_of_the_virtual_step(name: str, warm: bool) -> None:
+    problem = Smooth()
+    optimizer = OPTIMIZERS[name](problem.weights)
+    if warm:
+        real_step(problem, optimizer)
+    gradients = [torch.zeros_like(w, requires_grad=True) for w in problem.weights]
+    w_prime = virtual_step(problem.weights, gradients, optimizer)
+    slopes = torch.autograd.grad([w.sum() for w in w_prime], gradients)
+    for slope, size in zip(slopes, step_sizes(problem.weights, gradients, optimizer), strict=True):
+        torch.testing.assert_close(slope, torch.full_like(slope, -size))
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first step", "with buffers"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_exact_and_finite_difference_against_torch_func(name: str, warm: bool) -> None:
+    # A second way to the same derivative: w' by functional calls, differentiated as a whole.
+    problem = Smooth()
+    optimizer = OPTIMIZERS[name](problem.weights)
+    if warm:
+        real_step(problem, optimizer)
+    copied = copy.deepcopy(problem)
+    states = [optimizer.state.get(w, {}) for w in problem.weights]
+    groups = [g for g in optimizer.param_groups for _ in g["params"]]
+
+    def swap(model: Smooth, weights: list[Tensor]) -> None:
+        modules = [model.first, model.first, model.second, model.second, model.norm, model.norm]
+        for module, slot, w in zip(modules, ["weight", "bias"] * 3, weights, strict=True):
+            module._parameters[slot] = w  # type: ignore[assignment]
+
+    w0 = [w.detach().clone().requires_grad_() for w in problem.weights]
+    swap(copied, w0)
+    gradients = torch.autograd.grad(copied.train_loss(), w0, create_graph=True)
+    w_prime = []
+    for w, g, group, state in zip(w0, gradients, groups, states, strict=True):
+        d = (-g if group["maximize"] else g) + group["weight_decay"] * w.detach()
+        if group["momentum"]:
+            old = state.get("momentum_buffer")
+            buf = d if old is None else group["momentum"] * old + (1 - group["dampening"]) * d
+            d = d + group["momentum"] * buf if group["nesterov"] else buf
+        w_prime.append(w.detach() - group["lr"] * d)
+    swap(copied, w_prime)
+    expected = torch.autograd.grad(copied.val_loss(), copied.alphas)
+
+    assert relative_error(problem.hypergradient("exact", optimizer), expected) < 1e-12
+    # The difference is of second order in epsilon = 0.01 / ||v||.
+    assert relative_error(problem.hypergradient("finite_difference", optimizer), expected) < 1e-3
+    assert relative_error(problem.hypergradient("first_order", optimizer), expected) > 1e-2
+
+
+@pytest.mark.parametrize("name", HYPERGRADIENTS)
+def test_everything_is_given_back_bit_for_bit(name: str) -> None:
+    # Traps 15 and 16.
+    problem = Smooth(dropout=0.5)
+    optimizer = SGD(problem.weights, lr=0.1, momentum=0.9)
+    real_step(problem, optimizer)
+    before = copy.deepcopy([problem.model.state_dict(), optimizer.state_dict(), problem.alphas])
+    storage = [t.data_ptr() for t in [*problem.weights, *problem.model.buffers()]]
+    random_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    grads = [w.grad.clone() for w in problem.weights]
+
+    problem.hypergradient(name, optimizer)
+
+    after = [problem.model.state_dict(), optimizer.state_dict(), problem.alphas]
+    assert repr(before) == repr(after)
+    for key, value in problem.model.state_dict().items():
+        assert torch.equal(value, before[0][key]), key
+    assert storage == [t.data_ptr() for t in [*problem.weights, *problem.model.buffers()]]
+    assert torch.equal(torch.get_rng_state(), random_state[0])
+    assert np.array_equal(np.random.get_state()[1], random_state[1])
+    assert all(torch.equal(w.grad, g) for w, g in zip(problem.weights, grads, strict=True))
+    assert all(a.grad is None for a in problem.alphas)
+
+
+@pytest.mark.parametrize("name", ["finite_difference", "exact"])
+@pytest.mark.parametrize("failing_call", [1, 2, 3, 4])
+def test_everything_is_given_back_after_an_exception(name: str, failing_call: int) -> None:
+    problem = Smooth()
+    optimizer = SGD(problem.weights, lr=0.1)
+    before = copy.deepcopy(problem.model.state_dict())
+    calls = 0
+
+    def failing(loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        def run() -> Tensor:
+            nonlocal calls
+            calls += 1
+            result = loss()
+            if calls == failing_call:
+                raise RuntimeError("planted")
+            return result
+
+        return run
+
+    def run() -> None:
+        HYPERGRADIENTS[name](
+            failing(problem.train_loss),
+            failing(problem.val_loss),
+            problem.weights,
+            problem.alphas,
+            optimizer,
+            [problem.model],
+        )
+
+    if failing_call > 2 and name == "exact":
+        run()  # two passes are all that it takes
+    else:
+        with pytest.raises(RuntimeError, match="planted"):
+            run()
+    for key, value in problem.model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_the_same_dropout_masks_in_all_passes() -> None:
+    # Trap 17: with masks redrawn the difference would be noise, orders of magnitude too large.
+    problem = Smooth(dropout=0.5)
+    optimizer = SGD(problem.weights, lr=0.1)
+    fd = problem.hypergradient("finite_difference", optimizer)
+    assert relative_error(fd, problem.hypergradient("exact", optimizer)) < 1e-2
+
+    redrawn = Smooth(dropout=0.5)
+    calls = iter(range(100))
+
+    def loss_with_new_masks() -> Tensor:
+        torch.manual_seed(next(calls))
+        return redrawn.train_loss()
+
+    wrong = finite_difference(
+        loss_with_new_masks,
+        redrawn.val_loss,
+        redrawn.weights,
+        redrawn.alphas,
+        SGD(redrawn.weights, lr=0.1),
+        [redrawn.model],
+    )
+    assert relative_error(wrong, fd) > 0.1
+
+
+def test_masks_are_those_of_the_coming_step() -> None:
+    problem = Smooth(dropout=0.5)
+    optimizer = SGD(problem.weights, lr=0.1)
+    torch.manual_seed(5)
+    masks = []
+    problem.dropout.register_forward_hook(lambda m, i, o: masks.append(o != 0))
+    problem.hypergradient("finite_difference", optimizer)
+    problem.train_loss()
+    assert torch.equal(masks[0], masks[-1])
+
+
+def test_zero_vector_means_no_implicit_term() -> None:
+    # Trap 19: v = 0 where L_val does not depend on w.
+    problem = TwoVariables()
+    alpha = problem.alpha
+    (g,) = finite_difference(
+        problem.train_loss,
+        lambda: alpha**2 + 0 * problem.w,
+        [problem.w],
+        [alpha],
+        problem.optimizer,
+    )
+    assert g.item() == 4.0
+
+
+def test_unused_weights_and_alphas() -> None:
+    problem = Smooth()
+    idle_weight, idle_alpha = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
+    problem.weights.append(idle_weight)
+    problem.alphas.append(idle_alpha)
+    optimizer = SGD(problem.weights, lr=0.1, weight_decay=0.1)
+    fd = problem.hypergradient("finite_difference", optimizer)
+    assert torch.equal(fd[-1], torch.zeros(3))
+    assert relative_error(fd, problem.hypergradient("exact", optimizer)) < 1e-3
+
+
+def test_zero_learning_rate_leaves_the_first_order() -> None:
+    problem = Smooth()
+    optimizer = SGD(problem.weights, lr=0.0)
+    fd = problem.hypergradient("finite_difference", optimizer)
+    assert relative_error(fd, problem.hypergradient("first_order", optimizer)) < 1e-14
+
+
+def test_weights_are_really_moved_under_autocast() -> None:
+    # Autocast caches low-precision copies of leaves: without clearing, w' would compute as w.
+    torch.manual_seed(0)
+    model = nn.Linear(8, 8, bias=False)
+    alpha = nn.Parameter(torch.ones(1))
+    x, y = torch.randn(2, 16, 8)
+    optimizer = SGD(model.parameters(), lr=5.0)
+    losses: list[float] = []
+
+    def loss() -> Tensor:
+        value = (alpha * model(x) - y).float().pow(2).mean()
+        losses.append(value.item())
+        return value
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        finite_difference(loss, loss, [model.weight], [alpha], optimizer)
+        at_w, at_w_prime, *_ = losses
+        assert at_w != at_w_prime
+        loss()
+    assert losses[-1] == at_w
+
+
+def test_adam_is_refused_by_name() -> None:
+    problem = Smooth()
+    for name in ("finite_difference", "exact"):
+        with pytest.raises(TypeError, match="got the weight optimiser Adam"):
+            problem.hypergradient(name, Adam(problem.weights))
+    problem.hypergradient("first_order", Adam(problem.weights))
+
+
+def test_an_sgd_that_steps_otherwise_is_refused() -> None:
+    class SignSGD(SGD):
+        def step(self, closure: Any = None) -> Any:
+            raise NotImplementedError
+
+    class Renamed(SGD):
+        pass
+
+    problem = Smooth()
+    with pytest.raises(TypeError, match="SignSGD"):
+        problem.hypergradient("exact", SignSGD(problem.weights))
+    problem.hypergradient("exact", Renamed(problem.weights, lr=0.1))
+
+
+def test_a_weight_outside_the_optimiser_is_refused() -> None:
+    problem = Smooth()
+    with pytest.raises(ValueError, match="1 of 6 are not"):
+        problem.hypergradient("finite_difference", SGD(problem.weights[1:], lr=0.1))
+
+
+# The authors' code, run in float64 on a small supernet: ../shared/golden/README.md.
+
+
+@pytest.mark.parametrize(
+    "file", ["golden_first_order_init0.5.pt", "golden_second_order_init0.5.pt"]
+)
+def test_two_iterations_of_the_reference(file: str) -> None:
+    # Traps 7 (alpha first, then w at the new alpha) and 20 (alphas out of the clip) fail w_after.
+    reference = golden.Reference(file)
+    config = reference.golden["config"]
+    weights, alphas = reference.weights, reference.alphas
+    sgd = SGD(weights, config["w_lr"], config["momentum"], weight_decay=config["w_weight_decay"])
+    adam = Adam(
+        alphas,
+        config["arch_lr"],
+        config["arch_betas"],
+        weight_decay=config["arch_weight_decay"],
+    )
+    for step in reference.golden["steps"]:
+        batch = step["batch"]
+
+        def train_loss(batch: Any = batch) -> Tensor:
+            return reference.loss(batch["train_x"], batch["train_y"])
+
+        def val_loss(batch: Any = batch) -> Tensor:
+            return reference.loss(batch["val_x"], batch["val_y"])
+
+        arguments = (train_loss, val_loss, weights, alphas, sgd, [reference.supernet])
+        if config["unrolled"]:
+            gradients = finite_difference(*arguments)
+            assert relative_error(exact(*arguments), step["alpha_grad_exact"]) < 1e-8
+        else:
+            gradients = first_order(*arguments)
+        assert relative_error(gradients, step["alpha_grad"]) < 1e-8
+        for alpha, gradient in zip(alphas, gradients, strict=True):
+            alpha.grad = gradient
+        adam.step()
+        assert relative_error(alphas, step["alpha_after"]) < 1e-8
+
+        sgd.zero_grad()
+        loss = train_loss()
+        assert loss.item() == pytest.approx(step["w_loss"].item(), rel=1e-8)
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, config["grad_clip"])
+        sgd.step()
+        assert relative_error(weights, [step["w_after"]]) < 1e-8
+
+
+def test_finite_difference_approximates_exact_where_the_network_is_smooth() -> None:
+    reference = golden.Reference("golden_second_order_init0.5_smooth.pt", smooth=True)
+    config = reference.golden["config"]
+    sgd = SGD(
+        reference.weights,
+        config["w_lr"],
+        config["momentum"],
+        weight_decay=config["w_weight_decay"],
+    )
+    step = reference.golden["steps"][0]
+    batch = step["batch"]
+    arguments = (
+        lambda: reference.loss(batch["train_x"], batch["train_y"]),
+        lambda: reference.loss(batch["val_x"], batch["val_y"]),
+        reference.weights,
+        reference.alphas,
+        sgd,
+        [reference.supernet],
+    )
+    by_difference, by_derivative = finite_difference(*arguments), exact(*arguments)
+    assert relative_error(by_difference, step["alpha_grad"]) < 1e-8
+    assert relative_error(by_derivative, step["alpha_grad_exact"]) < 1e-8
+    # The implicit terms alone, without the large direct one that they share.
+    direct = flat(step["dalpha_direct"])
+    implicit = [flat(by_difference) - direct], [flat(by_derivative) - direct]
+    assert relative_error(*implicit) < 2e-3

@@ -1,0 +1,670 @@
+import itertools
+import json
+import math
+import pickle
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nni_darts.genotype import (
+    FORMATS,
+    OPERATIONS,
+    PRIMITIVES,
+    RNN_PRIMITIVES,
+    Cell,
+    Edge,
+    Genotype,
+    derive,
+    strength,
+    top_k,
+)
+
+SHARED = Path(__file__).parents[2] / "shared"
+GOLDEN = SHARED / "golden" / "genotypes_cnn.json"
+PUBLISHED = SHARED / "genotypes.json"
+DARTS_V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
+    "('dil_conv_3x3', 2)], normal_concat=range(2, 6), reduce=[('max_pool_3x3', 0), "
+    "('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=range(2, 6))"
+)
+SMALL_TEXT = (
+    "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1)], normal_concat=range(2, 3), "
+    "reduce=[('none', 1), ('skip_connect', 0)], reduce_concat=[2])"
+)
+RNN_TEXT = "Genotype(recurrent=[('relu', 0), ('tanh', 1)], concat=range(1, 3))"
+SMALL = Genotype(
+    (
+        Cell("normal", ((Edge("skip_connect", 0), Edge("sep_conv_3x3", 1)),), (2,)),
+        Cell("reduce", ((Edge("none", 1), Edge("skip_connect", 0)),), (2,)),
+    )
+)
+
+
+def _read_shared(path):
+    if not path.exists():
+        pytest.skip(f"{path} is not part of the repository")
+    return json.loads(path.read_text())
+
+
+def _alphas(seed, num_edges=14, num_ops=8, scale=1.0):
+    return np.random.default_rng(seed).normal(size=(num_edges, num_ops), scale=scale)
+
+
+def _softmax(alphas):
+    p = np.exp(np.asarray(alphas, dtype=float))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+# Deriving
+
+
+def test_the_references_genotypes():
+    cases = _read_shared(GOLDEN)
+    assert len(cases) == 20
+    for case in cases:
+        expected = Genotype.parse(json.dumps({k: v for k, v in case.items() if "alpha" not in k}))
+        alphas = {kind: np.array(case[f"alphas_{kind}"]) for kind in ("normal", "reduce")}
+        for kind in alphas:  # edges in the reference's order, too
+            assert derive(alphas[kind], PRIMITIVES, 2, kind) == expected[kind]
+        assert top_k(alphas, PRIMITIVES, 1)[0][1] == expected
+
+
+# Edge 0 has the larger raw alpha, edge 1 the larger probability, because of edge 0's `none`.
+RAW_MISLEADS = np.array([[3.0, 2.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+def test_trap_4_strength_counts_none_in_the_denominator():
+    names = ("none", "relu", "tanh")
+    values, operations = strength(RAW_MISLEADS, names)
+    assert operations == ("relu", "relu")
+    np.testing.assert_allclose(values, _softmax(RAW_MISLEADS)[:, 1], rtol=1e-14)
+    assert values[1] > values[0]
+    # One more row: node 2 of an RNN chooses between these two edges.
+    alphas = np.vstack([[0.0, 1.0, 0.0], RAW_MISLEADS])
+    cell = derive(alphas, names, kind="recurrent")
+    assert cell.nodes[1] == (Edge("relu", 1),)  # by raw alpha, and without none: Edge("relu", 0)
+
+
+def test_trap_4_in_top_k():
+    names = ("none", "relu", "tanh")
+    alphas = np.vstack([[0.0, 1.0, 0.0], RAW_MISLEADS])
+    (_, first), *_ = top_k({"recurrent": alphas}, names, 1)
+    assert first.recurrent.nodes[1] == (Edge("relu", 1),)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("ties", [False, True])
+def test_trap_5_none_is_found_by_name(seed, ties):
+    alphas = _alphas(seed)
+    if ties:
+        alphas = np.round(alphas)
+    alphas[:, 0] += 2  # none is often the strongest: whoever drops another column chooses it
+    expected = derive(alphas, PRIMITIVES)
+    assert all(edge.operation != "none" for node in expected.nodes for edge in node)
+    for place in (3, 7):  # in the middle, and last as in pt.darts
+        order = [*range(1, place + 1), 0, *range(place + 1, 8)]
+        names = [PRIMITIVES[i] for i in order]
+        assert derive(alphas[:, order], names) == expected
+        both = {"normal": alphas[:, order], "reduce": alphas[:, order]}
+        assert top_k(both, names, 1)[0][1].normal == expected
+        assert strength(alphas[:, order], names)[1] == strength(alphas, PRIMITIVES)[1]
+        np.testing.assert_array_equal(
+            strength(alphas[:, order], names)[0], strength(alphas, PRIMITIVES)[0]
+        )
+
+
+def test_trap_5_none_may_be_absent():
+    alphas = np.array([[2.0, 0.0], [0.0, 1.0]])
+    assert derive(alphas, ["a", "b"]).nodes == ((Edge("a", 0), Edge("b", 1)),)
+    values, operations = strength(alphas, ["a", "b"])
+    assert operations == ("a", "b")
+    np.testing.assert_allclose(values, _softmax(alphas).max(axis=1), rtol=1e-14)
+
+
+def test_trap_6_edges_of_a_node_have_distinct_predecessors():
+    # The two strongest operations of node 3 are on one edge, from state 1: it takes one of them.
+    names = ("none", "skip_connect", "sep_conv_3x3")
+    alphas = np.zeros((5, 3))
+    alphas[3] = [-9, 5, 5]
+    alphas[4] = [0, 0, 0.1]
+    cell = derive(alphas, names)
+    assert cell.nodes[1] == (Edge("skip_connect", 1), Edge("sep_conv_3x3", 2))
+    for _, genotype in top_k({"normal": alphas, "reduce": alphas}, names, 50):
+        for node in (*genotype.normal.nodes, *genotype.reduce.nodes):
+            assert len({edge.source for edge in node}) == len(node) == 2
+
+
+def test_order_within_a_node_is_strongest_first_then_source():
+    names = ("none", "skip_connect", "sep_conv_3x3")
+    assert derive([[0, 1, 0], [0, 0, 2]], names).nodes == (
+        (Edge("sep_conv_3x3", 1), Edge("skip_connect", 0)),
+    )
+    assert derive(np.zeros((5, 3)), names).nodes == (
+        (Edge("skip_connect", 0), Edge("skip_connect", 1)),
+        (Edge("skip_connect", 0), Edge("skip_connect", 1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_edges", "kind", "k", "num_nodes"),
+    [(2, "normal", 1, 1), (14, "reduce", 2, 4), (20, "normal", None, 5), (36, "recurrent", 1, 8)],
+)
+def test_size_of_the_cell_follows_from_the_edges(num_edges, kind, k, num_nodes):
+    cell = derive(_alphas(0, num_edges, 5), RNN_PRIMITIVES, k, kind)
+    first = cell.num_inputs
+    assert cell.kind == kind
+    assert cell.concat == tuple(range(first, first + num_nodes))
+    assert [len(node) for node in cell.nodes] == [k or 2] * num_nodes
+
+
+def test_own_primitives():
+    cell = derive([[0.0, 1.0], [1.0, 0.0]], ["my_conv", "my_pool"])
+    assert cell.nodes == ((Edge("my_pool", 0), Edge("my_conv", 1)),)
+
+
+def test_extreme_alphas():
+    alphas = np.array([[-1e4, 0.0, -np.inf], [1e4, -1e4, 0.0]])
+    values, operations = strength(alphas, ("none", "relu", "tanh"))
+    assert operations == ("relu", "tanh")
+    np.testing.assert_array_equal(values, [1.0, 0.0])
+    # Both strengths of 0 are e^-1000 and e^-1001 in truth: ranked by their logarithm.
+    weak = np.array([[1001.0, 0.0], [1000.0, 0.0]])
+    assert derive(weak, ("none", "relu"), 1).nodes == ((Edge("relu", 1),),)
+
+
+@pytest.mark.parametrize(
+    ("alphas", "primitives", "options", "message"),
+    [
+        (np.zeros((13, 8)), PRIMITIVES, {}, "13 rows, .* 3 nodes has 9 edges, and of 4 nodes 14"),
+        (np.zeros((3, 8)), PRIMITIVES, {}, "1 nodes has 2 edges"),
+        (np.zeros((0, 8)), PRIMITIVES, {}, r"\(num_edges, 8\).*got \(0, 8\)"),
+        (np.zeros((14, 7)), PRIMITIVES, {}, r"got \(14, 7\)"),
+        (np.zeros(8), PRIMITIVES, {}, r"got \(8,\)"),
+        (np.zeros((14, 8)), PRIMITIVES, {"k": 3}, "k must be between 1 and 2, .* got k=3"),
+        (np.zeros((14, 8)), PRIMITIVES, {"k": 0}, "got k=0"),
+        (np.zeros((36, 5)), RNN_PRIMITIVES, {"k": 2, "kind": "recurrent"}, "between 1 and 1"),
+        (np.zeros((14, 8)), PRIMITIVES, {"kind": "norml"}, "'norml'; did you mean normal"),
+        (np.zeros((2, 2)), ("none", "none"), {}, "primitives must be distinct"),
+        (np.zeros((2, 2)), ("relu", "relu"), {}, "primitives must be distinct"),
+        (np.zeros((2, 1)), ("none",), {}, "one of them other than none"),
+        ([[0.0, math.nan], [0.0, 1.0]], ("relu", "tanh"), {}, "NaN.*in row 0"),
+        ([[0.0, 1.0], [0.0, math.inf]], ("relu", "tanh"), {}, r"\+inf.*in row 1"),
+        ([[0.0, 1.0], [-math.inf, -math.inf]], ("relu", "tanh"), {}, "-inf.*in row 1"),
+    ],
+)
+def test_bad_alphas(alphas, primitives, options, message):
+    with pytest.raises(ValueError, match=message):
+        derive(alphas, primitives, **options)
+
+
+# Top-k
+
+
+def _all_cells(alphas, primitives, kind, k):
+    """(score, cell) of every cell, by brute force."""
+    first = 1 if kind == "recurrent" else 2
+    p = _softmax(alphas)
+    nodes, start = [], 0
+    while start < len(p):
+        state = first + len(nodes)
+        choices = []
+        for sources in itertools.combinations(range(state), k):
+            columns = [i for i, name in enumerate(primitives) if name != "none"]
+            for ops in itertools.product(columns, repeat=k):
+                edges = sorted((-p[start + s, o], s, o) for s, o in zip(sources, ops, strict=True))
+                score = sum(math.log(-negative) for negative, _, _ in edges)
+                choices.append((score, tuple(Edge(primitives[o], s) for _, s, o in edges)))
+        nodes.append(choices)
+        start += state
+    concat = tuple(range(first, first + len(nodes)))
+    for combination in itertools.product(*nodes):
+        yield (
+            sum(score for score, _ in combination),
+            Cell(kind, tuple(edges for _, edges in combination), concat, primitives),
+        )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("k", [1, 2])
+def test_top_k_equals_enumeration(seed, k):
+    names = ("relu", "none", "tanh")
+    alphas = {"normal": _alphas(seed, 5, 3), "reduce": _alphas(seed + 100, 2, 3)}
+    cells = [list(_all_cells(a, names, kind, k)) for kind, a in alphas.items()]
+    expected = sorted(
+        ((s + t, Genotype((a, b))) for (s, a), (t, b) in itertools.product(*cells)),
+        key=lambda pair: -pair[0],
+    )
+    for n in (1, 7, 60):
+        found = top_k(alphas, names, n, k)
+        assert [genotype for _, genotype in found] == [g for _, g in expected[:n]]
+        np.testing.assert_allclose([s for s, _ in found], [s for s, _ in expected[:n]], rtol=1e-12)
+    found = top_k(alphas, names, 100_000, k)  # all of them, once
+    assert len(found) == len(expected) == len({genotype for _, genotype in found})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_top_k_of_a_recurrent_cell(seed):
+    alphas = _alphas(seed, 6, 5)
+    expected = sorted(_all_cells(alphas, RNN_PRIMITIVES, "recurrent", 1), key=lambda x: -x[0])
+    found = top_k({"recurrent": alphas}, RNN_PRIMITIVES, 25)
+    assert [g.recurrent for _, g in found] == [cell for _, cell in expected[:25]]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("decimals", [0, 1, 12])  # the first two give many ties
+def test_top_k_begins_with_derive_and_is_distinct(seed, decimals):
+    alphas = {
+        kind: np.round(_alphas(seed + i), decimals) for i, kind in enumerate(("reduce", "normal"))
+    }
+    found = top_k(alphas, PRIMITIVES, 20)
+    assert found == top_k(alphas, PRIMITIVES, 20)
+    assert len({genotype for _, genotype in found}) == 20
+    scores = [score for score, _ in found]
+    assert scores == sorted(scores, reverse=True)
+    for kind, values in alphas.items():
+        assert found[0][1][kind] == derive(values, PRIMITIVES, kind=kind)
+
+
+def test_top_k_takes_milliseconds():
+    alphas = {"normal": _alphas(0), "reduce": _alphas(1)}
+    start = time.perf_counter()
+    assert len(top_k(alphas, PRIMITIVES, 10)) == 10
+    assert time.perf_counter() - start < 0.5  # 1.3 ms measured; the margin is for a loaded machine
+
+
+@pytest.mark.parametrize(
+    ("alphas", "n", "message"),
+    [
+        ({"normal": np.zeros((14, 8))}, 3, "one normal and one reduce cell, .* got normal"),
+        ({"normal": np.zeros((14, 8)), "recurrent": np.zeros((1, 8))}, 3, "got normal, recurrent"),
+        ({}, 3, "got no cell"),
+        ({"normal": np.zeros((14, 8)), "reduce": np.zeros((14, 8))}, 0, "got n=0"),
+    ],
+)
+def test_bad_top_k(alphas, n, message):
+    with pytest.raises(ValueError, match=message):
+        top_k(alphas, PRIMITIVES, n)
+
+
+# Genotypes as data
+
+
+def test_known_names():
+    assert PRIMITIVES[0] == RNN_PRIMITIVES[0] == "none"
+    assert len(PRIMITIVES) == 8
+    assert len(OPERATIONS) == len(set(OPERATIONS)) == 8 + 4 + 2
+    assert {"sep_conv_7x7", "conv_7x1_1x7", "tanh"} < set(OPERATIONS)
+
+
+def test_a_genotype_is_a_value():
+    other = Genotype.parse(SMALL_TEXT)
+    assert other == SMALL
+    assert hash(other) == hash(SMALL)
+    assert pickle.loads(pickle.dumps(SMALL)) == SMALL
+    with pytest.raises(AttributeError):
+        SMALL.cells = ()  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        SMALL.normal.kind = "reduce"  # type: ignore[misc]
+
+
+def test_lists_become_tuples_and_cells_are_put_in_order():
+    normal = Cell("normal", [[["skip_connect", np.int64(0)], ("sep_conv_3x3", 1)]], range(2, 3))
+    assert normal == SMALL.normal
+    assert isinstance(normal.nodes[0][0], Edge)
+    assert type(normal.nodes[0][0].source) is int
+    assert Genotype([SMALL.reduce, normal]) == SMALL
+
+
+def test_lookup():
+    assert SMALL["normal"] is SMALL.normal is SMALL.cells[0]
+    assert SMALL["reduce"] is SMALL.reduce is SMALL.cells[1]
+    recurrent = Genotype.parse(RNN_TEXT)
+    assert recurrent["recurrent"] is recurrent.recurrent
+    with pytest.raises(KeyError, match="no 'normal' cell, only recurrent"):
+        recurrent["normal"]
+    assert (SMALL.normal.num_inputs, recurrent.recurrent.num_inputs) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("normall", [[("none", 0)]], [2]), "unknown kind of cell 'normall'; did you mean normal"),
+        (("normal", [[("sepconv_3x3", 0)]], [2]), "normal node 2: 'sepconv_3x3'; did you mean sep"),
+        (("normal", [[("qqq", 0)]], [2]), "'qqq'; known: none, max_pool_3x3"),
+        (("normal", [[(3, 0)]], [2]), "unknown operation"),
+        (("normal", [[("none", 2)]], [2]), r"normal node 2: .* in 0\.\.1, got 2"),
+        (("normal", [[("none", -1)]], [2]), "got -1"),
+        (("normal", [[("none", 0)], [("none", 3)]], [2]), r"normal node 3: .* 0\.\.2, got 3"),
+        (("recurrent", [[("tanh", 1)]], [1]), r"recurrent node 1: .* in 0\.\.0, got 1"),
+        (("normal", [[("none", True)]], [2]), "got True"),
+        (("normal", [[("none", 1.0)]], [2]), "got 1.0"),
+        (("normal", [[("none", 0, 1)]], [2]), "expected an edge"),
+        (("normal", [["ab"]], [2]), "expected an edge"),
+        (("normal", [[("none", 0)], []], [2]), "normal node 3: expected at least one edge"),
+        (("normal", [], [2]), "expected at least one node"),
+        (("normal", "ab", [2]), "expected a list, got 'ab'"),
+        (("normal", [[("none", 0)]], []), "concat must be distinct nodes"),
+        (("normal", [[("none", 0)]], [2, 2]), "concat must be distinct nodes"),
+        (("normal", [[("none", 0)]], [1]), r"concat: .* in 2\.\.2, got 1"),
+        (("normal", [[("none", 0)]], [3]), "got 3"),
+        (("normal", [[("none", 0)]], 2), "expected a list, got 2"),
+    ],
+)
+def test_bad_cells(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Cell(*arguments)
+
+
+@pytest.mark.parametrize("kinds", [(), ("normal",), ("normal", "normal"), ("normal", "recurrent")])
+def test_bad_sets_of_cells(kinds):
+    cell = {
+        "normal": SMALL.normal,
+        "recurrent": Genotype.parse(RNN_TEXT).recurrent,
+    }
+    with pytest.raises(ValueError, match="one normal and one reduce cell, or one recurrent"):
+        Genotype(tuple(cell[kind] for kind in kinds))
+
+
+def test_more_operations_where_asked_for():
+    text = "Genotype(recurrent=[('swish', 0)], concat=[1])"
+    with pytest.raises(ValueError, match="unknown operation in recurrent node 1: 'swish'"):
+        Genotype.parse(text)
+    genotype = Genotype.parse(text, operations=["swish"])
+    assert genotype.recurrent.nodes == ((Edge("swish", 0),),)
+    assert Genotype.from_sample(genotype.to_sample(), operations=["swish"]) == genotype
+    with pytest.raises(ValueError, match="'swish'"):
+        Genotype.from_sample(genotype.to_sample())
+
+
+# Texts
+
+
+def test_published_genotypes_round_trip_in_every_format():
+    for name, entry in _read_shared(PUBLISHED).items():
+        genotype = Genotype.parse(json.dumps(entry))
+        for style in ("json", "authors", "ptdarts"):
+            text = genotype.to_text(style)
+            assert "\n" not in text
+            assert Genotype.parse(text) == genotype, (name, style)
+            assert Genotype.parse(f"\n {name} = {text}\n" if style != "json" else f" {text}\n")
+        written = json.loads(genotype.to_json())
+        assert written == {k: v for k, v in entry.items() if k not in ("source", "kind")}
+        concat = {cell.kind: cell.concat for cell in genotype.cells}
+        if name in ("NASNet", "AmoebaNet"):
+            continue
+        assert Genotype.from_sample(genotype.to_sample(), concat) == genotype
+        if name != "RNN_ENAS":  # whose output leaves nodes out, which a sample does not say
+            assert Genotype.parse(genotype.to_text("nni")) == genotype
+
+
+def test_nasnet_applies_two_operations_to_one_state_which_a_sample_cannot_say():
+    entry = _read_shared(PUBLISHED)["NASNet"]
+    with pytest.raises(ValueError, match="normal_3 applies both sep_conv_5x5 and sep_conv_3x3 to"):
+        Genotype.parse(json.dumps(entry)).to_sample()
+
+
+def test_authors_text_is_written_as_they_write_it():
+    assert Genotype.parse(DARTS_V2).to_authors() == DARTS_V2
+    assert Genotype.parse(RNN_TEXT).to_authors() == RNN_TEXT
+
+
+def test_ptdarts_text():
+    text = (
+        "Genotype(normal=[[('skip_connect', 0), ('sep_conv_3x3', 1)]], normal_concat=range(2, 3), "
+        "reduce=[[('none', 1), ('skip_connect', 0)]], reduce_concat=range(2, 3))"
+    )
+    assert Genotype.parse(text) == SMALL
+    assert SMALL.to_ptdarts() == text
+
+
+def test_json_text():
+    assert SMALL.to_json() == (
+        '{"normal": [["skip_connect", 0], ["sep_conv_3x3", 1]], "normal_concat": [2], '
+        '"reduce": [["none", 1], ["skip_connect", 0]], "reduce_concat": [2]}'
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_nodes_of_other_numbers_of_edges(count):
+    edges = [("skip_connect", 0), ("sep_conv_3x3", 1), ("max_pool_3x3", 0)]
+    genotype = Genotype((Cell("normal", [edges[:count], edges[:2]], [3]), SMALL.reduce))
+    assert json.loads(genotype.to_json())["normal"][0] == [list(edge) for edge in edges[:count]]
+    for style in ("json", "ptdarts"):
+        assert Genotype.parse(genotype.to_text(style)) == genotype
+    with pytest.raises(ValueError, match=rf"2 edge\(s\) in every normal node, got {count}, 2"):
+        genotype.to_authors()
+
+
+@pytest.mark.parametrize("concat", [[2, 4], [4, 2], [4, 3, 2], [3]])
+def test_any_concat_round_trips_in_its_order(concat):
+    node = [("skip_connect", 0), ("skip_connect", 1)]
+    genotype = Genotype((Cell("normal", [node] * 3, concat), SMALL.reduce))
+    for style in ("json", "authors", "ptdarts"):
+        assert Genotype.parse(genotype.to_text(style)).normal.concat == tuple(concat)
+
+
+def test_other_spellings():
+    loose = SMALL_TEXT.replace("[('skip", "(('skip").replace("1)], normal", "1)), normal")
+    for text in (
+        loose,
+        "A = " + SMALL_TEXT,
+        SMALL_TEXT.replace(", ", ",\n    "),
+        SMALL_TEXT + "#!",
+    ):
+        assert Genotype.parse(text) == SMALL
+    assert Genotype.parse(RNN_TEXT.replace("range(1, 3)", "range(1, 3, 1)")).recurrent
+
+
+def test_formats():
+    assert {style: Genotype.parse(SMALL.to_text(style)) for style in FORMATS} == dict.fromkeys(
+        FORMATS, SMALL
+    )
+    assert len({SMALL.to_text(style) for style in FORMATS}) == len(FORMATS)
+    assert SMALL.to_text() == SMALL.to_json()
+    with pytest.raises(ValueError, match="unknown format 'author'; did you mean authors"):
+        SMALL.to_text("author")
+
+
+def _with(old, new):
+    assert old in SMALL_TEXT
+    return SMALL_TEXT.replace(old, new)
+
+
+BAD_TEXTS = {
+    "empty": "",
+    "blank": " \n",
+    "bytes": b"Genotype()",
+    "prose": "the genotype, please",
+    "null byte": "Genotype(\0)",
+    "surrogate": "Genotype(normal='\ud800')",
+    "no fields": "Genotype()",
+    "two statements": f"{SMALL_TEXT}; {SMALL_TEXT}",
+    "positional": "Genotype([('relu', 0)], range(1, 2))",
+    "other call": _with("Genotype", "dict"),
+    "attribute": _with("Genotype", "gt.Genotype"),
+    "two targets": "A = B = " + SMALL_TEXT,
+    "starred": "Genotype(**{'recurrent': []})",
+    "call inside": _with("range(2, 3)", "list(range(2, 3))"),
+    "call with keyword": _with("range(2, 3)", "range(2, stop=3)"),
+    "range of nothing": _with("range(2, 3)", "range()"),
+    "range of four": _with("range(2, 3)", "range(2, 3, 1, 1)"),
+    "range of text": _with("range(2, 3)", "range('2')"),
+    "range step 0": _with("range(2, 3)", "range(2, 3, 0)"),
+    "range step True": _with("range(2, 3)", "range(2, 3, False)"),
+    "huge range": _with("range(2, 3)", "range(2, 10**12)"),
+    "huge range literal": _with("range(2, 3)", "range(2, 1000000000000)"),
+    "many ranges": f"Genotype(recurrent=[{'range(0, 9999), ' * 3000}], concat=[1])",
+    "huge number": _with("3x3', 1)", f"3x3', 0x{'f' * 20_000})"),
+    "long number": _with("3x3', 1)", f"3x3', {'9' * 20_000})"),
+    "negative": _with("3x3', 1)", "3x3', -1)"),
+    "f-string": _with("'sep_conv_3x3'", "f'sep_conv_{3}x3'"),
+    "concatenation": _with("'sep_conv_3x3'", "'sep_conv_' + '3x3'"),
+    "comprehension": _with("[2]", "[i for i in (2,)]"),
+    "name": _with("'sep_conv_3x3'", "sep_conv_3x3"),
+    "odd number of edges": _with(", ('sep_conv_3x3', 1)", ""),
+    "flat and nested": _with("[('skip_connect', 0), ", "[[('skip_connect', 0)], "),
+    "no concat": _with(", reduce_concat=[2]", ""),
+    "no edges": _with("reduce=[('none', 1), ('skip_connect', 0)], ", ""),
+    "normal only": SMALL_TEXT.split(", reduce=")[0] + ")",
+    "unknown field": _with("reduce_concat", "reduce_concta"),
+    "field twice": _with("reduce_concat=[2]", "normal_concat=[2]"),
+    "three kinds": SMALL_TEXT[:-1] + ", " + RNN_TEXT.removeprefix("Genotype("),
+    "unknown operation": _with("sep_conv_3x3", "sepconv_3x3"),
+    "source out of range": _with("3x3', 1)", "3x3', 2)"),
+    "too long": SMALL_TEXT + " " * 50_000 + "#",
+    "deep list": "[" * 20_000,
+    "deep closed list": "Genotype(normal=" + "[" * 150 + "]" * 150 + ")",
+    "deep unary": "Genotype(normal=" + "-" * 30_000 + "1)",
+    "deep not": "Genotype(normal=" + "not " * 10_000 + "x)",
+    "deep attribute": "Genotype(normal=a" + ".a" * 20_000 + ")",
+    "deep sum": "Genotype(normal=1" + "+1" * 20_000 + ")",
+    "json array": "[1, 2]",
+    "json broken": '{"normal": ',
+    "json empty": "{}",
+    "json number": '{"recurrent": 1, "concat": [1]}',
+    "json bool": '{"recurrent": [["relu", false]], "concat": [1]}',
+    "json float": '{"recurrent": [["relu", 0.0]], "concat": [1]}',
+    "json null": '{"recurrent": null, "concat": [1]}',
+    "json NaN": '{"recurrent": [["relu", NaN]], "concat": [1]}',
+    "json object": '{"recurrent": {"relu": 0}, "concat": [1]}',
+    "json long number": f'{{"recurrent": [["relu", {"9" * 20_000}]], "concat": [1]}}',
+    "json field twice": '{"recurrent": [["relu", 0]], "recurrent": [["relu", 0]], "concat": [1]}',
+    "json unknown field": '{"recurrent": [["relu", 0]], "concat": [1], "extra": 1}',
+    "json deep": '{"recurrent": ' + "[" * 40_000,
+    "json deep closed": '{"recurrent": ' + "[" * 900 + "]" * 900 + ', "concat": [1]}',
+    "json sample without reduce": '{"normal_2": [0], "normal_2_0": "none"}',
+}
+
+
+@pytest.mark.parametrize("text", BAD_TEXTS.values(), ids=BAD_TEXTS)
+def test_bad_texts_are_one_clear_line(text):
+    with pytest.raises(ValueError, match=r".+") as caught:
+        Genotype.parse(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unknown field", "unknown field 'reduce_concta'; did you mean reduce_concat"),
+        ("no concat", "lacks 'reduce_concat'"),
+        ("no edges", "lacks 'reduce'"),
+        ("field twice", "given twice"),
+        ("json field twice", "given twice"),
+        ("huge range", "column 84: expected only lists, strings, .* got BinOp"),
+        ("odd number of edges", "normal: expected 2 edges per node, got 1 edges"),
+        ("too long", "at most 50000 characters, this text has 50"),
+        ("json deep", "nested too deeply"),
+        ("json sample without reduce", "lacks the key 'reduce_2'"),
+        ("unknown operation", "did you mean sep_conv_3x3"),
+    ],
+)
+def test_messages_say_what_is_wrong(name, message):
+    with pytest.raises(ValueError, match=message):
+        Genotype.parse(BAD_TEXTS[name])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Genotype(normal=open('{path}', 'w').close(), normal_concat=[2])",
+        "__import__('pathlib').Path('{path}').touch()",
+        "Genotype(normal=[(__import__('pathlib').Path('{path}').touch(), 0)], normal_concat=[2])",
+        "A = [open('{path}', 'w')]",
+        "Genotype(**open('{path}', 'w'))",
+    ],
+)
+def test_trap_21_text_is_never_executed(text, tmp_path):
+    trace = tmp_path / "executed"
+    with pytest.raises(ValueError, match="not a genotype"):
+        Genotype.parse(text.replace("{path}", trace.as_posix()))
+    assert not trace.exists()
+
+
+def test_trap_21_no_eval_at_all(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("eval or exec was called")
+
+    monkeypatch.setattr("builtins.eval", refuse)
+    monkeypatch.setattr("builtins.exec", refuse)
+    for style in FORMATS:
+        assert Genotype.parse(SMALL.to_text(style)) == SMALL
+
+
+# NNI samples
+
+SAMPLE = {
+    "normal_2": [1, 0],
+    "normal_2_0": "sep_conv_3x3",
+    "normal_2_1": "none",
+    "normal_3": 2,  # without a list
+    "normal_3_0": "skip_connect",  # was not chosen
+    "normal_3_2": "max_pool_3x3",
+    "reduce_2": (0,),
+    "reduce_2_0": "skip_connect",
+    "reduce_2_1": "an operation nobody knows",  # was not chosen
+    "channels": 16,
+    "normal_stem": "x",
+}
+
+
+def test_sample_is_read():
+    genotype = Genotype.from_sample(SAMPLE)
+    assert genotype.normal == Cell(
+        "normal", [[("none", 1), ("sep_conv_3x3", 0)], [("max_pool_3x3", 2)]], [2, 3]
+    )
+    assert genotype.reduce == Cell("reduce", [[("skip_connect", 0)]], [2])
+    assert Genotype.from_sample(SAMPLE, {"normal": [3]}).normal.concat == (3,)
+
+
+def test_sample_is_written():
+    assert SMALL.to_sample() == {
+        "normal_2": [0, 1],
+        "normal_2_0": "skip_connect",
+        "normal_2_1": "sep_conv_3x3",
+        "reduce_2": [1, 0],
+        "reduce_2_1": "none",
+        "reduce_2_0": "skip_connect",
+    }
+    assert Genotype.parse(RNN_TEXT).to_sample() == {
+        "recurrent_1": [0],
+        "recurrent_1_0": "relu",
+        "recurrent_2": [1],
+        "recurrent_2_1": "tanh",
+    }
+
+
+@pytest.mark.parametrize("key", ["normal_2", "normal_2_0", "normal_3_2", "reduce_2", "reduce_2_0"])
+def test_missing_keys_of_a_sample_are_named(key):
+    with pytest.raises(ValueError, match=f"lacks the key '{key}'"):
+        Genotype.from_sample({k: v for k, v in SAMPLE.items() if k != key})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"normal_2": [0, 2]}, r"normal_2: expected a state index in 0\.\.1, got 2"),
+        ({"normal_2": "01"}, "normal_2: expected a state index .* got '0'"),
+        ({"normal_2": []}, "normal node 2: expected at least one edge"),
+        ({"normal_2_0": "sepconv"}, "unknown operation in normal node 2: 'sepconv'"),
+        ({"normal_2_0": 3}, "unknown operation in normal node 2: 3"),
+        ({"normal_5_0": "none"}, "lacks the key 'normal_4'"),
+        ({"recurrent_1": 0, "recurrent_1_0": "relu"}, "got normal, reduce, recurrent"),
+    ],
+)
+def test_bad_samples(change, message):
+    with pytest.raises(ValueError, match=message):
+        Genotype.from_sample({**SAMPLE, **change})
+
+
+def test_bad_concat_of_a_sample():
+    with pytest.raises(ValueError, match="unknown kind of cell in concat 'norml'; did you mean"):
+        Genotype.from_sample(SAMPLE, {"norml": [2]})
+    with pytest.raises(ValueError, match="lacks the key 'normal_2'"):
+        Genotype.from_sample({"unrelated": 1})
