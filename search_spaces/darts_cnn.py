@@ -88,9 +88,9 @@ class DartsCNN(Frame, ModelSpace):
         )
 
     def freeze(self, sample: dict[str, Any]) -> DartsNetwork:
-        self.validate(sample)
         space = cast(Any, self)
-        return space.create_fixed_module(sample, *space.trace_args, **space.trace_kwargs)
+        space.validate(sample)
+        return type(space).create_fixed_module(sample, *space.trace_args, **space.trace_kwargs)
 
 
 def _node(place: Place, target: int, primitives: Sequence[str]) -> Node:

@@ -1,0 +1,70 @@
+"""Which device a trial runs on.
+
+NNI's own placement does not work on a machine with one GPU, so that trials choose for themselves.
+A GPU is free when no other trial of ours on this machine holds its lock and its memory is mostly
+unused. The lock is the operating system's: it goes with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import getpass
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+MOSTLY_UNUSED = 0.1
+"""Share of the memory that a free GPU may have in use: a desktop's, a monitor's."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that this process may use."""
+
+    index: int
+    name: str
+    """The same in all processes of the machine."""
+    used: float
+    """Share of its memory, in [0, 1]."""
+
+
+@contextmanager
+def free_device(
+    gpus: Sequence[Gpu] | None = None, locks: Path | None = None
+) -> Iterator[torch.device]:
+    """Hold a free GPU, or the CPU where there is none.
+
+    Args:
+        gpus: those to choose from; by default the visible ones.
+        locks: the folder of the lock files; by default the user's own in the temporary folder.
+    """
+    locks = locks or Path(tempfile.gettempdir()) / f"nni_darts-{getpass.getuser()}"
+    for gpu in visible_gpus() if gpus is None else gpus:
+        if gpu.used > MOSTLY_UNUSED:
+            continue
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        try:
+            yield torch.device("cuda", gpu.index)
+        finally:
+            lock.release()
+        return
+    yield torch.device("cpu")
+
+
+def visible_gpus() -> list[Gpu]:
+    """The GPUs that CUDA shows this process, in its order."""
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = str(torch.cuda.get_device_properties(index).uuid)
+        gpus.append(Gpu(index, name, 1 - free / total))
+    return gpus

@@ -1,0 +1,141 @@
+"""Checks an experiment file before anything is launched."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nni_darts import protocol
+from nni_darts.config import Settings, SettingsError, parse
+from nni_darts.messages import unknown
+from nni_darts.stored import TUNER
+
+TRIAL = "nni_darts.trial"
+
+
+def check(path: Path) -> tuple[Any, Settings]:
+    """The experiment as NNI's `ExperimentConfig`, and its settings; all is right with them.
+
+    Nothing is downloaded or launched; the space is built once.
+
+    Raises:
+        SettingsError: a line per mistake, each naming the file, the key and what is allowed.
+    """
+    try:
+        values = _read(path)
+        config = _nni_config(path, values)
+        settings = _check_ours(values)
+        _check_folders(config)
+        _check_parts(settings)
+    except SettingsError as error:
+        raise SettingsError([f"{path}: {problem}" for problem in error.problems]) from None
+    return config, settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError([f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise SettingsError(["is not a text file in UTF-8"]) from None
+    except yaml.YAMLError as error:
+        raise SettingsError([f"is not valid YAML: {' '.join(str(error).split())}"]) from None
+    if not isinstance(values, dict):
+        raise SettingsError([f"must hold the keys of an NNI experiment, got {values!r:.60}"])
+    return values
+
+
+def _nni_config(path: Path, values: dict[str, Any]) -> Any:
+    """What NNI itself has to say of it."""
+    from nni.experiment.config import ExperimentConfig, utils
+
+    known = [utils.camel_case(field.name) for field in dataclasses.fields(ExperimentConfig)]
+    plain = {utils.case_insensitive(name) for name in known}
+    if problems := [
+        f"{name}: {unknown('key', name, known)}"
+        for name in values
+        if utils.case_insensitive(str(name)) not in plain
+    ]:
+        raise SettingsError(problems)
+    try:
+        config = ExperimentConfig.load(path)
+        config.canonical_copy()
+    except Exception as error:  # NNI raises whatever its checks run into
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SettingsError([f"NNI does not take it: {reason}"]) from None
+    finally:
+        utils.unset_base_path()
+    return config
+
+
+def _check_ours(values: dict[str, Any]) -> Settings:
+    """What NNI leaves to us: tuner, trial command and number of trials."""
+    problems = []
+    tuner = values.get("tuner") or {}
+    if tuner.get("className") != TUNER:
+        problems.append(f"tuner.className: must be {TUNER}, got {tuner.get('className')!r}")
+    if "codeDirectory" not in tuner:
+        problems.append(
+            "tuner.codeDirectory: missing; NNI needs one to import a tuner, any folder "
+            "will do where nni-darts is installed: codeDirectory: ."
+        )
+    if TRIAL not in str(values.get("trialCommand")):
+        problems.append(
+            f"trialCommand: must run {TRIAL}, as in 'python -m {TRIAL}', "
+            f"got {values.get('trialCommand')!r}"
+        )
+    try:
+        settings = parse(tuner.get("classArgs") or {})
+    except SettingsError as error:
+        problems += [f"tuner.classArgs.{problem}" for problem in error.problems]
+        raise SettingsError(problems) from None
+    planned = len(protocol.runs(settings))
+    if values.get("maxTrialNumber") != planned:
+        problems.append(
+            f"maxTrialNumber: must be {planned}, the number of runs of the protocol, "
+            f"got {values.get('maxTrialNumber')!r}; NNI ends an experiment at this number only"
+        )
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _check_folders(config: Any) -> None:
+    config = config.canonical_copy()
+    problems = []
+    for key, folder in (
+        ("trialCodeDirectory", config.trial_code_directory),
+        ("tuner.codeDirectory", config.tuner.code_directory),
+    ):
+        if not Path(folder).is_dir():
+            problems.append(f"{key}: there is no folder {folder}")
+    if (reason := unwritable(Path(config.experiment_working_directory))) is not None:
+        problems.append(f"experimentWorkingDirectory: {reason}")
+    if problems:
+        raise SettingsError(problems)
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why nothing can be written to a folder that may not exist yet; None where something can."""
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return f"{nearest} is not a folder"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"nothing can be written to {nearest}; choose another folder or change its rights"
+    return None
+
+
+def _check_parts(settings: Settings) -> None:
+    from nni_darts import resolve
+
+    try:
+        resolve.parts(protocol.runs(settings)[0], load=False)
+    except SettingsError as error:
+        raise SettingsError([f"tuner.classArgs.{problem}" for problem in error.problems]) from None

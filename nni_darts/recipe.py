@@ -1,0 +1,92 @@
+"""How the supernet's weights are trained, and the evaluator that NNI's strategies take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from nni.nas.evaluator.pytorch import Lightning, LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torchmetrics.classification import MulticlassAccuracy
+
+from nni_darts.config import Search
+
+CHECKPOINT = "last.ckpt"
+
+
+class SearchRecipe(LightningModule):
+    """Cross entropy, SGD with momentum, cosine learning rate per epoch (paper, A.1.1)."""
+
+    def __init__(self, settings: Search, num_classes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        # micro: the share of images that are right, as papers report it
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        logits = self(x)
+        loss = nn.functional.cross_entropy(logits, y)
+        self.train_accuracy(logits, y)
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        self.log("train_acc", self.train_accuracy, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        logits = self(x)
+        self.val_accuracy(logits, y)
+        self.log("val_loss", nn.functional.cross_entropy(logits, y))
+        self.log("val_acc", self.val_accuracy, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        s = self.settings
+        sgd = SGD(self.parameters(), s.learning_rate, s.momentum, weight_decay=s.weight_decay)
+        return [sgd], [CosineAnnealingLR(sgd, s.epochs, s.learning_rate_min)]
+
+
+def search_evaluator(
+    settings: Search,
+    data: Any,
+    output: Path,
+    device: torch.device,
+    callbacks: list[Callback],
+    progress_bar: bool,
+) -> Lightning:
+    """The evaluator of a search.
+
+    It writes a checkpoint to `output` after every epoch and goes on from one that lies there.
+    """
+    checkpoint = ModelCheckpoint(
+        output,
+        Path(CHECKPOINT).stem,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    trainer = Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index] if device.type == "cuda" else 1,
+        max_epochs=settings.epochs,
+        precision=settings.precision,
+        callbacks=[*callbacks, checkpoint],
+        default_root_dir=output,
+        logger=False,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    fit: dict[str, Any] = {}
+    if (output / CHECKPOINT).exists():
+        # Whoever can write a checkpoint there must not be able to run code here.
+        fit = {"ckpt_path": str(output / CHECKPOINT), "weights_only": True}
+    return Lightning(
+        SearchRecipe(settings, data.num_classes), trainer, datamodule=data, fit_kwargs=fit
+    )

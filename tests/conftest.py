@@ -1,0 +1,40 @@
+"""What all tests share: small spaces, small data, a short way through NNI's engine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module.*")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A home folder of the test's own: NNI keeps its list of experiments there."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def message() -> Callable[..., str]:
+    """The text of the exception that a call raises; it must be one line."""
+
+    def catch(kind: type[Exception], call: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
+        with pytest.raises(kind) as caught:
+            call(*args, **kwargs)
+        text = str(caught.value)
+        assert "\n" not in text
+        return text
+
+    return catch
