@@ -6,20 +6,15 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-import torch
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, Repeat
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.differentiable import (
-    DifferentiableMixedCell,
     DifferentiableMixedRepeat,
 )
 from torch import Tensor, nn
 
 from nni_darts.ranking import best_combinations, best_subsets
-
-Sample = dict[str, Any]
-Ranked = list[tuple[float, Sample]]
-"""Parts of a sample with their log probability, best first."""
+from nni_darts.supernet import MixedCell, MixedNode, Ranked, log_probabilities
 
 
 def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
@@ -29,10 +24,10 @@ def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
     has no name and is left out, so that the weights of its edges sum to less than one.
     """
     found: dict[str, dict[Any, Tensor]] = {}
-    for module in root.modules():
+    for module in cast(list[Any], list(root.modules())):
         for label, choices, alpha in _alphas(module):
             if label not in found:
-                found[label] = dict(zip(choices, _softmax(module)(alpha), strict=False))
+                found[label] = dict(zip(choices, module._softmax(alpha), strict=False))
     return found
 
 
@@ -78,15 +73,12 @@ def _factors(
     unit: Any, limit: int, decided: frozenset[str]
 ) -> Iterator[tuple[frozenset[str], Ranked]]:
     """The independent decisions within a unit: the labels of each, and its options."""
-    if hasattr(unit, "ranked"):
-        ranked = unit.ranked(limit)
-        yield frozenset(ranked[0][1]), ranked
-        return
-    if isinstance(unit, DifferentiableMixedCell):
-        yield from _cell_factors(unit, limit)
+    if isinstance(unit, MixedNode | MixedCell):
+        for ranked in unit.ranked(limit):
+            yield frozenset(ranked[0][1]), ranked
         return
     for label, choices, alpha in _alphas(unit):
-        log_p = _log_p(unit, alpha)
+        log_p = log_probabilities(unit._softmax, alpha)
         options: Ranked = []
         if isinstance(unit, InputChoice):
             items = [[(p, j)] for j, p in enumerate(log_p)]
@@ -103,40 +95,13 @@ def _factors(
         yield frozenset({label}), sorted(options, key=lambda option: -option[0])[:limit]
 
 
-def _cell_factors(
-    cell: DifferentiableMixedCell, limit: int
-) -> Iterator[tuple[frozenset[str], Ranked]]:
-    """NNI's `Cell`: each node takes distinct inputs as long as there are enough (paper, 2.4).
-
-    NNI itself ranks by raw alpha; here it is by the softmax with the emulated `none`.
-    """
-    names = cell.op_names
-    for node in range(cell.num_predecessors, cell.num_predecessors + cell.num_nodes):
-        items: list[list[tuple[float, str]]] = []
-        for source in range(node):
-            log_p = _log_p(cell, cell._arch_alpha[f"{cell.label}/{node}_{source}"])
-            # The emulated none is the one alpha more than there are names.
-            items.append(
-                [(p, name) for p, name in zip(log_p, names, strict=False) if name != "none"]
-            )
-        options: Ranked = []
-        for score, chosen in best_subsets(items, min(cell.num_ops_per_node, node), limit):
-            sample: Sample = {}
-            for k in range(cell.num_ops_per_node):
-                source, name = chosen[k % len(chosen)]
-                sample[f"{cell.label}/op_{node}_{k}"] = name
-                sample[f"{cell.label}/input_{node}_{k}"] = [source]
-            options.append((score, sample))
-        yield frozenset(options[0][1]), options
-
-
 def _alphas(module: Any) -> Iterator[tuple[str, Sequence[Any], Tensor]]:
     """A supernet module's own alphas: label, choices, unnormalised values."""
     alpha = getattr(module, "_arch_alpha", None)
     if isinstance(alpha, nn.Parameter):
         names = module.names if isinstance(module, LayerChoice) else range(len(alpha))
         yield module.label, names, alpha
-    elif isinstance(module, DifferentiableMixedCell):
+    elif isinstance(module, MixedCell):
         for label, edge_alpha in module._arch_alpha.items():
             yield label, module.op_names, edge_alpha
     elif isinstance(alpha, nn.ParameterDict):
@@ -144,11 +109,3 @@ def _alphas(module: Any) -> Iterator[tuple[str, Sequence[Any], Tensor]]:
         mutables = (module.depth_choice if depth else module).simplify()
         for label, value_alpha in alpha.items():
             yield label, mutables[label].values, value_alpha
-
-
-def _softmax(module: Any) -> nn.Module:
-    return cast(nn.Module, module._softmax)
-
-
-def _log_p(module: Any, alpha: Tensor) -> list[float]:
-    return cast(list[float], torch.log(_softmax(module)(alpha.detach().double())).tolist())

@@ -130,7 +130,7 @@ class UnrolledDartsModule(DartsLightningModule):
         return total
 
     def _require_finite(self, what: str, loss: Tensor, batch_idx: int) -> None:
-        if not math.isfinite(value := float(loss)):
+        if not math.isfinite(value := float(loss.detach())):
             raise DivergedError(
                 f"the {what} is {value} in epoch {self.trainer.current_epoch}, step {batch_idx}; "
                 "the search stops here, its last checkpoint is kept. "

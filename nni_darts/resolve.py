@@ -72,7 +72,7 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
             module.prepare_data()
             module.setup("fit")
         elif isinstance(module, BilevelData):
-            check(module.name, run.data.arguments.get("root"))
+            check(run.data.name, run.data.arguments.get("root"))
         if not hasattr(module, "num_classes"):
             raise SettingsError(["data: the data module must have an attribute num_classes"])
         return module, space(run.space, module)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from nni.nas.space import RawFormatModelSpace
 from nni.nas.strategy import DARTS
 
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
-from nni_darts.export import Ranked, top_k
+from nni_darts.export import top_k
 from nni_darts.messages import unknown
 from nni_darts.oneshot import UnrolledDartsModule
+from nni_darts.supernet import MixedCell, Ranked
 
 
 class UnrolledDARTS(DARTS):
@@ -99,6 +101,10 @@ class UnrolledDARTS(DARTS):
             warmup_epochs=self.warmup_epochs,
             penalty=self.penalty,
         )
+
+    def default_mutation_hooks(self) -> list[Any]:
+        hooks = super().default_mutation_hooks()
+        return [MixedCell.mutate if h == DifferentiableMixedCell.mutate else h for h in hooks]
 
     def mutate_evaluator(self, evaluator: Any) -> Any:
         self._alpha_dataloader = getattr(evaluator.datamodule, "alpha_dataloader", None)

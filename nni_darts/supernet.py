@@ -1,4 +1,4 @@
-"""Nodes of labelled edges, as a model space declares them and as the supernet runs them.
+"""Cells: nodes of labelled edges as a model space declares them, and how the supernet runs them.
 
 A node chooses `n_chosen` of its incoming edges and, on each, an operation. In the search it is the
 sum of all its edges, each the mixture of its operations (paper, section 2.2); it has no alphas of
@@ -15,6 +15,7 @@ from nni.mutable.exception import SampleValidationError
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, MutableModule
 from nni.nas.nn.pytorch.base import recursive_freeze
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from torch import Tensor, nn
 
 from nni_darts.genotype import NONE
@@ -22,6 +23,8 @@ from nni_darts.node import ChosenEdges
 from nni_darts.ranking import best_subsets
 
 Sample = dict[str, Any]
+Ranked = list[tuple[float, Sample]]
+"""Parts of a sample with their log probability, best first."""
 
 
 class Node(MutableModule):
@@ -108,27 +111,105 @@ class MixedNode(Node, BaseSuperNetModule):
         """The strongest choice; edges that were not chosen are named too, as NNI expects."""
         if self.choice.label in memo:
             return {}
-        return self.ranked(1)[0][1]
+        return self.ranked(1)[0][0][1]
 
-    def ranked(self, limit: int) -> list[tuple[float, Sample]]:
-        """The `limit` best choices, best first, each with its score.
+    def ranked(self, limit: int) -> list[Ranked]:
+        """One decision: the `limit` best choices of edges and operations, with their scores.
 
         The score is the sum over the chosen edges of log strength: the log of the softmax weight,
         over all operations, of the edge's chosen one, never `none`.
         """
         edges = [cast(Any, edge) for edge in self.edges]
-        options: list[list[tuple[float, str]]] = []
-        for edge in edges:
-            log_p = torch.log_softmax(edge._arch_alpha.detach().double(), -1).tolist()
-            named = [(p, name) for p, name in zip(log_p, edge.names, strict=True) if name != NONE]
-            options.append(named)
+        options = [
+            _but_none(log_probabilities(edge._softmax, edge._arch_alpha), edge.names)
+            for edge in edges
+        ]
         # What an edge would be that is not chosen does not matter; NNI wants to be told anyway.
         sample = {edge.label: max(o)[1] for edge, o in zip(edges, options, strict=True)}
-        strength = {(j, name): p for j, named in enumerate(options) for p, name in named}
-        result = []
+        strength = [{name: p for p, name in named} for named in options]
+        result: Ranked = []
         for score, chosen in best_subsets(options, self.choice.n_chosen, limit):
-            strongest_first = sorted(chosen, key=lambda e: -strength[e])
+            strongest_first = sorted(chosen, key=lambda edge: -strength[edge[0]][edge[1]])
             operations = {edges[j].label: name for j, name in chosen}
             sources = [j for j, _ in strongest_first]
             result.append((score, {**sample, **operations, self.choice.label: sources}))
-        return result
+        return [result]
+
+
+class MixedCell(DifferentiableMixedCell):
+    """NNI's `Cell` in the supernet, with what NNI leaves out: freezing, and a sound ranking.
+
+    NNI ranks by raw alpha; here it is by the softmax over the operations and the `none` that NNI
+    emulates by one more alpha (paper, section 2.4).
+    """
+
+    def export(self, memo: Sample) -> Sample:
+        parts = [ranked[0][1] for ranked in self.ranked(1)]
+        return {label: choice for part in parts for label, choice in part.items()}
+
+    def ranked(self, limit: int) -> list[Ranked]:
+        """A decision for each node: its best choices of distinct inputs and operations.
+
+        A node with fewer inputs than it has edges takes them in turn, as in NNI.
+        """
+        decisions = []
+        for node in self.output_node_indices:
+            alphas = [self._arch_alpha[f"{self.label}/{node}_{source}"] for source in range(node)]
+            # The emulated none is the one alpha more than there are names.
+            items = [
+                _but_none(log_probabilities(self._softmax, a)[: len(self.op_names)], self.op_names)
+                for a in alphas
+            ]
+            ranked: Ranked = []
+            for score, chosen in best_subsets(items, min(self.num_ops_per_node, node), limit):
+                sample: Sample = {}
+                for k in range(self.num_ops_per_node):
+                    source, name = chosen[k % len(chosen)]
+                    sample[f"{self.label}/op_{node}_{k}"] = name
+                    sample[f"{self.label}/input_{node}_{k}"] = [source]
+                ranked.append((score, sample))
+            decisions.append(ranked)
+        return decisions
+
+    def freeze(self, sample: Sample) -> FrozenCell:
+        """The chosen edges only, with their weights."""
+        self.validate(sample)
+        nodes = []
+        for node, ops in zip(self.output_node_indices, self.ops, strict=True):
+            sources = [sample[f"{self.label}/input_{node}_{k}"][0] for k in self._slots]
+            names = [sample[f"{self.label}/op_{node}_{k}"] for k in self._slots]
+            edges = [ops[source][name] for source, name in zip(sources, names, strict=True)]
+            nodes.append(ChosenEdges(edges, sources))
+        return FrozenCell(self.preprocessor, nodes, self.postprocessor, self.concat_dim)
+
+    @property
+    def _slots(self) -> range:
+        return range(self.num_ops_per_node)
+
+
+class FrozenCell(nn.Module):
+    """What is left of a `MixedCell`: called as NNI's `Cell` is."""
+
+    def __init__(self, preprocessor: Any, nodes: Any, postprocessor: Any, concat_dim: int) -> None:
+        super().__init__()
+        self.preprocessor = preprocessor
+        self.nodes = nn.ModuleList(nodes)
+        self.postprocessor = postprocessor
+        self.concat_dim = concat_dim
+
+    def forward(self, *inputs: Any) -> Any:
+        processed = inputs[0] if isinstance(inputs[0], list) else list(inputs)
+        states = list(self.preprocessor(processed))
+        first = len(states)
+        for node in self.nodes:
+            states.append(node(states))
+        return self.postprocessor(torch.cat(states[first:], self.concat_dim), processed)
+
+
+def log_probabilities(softmax: nn.Module, alpha: Tensor) -> list[float]:
+    """log of the mixing weights, in float64."""
+    return cast(list[float], torch.log(softmax(alpha.detach().double())).tolist())
+
+
+def _but_none(log_p: Sequence[float], names: Sequence[str]) -> list[tuple[float, str]]:
+    return [(p, name) for p, name in zip(log_p, names, strict=True) if name != NONE]

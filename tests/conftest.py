@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+# Tests run small tensors; a second thread costs more than it gives.
+torch.set_num_threads(1)
 warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module.*")
 
 

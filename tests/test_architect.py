@@ -4,13 +4,13 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import golden
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-import golden
 from nni_darts import architect
 from nni_darts.architect import (
     HYPERGRADIENTS,

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import spaces
 import torch
 from nni.nas.evaluator.pytorch import Classification, DataLoader
 from nni.nas.experiment import NasExperiment
 from nni.nas.hub.pytorch import DARTS as HubDARTS
 from torch.utils.data import TensorDataset
 
-import spaces
 from nni_darts import UnrolledDARTS
 from search_spaces import DartsCNN, DartsNetwork
 
@@ -69,6 +69,7 @@ def test_an_nni_experiment_from_start_to_end(home: Any) -> None:
     strategy = UnrolledDARTS(arc_learning_rate=0.1)
     experiment = NasExperiment(DartsCNN(4, 3, 4), evaluator, strategy)
     experiment.run()
+    experiment.stop()
     samples = experiment.export_top_models(top_k=2, formatter="dict")
     networks = experiment.export_top_models(top_k=2, formatter="instance")
     assert samples[0] != samples[1]
