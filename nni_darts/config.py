@@ -61,6 +61,9 @@ class Search(_Settings):
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs at the start in which alpha rests."""
     precision: Precision = "32-true"
+    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
+    with more threads than cores, each epoch can take twenty times as long."""
 
     @field_validator("seeds")
     @classmethod

@@ -24,7 +24,7 @@ def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
     has no name and is left out, so that the weights of its edges sum to less than one.
     """
     found: dict[str, dict[Any, Tensor]] = {}
-    for module in cast(list[Any], list(root.modules())):
+    for module in list[Any](root.modules()):
         for label, choices, alpha in _alphas(module):
             if label not in found:
                 found[label] = dict(zip(choices, module._softmax(alpha), strict=False))

@@ -10,7 +10,6 @@ A genotype is data: text is read with `json` and `ast`, never executed.
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import math
 import operator
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nni_darts.messages import unknown
 from nni_darts.ranking import best_combinations, best_subsets
 
 __all__ = [
@@ -492,9 +492,7 @@ def _num_nodes(num_edges: int, num_inputs: int, kind: str) -> int:
 def _known(what: str, name: object, known: Collection[str]) -> str:
     if isinstance(name, str) and name in known:
         return name
-    near = difflib.get_close_matches(name, known, n=3) if isinstance(name, str) else []
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-    raise ValueError(f"unknown {what} {reprlib.repr(name)}; {hint}")
+    raise ValueError(unknown(what, name, known))
 
 
 def _kind(kind: str) -> _Kind:

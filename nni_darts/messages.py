@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
 def unknown(what: str, name: object, known: Iterable[object]) -> str:
     """One line for a name that is not among the known ones, with the nearest of them."""
     names = [str(k) for k in known]
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:100], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}{hint} (known: {', '.join(names)})"
+    return f"unknown {what} {reprlib.repr(name)}{hint} (known: {', '.join(names)})"

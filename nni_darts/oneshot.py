@@ -126,7 +126,7 @@ class UnrolledDartsModule(DartsLightningModule):
         """NNI's penalty, on weights that lead back to the alphas; NNI's own are bare numbers."""
         penalty = cast(Callable[..., tuple[Tensor, dict[str, Any]]], self.penalty)
         total, details = penalty(loss, export.probabilities(self.model))
-        self.log_dict({f"penalty/{name}": float(value) for name, value in details.items()})
+        self.log_dict({f"penalty/{k}": torch.as_tensor(v).detach() for k, v in details.items()})
         return total
 
     def _require_finite(self, what: str, loss: Tensor, batch_idx: int) -> None:

@@ -69,6 +69,8 @@ def search(run: Run, output: Path, send: Any) -> dict[str, Any]:
         DivergedError: a loss is not finite.
     """
     started = time.time()
+    if run.search.cpu_threads is not None:
+        torch.set_num_threads(run.search.cpu_threads)
     pl.seed_everything(run.seed, workers=True, verbose=False)
     data, space = resolve.parts(run)
     settings = run.search

@@ -83,9 +83,8 @@ class DartsCNN(Frame, ModelSpace):
         bound = inspect.signature(cast(Any, cls)._init_wrapped).bind(None, *args, **kwargs)
         bound.apply_defaults()
         same = ("channels", "num_cells", "num_classes", "stem", "in_channels")
-        return DartsNetwork(
-            Genotype.from_sample(sample), **{name: bound.arguments[name] for name in same}
-        )
+        genotype = Genotype.from_sample(sample, operations=bound.arguments["primitives"])
+        return DartsNetwork(genotype, **{name: bound.arguments[name] for name in same})
 
     def freeze(self, sample: dict[str, Any]) -> DartsNetwork:
         space = cast(Any, self)

@@ -7,7 +7,7 @@ add it to `OPERATIONS` and name it in the space's `primitives`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -127,7 +127,9 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def network_operation(name: str, channels: int, stride: int) -> nn.Module:
-    """The operation as it stands in a discrete network."""
+    """The operation as it stands in a discrete network; ValueError for an unknown name."""
+    if name not in OPERATIONS:
+        raise ValueError(unknown("primitive", name, OPERATIONS))
     return OPERATIONS[name](channels, stride, network_norm)
 
 
@@ -139,11 +141,11 @@ def search_operation(name: str, channels: int, stride: int) -> nn.Module:
     return operation
 
 
-def check_primitives(primitives: Sequence[str], known: Mapping[str, object] = OPERATIONS) -> None:
+def check_primitives(primitives: Sequence[str]) -> None:
     """Raise ValueError unless the primitives are known, distinct and leave something to choose."""
     for name in primitives:
-        if name not in known:
-            raise ValueError(unknown("primitive", name, known))
+        if name not in OPERATIONS:
+            raise ValueError(unknown("primitive", name, OPERATIONS))
     if len(set(primitives)) < len(primitives):
         raise ValueError(f"primitives must be distinct, got {list(primitives)}")
     if not set(primitives) - {"none"}:

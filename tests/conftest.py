@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-# Tests run small tensors; a second thread costs more than it gives.
+# Tests run small tensors: a second thread costs more than it gives. Processes that they start, too.
+os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module.*")
 

@@ -187,7 +187,7 @@ def test_extreme_alphas():
         (np.zeros((14, 8)), PRIMITIVES, {"k": 3}, "k must be between 1 and 2, .* got k=3"),
         (np.zeros((14, 8)), PRIMITIVES, {"k": 0}, "got k=0"),
         (np.zeros((36, 5)), RNN_PRIMITIVES, {"k": 2, "kind": "recurrent"}, "between 1 and 1"),
-        (np.zeros((14, 8)), PRIMITIVES, {"kind": "norml"}, "'norml'; did you mean normal"),
+        (np.zeros((14, 8)), PRIMITIVES, {"kind": "norml"}, "'norml'; did you mean 'normal"),
         (np.zeros((2, 2)), ("none", "none"), {}, "primitives must be distinct"),
         (np.zeros((2, 2)), ("relu", "relu"), {}, "primitives must be distinct"),
         (np.zeros((2, 1)), ("none",), {}, "one of them other than none"),
@@ -332,9 +332,9 @@ def test_lookup():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("normall", [[("none", 0)]], [2]), "unknown kind of cell 'normall'; did you mean normal"),
-        (("normal", [[("sepconv_3x3", 0)]], [2]), "normal node 2: 'sepconv_3x3'; did you mean sep"),
-        (("normal", [[("qqq", 0)]], [2]), "'qqq'; known: none, max_pool_3x3"),
+        (("normall", [[("none", 0)]], [2]), "unknown kind of cell 'normall'; did you mean 'normal"),
+        (("normal", [[("sepconv_3x3", 0)]], [2]), "normal node 2: 'sepconv_3x3'; did you mean 'sep"),
+        (("normal", [[("qqq", 0)]], [2]), "'qqq' .known: none, max_pool_3x3"),
         (("normal", [[(3, 0)]], [2]), "unknown operation"),
         (("normal", [[("none", 2)]], [2]), r"normal node 2: .* in 0\.\.1, got 2"),
         (("normal", [[("none", -1)]], [2]), "got -1"),
@@ -465,7 +465,7 @@ def test_formats():
     )
     assert len({SMALL.to_text(style) for style in FORMATS}) == len(FORMATS)
     assert SMALL.to_text() == SMALL.to_json()
-    with pytest.raises(ValueError, match="unknown format 'author'; did you mean authors"):
+    with pytest.raises(ValueError, match="unknown format 'author'; did you mean 'authors"):
         SMALL.to_text("author")
 
 
@@ -552,7 +552,7 @@ def test_bad_texts_are_one_clear_line(text):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("unknown field", "unknown field 'reduce_concta'; did you mean reduce_concat"),
+        ("unknown field", "unknown field 'reduce_concta'; did you mean 'reduce_concat"),
         ("no concat", "lacks 'reduce_concat'"),
         ("no edges", "lacks 'reduce'"),
         ("field twice", "given twice"),
@@ -562,7 +562,7 @@ def test_bad_texts_are_one_clear_line(text):
         ("too long", "at most 50000 characters, this text has 50"),
         ("json deep", "nested too deeply"),
         ("json sample without reduce", "lacks the key 'reduce_2'"),
-        ("unknown operation", "did you mean sep_conv_3x3"),
+        ("unknown operation", "did you mean 'sep_conv_3x3"),
     ],
 )
 def test_messages_say_what_is_wrong(name, message):
