@@ -333,7 +333,10 @@ def test_lookup():
     ("arguments", "message"),
     [
         (("normall", [[("none", 0)]], [2]), "unknown kind of cell 'normall'; did you mean 'normal"),
-        (("normal", [[("sepconv_3x3", 0)]], [2]), "normal node 2: 'sepconv_3x3'; did you mean 'sep"),
+        (
+            ("normal", [[("sepconv_3x3", 0)]], [2]),
+            "normal node 2: 'sepconv_3x3'; did you mean 'sep",
+        ),
         (("normal", [[("qqq", 0)]], [2]), "'qqq' .known: none, max_pool_3x3"),
         (("normal", [[(3, 0)]], [2]), "unknown operation"),
         (("normal", [[("none", 2)]], [2]), r"normal node 2: .* in 0\.\.1, got 2"),

@@ -45,6 +45,7 @@ def finish(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_search_killed_after_an_epoch_ends_as_one_never_killed(tmp_path: Path) -> None:
     whole = finish(TINY, tmp_path / "whole")
 
