@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ POLL_SECONDS = 1.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    # NNI 3.0 wonders aloud about today's torch.
+    warnings.filterwarnings("ignore", module=r"nni\.")
     try:
         return int(options.run(options))
     except SettingsError as error:
@@ -118,10 +121,10 @@ def _run(options: argparse.Namespace) -> int:
         return 130
     finally:
         running.stop()
-    trials = experiment.trials()
-    print(_table(experiment, settings.search.top_k))
-    done = [trial for trial in trials if trial.result is not None]
+    done = [trial for trial in experiment.trials() if trial.result is not None]
     planned = config.max_trial_number
+    if done:
+        print(_table(experiment, settings.search.top_k))
     if status != "DONE" or len(done) < planned:
         print(
             f"error: {len(done)} of {planned} trials succeeded (experiment {status}); "
@@ -207,10 +210,7 @@ def _found(experiment: stored.Experiment, limit: int) -> list[stored.Found]:
 
 
 def _table(experiment: stored.Experiment, limit: int) -> str:
-    try:
-        found = _found(experiment, limit)
-    except stored.StoredError as error:
-        return str(error)
+    found = _found(experiment, limit)
     name = experiment.config().get("experimentName", "")
     lines = [
         f"experiment {experiment.id} {name}: the best {len(found)} by score",

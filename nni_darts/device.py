@@ -64,7 +64,8 @@ def visible_gpus() -> list[Gpu]:
     """The GPUs that CUDA shows this process, in its order."""
     gpus = []
     for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
-        name = str(torch.cuda.get_device_properties(index).uuid)
-        gpus.append(Gpu(index, name, 1 - free / total))
+        properties = torch.cuda.get_device_properties(index)
+        # The driver's own figure: asking CUDA would take memory on every GPU.
+        used = torch.cuda.device_memory_used(index)
+        gpus.append(Gpu(index, str(properties.uuid), used / properties.total_memory))
     return gpus

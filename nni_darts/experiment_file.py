@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from nni_darts import protocol
 from nni_darts.config import Settings, SettingsError, parse
+from nni_darts.files import unwritable
 from nni_darts.messages import unknown
 from nni_darts.stored import TUNER
 
@@ -118,18 +118,6 @@ def _check_folders(config: Any) -> None:
         problems.append(f"experimentWorkingDirectory: {reason}")
     if problems:
         raise SettingsError(problems)
-
-
-def unwritable(folder: Path) -> str | None:
-    """Why nothing can be written to a folder that may not exist yet; None where something can."""
-    nearest = folder
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        return f"{nearest} is not a folder"
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        return f"nothing can be written to {nearest}; choose another folder or change its rights"
-    return None
 
 
 def _check_parts(settings: Settings) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from nni_darts import files
 from nni_darts.genotype import Genotype
 
 Report = dict[str, float]
@@ -92,25 +92,22 @@ class History:
         self.csv = folder / "history.csv"
         self.json = folder / "genotypes.json"
 
+    def last(self) -> Report:
+        """The report of the last epoch; empty before the first one."""
+        return dict(pd.read_csv(self.csv).iloc[-1]) if self.csv.exists() else {}
+
     def add(self, report: Report, ranked: list[tuple[float, str]]) -> None:
         """Add an epoch: its report, and (score, text) of its best architectures."""
         row = pd.DataFrame([report])
         if self.csv.exists():
             before = pd.read_csv(self.csv)
             row = pd.concat([before[before["epoch"] < report["epoch"]], row])
-        _write(self.csv, row.to_csv(index=False))
+        files.write(self.csv, row.to_csv(index=False))
         genotypes = [
             {"score": score, "epoch": report["epoch"], "genotype": json.loads(text)}
             for score, text in ranked
         ]
-        _write(self.json, json.dumps(genotypes, indent=1))
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole: a reader, or a crash, never meets half of it."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+        files.write(self.json, json.dumps(genotypes, indent=1))
 
 
 class Reporter:
@@ -130,7 +127,8 @@ class Reporter:
         self.history = History(folder)
         self.epochs = epochs
         self.top_k = top_k
-        self.last: Report = {}
+        # A search that was over when it was killed reports no epoch any more.
+        self.last = self.history.last()
         self._clock = time.perf_counter()
 
     def epoch(

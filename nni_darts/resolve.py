@@ -23,13 +23,19 @@ def space(component: Component, data: Any) -> Any:
     from nni.nas.nn.pytorch import ModelSpace
 
     made = _class("space", SPACES.get(component.name, component.name), ModelSpace, SPACES)
-    parameters = inspect.signature(getattr(made, "_init_wrapped", made)).parameters
+    parameters = inspect.signature(_constructor(made)).parameters
     arguments = {
         name: getattr(data, name)
         for name in ("num_classes", "in_channels")
         if name in parameters and hasattr(data, name)
     }
     return _make("space", made, parameters, {**arguments, **component.arguments})
+
+
+def _constructor(space: Any) -> Any:
+    """The `__init__` that the user wrote: NNI wraps it once more in every subclass."""
+    wrapped = [vars(c)["_init_wrapped"] for c in space.__mro__ if "_init_wrapped" in vars(c)]
+    return next((init for init in wrapped if init.__name__ == "__init__"), space.__init__)
 
 
 def data(component: Component, search_batch_size: int, seed: int) -> Any:

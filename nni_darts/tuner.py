@@ -11,7 +11,7 @@ from typing import Any
 import nni
 from nni.tuner import Tuner
 
-from nni_darts import protocol
+from nni_darts import files, protocol
 from nni_darts.config import Settings, SettingsError, parse
 
 _logger = logging.getLogger("nni_darts.tuner")
@@ -60,9 +60,7 @@ class DartsProtocol(Tuner):
 
     def _save(self) -> None:
         if (state := _state_file()) is not None:
-            fresh = state.with_suffix(".new")
-            fresh.write_text(json.dumps(self._issued))
-            fresh.replace(state)
+            files.write(state, json.dumps(self._issued))
 
 
 def _state_file() -> Path | None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-PURE = ["genotype", "ranking", "messages", "config", "protocol", "stored"]
+PURE = ["genotype", "ranking", "messages", "config", "protocol", "stored", "files"]
 WITHOUT_NNI = ["architect", "randomness", "node", "bilevel", "data", "device"]
 
 

@@ -1,0 +1,81 @@
+"""Spaces and data of the user's own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import spaces
+from torch.utils.data import DataLoader
+
+from nni_darts import resolve
+from nni_darts.config import SettingsError, parse_run
+from nni_darts.stages import search
+
+
+class MyData(pl.LightningDataModule):
+    num_classes = spaces.CLASSES
+
+    def __init__(self, batch_size: int = 4, size: int = 16) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.size = size
+
+    def train_dataloader(self) -> DataLoader:
+        return spaces.loader(self.size, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return spaces.loader(self.size, self.batch_size, seed=1)
+
+
+class NoClasses(MyData):
+    num_classes = property()
+
+
+RUN: dict[str, Any] = {
+    "stage": "search",
+    "seed": 0,
+    "space": {"name": "spaces.Plain"},
+    "data": {"name": "test_resolve.MyData"},
+    "search": {"seeds": [0], "epochs": 1, "batch_size": 8, "arc_learning_rate": 0.1},
+}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setitem(sys.modules, "test_resolve", sys.modules[__name__])
+
+
+def test_a_search_over_a_space_and_data_of_the_users(tmp_path: Path) -> None:
+    reports: list[dict[str, float]] = []
+    result = search(parse_run(RUN), tmp_path, reports.append)
+    assert result["genotype_1"].startswith('{"first": ')
+    assert "choice 0" in reports[0]
+
+
+def test_what_the_data_takes_it_gets() -> None:
+    module, _ = resolve.parts(parse_run(RUN))
+    assert module.batch_size == 8
+    given = {"data": {"name": "test_resolve.MyData", "batch_size": 2, "size": 8}}
+    module, _ = resolve.parts(parse_run({**RUN, **given}))
+    assert (module.batch_size, module.size) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"data": {"name": "test_resolve.MyDate"}}, "did you mean 'MyData'?"),
+        ({"data": {"name": "spaces.Plain"}}, "must be a subclass of LightningDataModule"),
+        ({"data": {"name": "test_resolve.MyData", "sizes": 3}}, "did you mean 'size'?"),
+        ({"data": {"name": "test_resolve.NoClasses"}}, "must have an attribute num_classes"),
+        ({"space": {"name": "spaces.Plain", "depth": 3}}, "space.depth: unknown key 'depth'"),
+    ],
+)
+def test_mistakes(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        resolve.parts(parse_run({**RUN, **changes}))
+    assert expected in str(caught.value)

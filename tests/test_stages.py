@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from nni_darts.config import SettingsError, parse_run
+from nni_darts.oneshot import DivergedError
+from nni_darts.stages import search
+
+TINY: dict[str, Any] = {
+    "stage": "search",
+    "seed": 0,
+    "space": {"name": "DartsCNN", "channels": 4, "num_cells": 3, "num_nodes": 2},
+    "data": {"name": "digits"},
+    "search": {"seeds": [0], "epochs": 3, "batch_size": 128, "arc_learning_rate": 0.1, "top_k": 2},
+}
+
+SCRIPT = """
+import json, sys, warnings
+warnings.filterwarnings("ignore")
+import torch
+torch.set_num_threads(1)
+from pathlib import Path
+from nni_darts.config import parse_run
+from nni_darts.stages import search
+result = search(parse_run(json.loads(sys.argv[1])), Path(sys.argv[2]), lambda report: None)
+print(json.dumps(result))
+"""
+
+
+def command(run: dict[str, Any], folder: Path) -> list[str]:
+    return [sys.executable, "-c", SCRIPT, json.dumps(run), str(folder)]
+
+
+def finish(run: dict[str, Any], folder: Path) -> dict[str, Any]:
+    done = subprocess.run(command(run, folder), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_a_search_killed_after_an_epoch_ends_as_one_never_killed(tmp_path: Path) -> None:
+    whole = finish(TINY, tmp_path / "whole")
+
+    folder = tmp_path / "killed"
+    first = subprocess.Popen(command(TINY, folder), stdout=subprocess.DEVNULL)
+    limit = time.monotonic() + 300
+    while not (folder / "last.ckpt").exists():
+        assert time.monotonic() < limit
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    assert len(pd.read_csv(folder / "history.csv")) < 3
+    resumed = finish(TINY, folder)
+
+    for name, value in whole.items():
+        if name not in ("seconds", "output"):
+            assert resumed[name] == value, name
+    tables = [pd.read_csv(tmp_path / f / "history.csv") for f in ("whole", "killed")]
+    pd.testing.assert_frame_equal(*(t.drop(columns="seconds") for t in tables), check_exact=True)
+
+
+def test_the_final_result_is_flat_and_enough_to_do_it_again(tmp_path: Path) -> None:
+    one = {**TINY, "search": {**TINY["search"], "epochs": 1}}
+    reports: list[dict[str, float]] = []
+    result = search(parse_run(one), tmp_path / "a", reports.append)
+    assert all(isinstance(value, str | int | float) for value in result.values())
+    assert result["stage"] == "search"
+    assert result["seed"] == 0
+    assert json.loads(result["genotype_1"])["normal_concat"] == [2, 3]
+    assert result["score_1"] >= result["score_2"]
+    assert len(reports) == 1
+    assert reports[0]["default"] == result["default"]
+    again = search(parse_run(json.loads(result["run"])), tmp_path / "b", reports.append)
+    assert again["genotype_1"] == result["genotype_1"]
+    assert again["score_1"] == result["score_1"]
+    other = search(parse_run({**one, "seed": 1}), tmp_path / "c", reports.append)
+    assert other["score_1"] != result["score_1"]
+
+
+def test_a_search_that_was_over_gives_its_result_again(tmp_path: Path) -> None:
+    one = parse_run({**TINY, "search": {**TINY["search"], "epochs": 1}})
+    reports: list[dict[str, float]] = []
+    first = search(one, tmp_path, reports.append)
+    again = search(one, tmp_path, reports.append)
+    for result in (first, again):
+        del result["seconds"]
+    assert first == again
+    assert len(pd.read_csv(tmp_path / "history.csv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"space": {"name": "DartsCNM"}}, "did you mean 'DartsCNN'?"),
+        ({"space": {"name": "no_such.package.Space"}}, "cannot import 'no_such.package'"),
+        ({"space": {"name": "search_spaces.DartsNetwork"}}, "must be a subclass of ModelSpace"),
+        ({"space": {"name": "search_spaces.DartsCMN"}}, "did you mean 'DartsCNN'?"),
+        ({"space": {"name": "DartsCNN", "chanels": 4}}, "did you mean 'channels'?"),
+        ({"space": {"name": "DartsCNN", "num_cells": 2}}, "space: num_cells must be at least 3"),
+        ({"space": {"name": "DartsCNN", "primitives": ["sep"]}}, "unknown primitive 'sep'"),
+        ({"data": {"name": "digit"}}, "did you mean 'digits'?"),
+        ({"data": {"name": "digits", "num_worker": 2}}, "did you mean 'num_workers'?"),
+        ({"data": {"name": "image_folder", "root": "/no/such/folder"}}, "/no/such/folder"),
+        ({"search": {"batch_size": 5000}}, "batch_size must be at most"),
+    ],
+)
+def test_mistakes_are_found_before_training(
+    changes: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        search(parse_run({**TINY, **changes}), tmp_path, lambda report: None)
+    (problem,) = caught.value.problems
+    assert expected in problem
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_diverging_search_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    good = {**TINY, "search": {**TINY["search"], "epochs": 1}}
+    search(parse_run(good), tmp_path, lambda report: None)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    wild = {"learning_rate": 1e30, "gradient_clip": None, "learning_rate_min": 1e30}
+    bad = {**TINY, "search": {**TINY["search"], **wild}}
+    with pytest.raises(DivergedError, match=r"is (nan|inf) in epoch \d, step \d"):
+        search(parse_run({**bad}), tmp_path / "bad", lambda report: None)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
