@@ -70,7 +70,8 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     Raises:
         SettingsError: with a line per mistake; nothing was trained yet.
     """
-    from nni_darts.data import BilevelData, check
+    from nni_darts.data import BilevelData
+    from nni_darts.data_sets import check
 
     module = data(run.data, run.search.batch_size, run.seed)
     try:

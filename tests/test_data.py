@@ -1,4 +1,4 @@
-"""nni_darts.data: the halves, the augmentation, the real loading code, and every mistake."""
+"""Data, data sets and augmentation: the halves, the real loading code, and every mistake."""
 
 from __future__ import annotations
 
@@ -23,17 +23,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torchvision.transforms import v2
 
-from nni_darts.data import (
-    DATA_SETS,
-    BilevelData,
-    Digits,
-    check,
-    default_root,
-    normalise,
-    random_flip,
-    random_shift,
-    stratified_split,
-)
+from nni_darts.augmentation import normalise, random_flip, random_shift
+from nni_darts.data import BilevelData
+from nni_darts.data_sets import DATA_SETS, Digits, check, default_root, stratified_split
 
 
 def ready(name: str, **options: object) -> BilevelData:
@@ -199,11 +191,20 @@ def test_a_saved_random_state_resumes() -> None:
 def test_workers_give_the_same_images() -> None:
     plain = list(ready("digits").val_dataloader())
     loader = ready("digits", num_workers=2).val_dataloader()
-    assert loader.persistent_workers
-    for _ in range(2):
-        for (images, labels), (expected, expected_labels) in zip(loader, plain, strict=True):
-            assert torch.equal(images, expected)
-            assert torch.equal(labels, expected_labels)
+    for (images, labels), (expected, expected_labels) in zip(loader, plain, strict=True):
+        assert torch.equal(images, expected)
+        assert torch.equal(labels, expected_labels)
+
+
+def test_workers_repeat_an_epoch_from_its_random_state() -> None:
+    # As a resumed search must: workers that lived on would augment from where they were.
+    loader = ready("digits", num_workers=2).alpha_dataloader()
+    list(loader)
+    torch.manual_seed(1)
+    first = torch.cat([images for images, _ in loader])
+    torch.manual_seed(1)
+    fresh = ready("digits", num_workers=2).alpha_dataloader()
+    assert torch.equal(first, torch.cat([images for images, _ in fresh]))
 
 
 @pytest.mark.parametrize("padding", [0, 1, 3])
@@ -409,7 +410,7 @@ def test_a_root_that_cannot_be_written_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _cifar(tmp_path, monkeypatch, fine=False)
-    monkeypatch.setattr("nni_darts.data.os.access", lambda path, mode: False)
+    monkeypatch.setattr("nni_darts.data_sets.os.access", lambda path, mode: False)
     ready("cifar10", root=tmp_path, batch_size=20)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-10-batches-py"]
 

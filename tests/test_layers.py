@@ -7,8 +7,17 @@ import sys
 
 import pytest
 
-PURE = ["genotype", "ranking", "messages", "config", "protocol", "stored", "files"]
-WITHOUT_NNI = ["architect", "randomness", "node", "bilevel", "data", "device"]
+PURE = ["genotype", "genotype_text", "ranking", "messages", "config", "protocol", "stored", "files"]
+WITHOUT_NNI = [
+    "architect",
+    "randomness",
+    "node",
+    "bilevel",
+    "augmentation",
+    "data_sets",
+    "data",
+    "device",
+]
 
 
 def loaded_by(module: str) -> set[str]:

@@ -1,0 +1,111 @@
+"""From the stored images of a batch to what a network sees: whole batches at once.
+
+All draws come from torch's global random state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+Items = Any
+"""The images of a data set as they are kept: a uint8 tensor (N, C, H, W), or an array of N paths.
+
+Either way `items[list_of_indices]` are the items of a batch.
+"""
+
+
+def random_shift(images: Tensor, padding: int) -> Tensor:
+    """RandomCrop(size, padding): each image of (B, C, H, W) moves by up to `padding`; 0 fills.
+
+    The draws are `randint(0, 2 * padding + 1, (2, B))`: first all tops, then all lefts.
+    """
+    if padding == 0:
+        return images
+    count, _, height, width = images.shape
+    top, left = torch.randint(0, 2 * padding + 1, (2, count))
+    # A view (B, C, tops, lefts, H, W) of every crop there is; indexing copies one for each image.
+    crops = F.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    return crops[torch.arange(count), :, top, left]
+
+
+def random_flip(images: Tensor) -> Tensor:
+    """Each image (of B, C, H, W) is mirrored left to right where `rand(B) < 0.5`."""
+    mirrored = torch.rand(len(images)) < 0.5
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """From uint8 (B, C, H, W) to float32; `mean` and `std` are per channel, of values in [0, 1]."""
+    shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
+    return (images.float() / 255 - shift) / scale
+
+
+class Transform(Protocol):
+    """From the items of a batch to float32 (B, C, image_size, image_size), normalised."""
+
+    def __call__(self, items: Items, *, image_size: int, augmented: bool) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class ShiftAndFlip:
+    """For images held in memory, uint8 (B, C, H, W): the augmentation of the paper, then a resize.
+
+    The shift is in the pixels of the original, so that it moves the same part of the picture
+    whatever `image_size` is.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    padding: int
+    flip: bool
+
+    def __call__(self, items: Tensor, *, image_size: int, augmented: bool) -> Tensor:
+        if augmented:
+            items = random_shift(items, self.padding)
+            items = random_flip(items) if self.flip else items
+        images = normalise(items, self.mean, self.std)
+        if images.shape[-2:] == (image_size, image_size):
+            return images
+        return F.interpolate(images, (image_size, image_size), mode="bilinear", antialias=True)
+
+
+@dataclass(frozen=True)
+class ReadAndCrop:
+    """For images on disk, of any size: a random or a central crop; always as RGB.
+
+    The proportions are those customary for ImageNet: 8 to 100 % of the area when augmented, the
+    central 224 of a shorter side of 256 when not.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, items: NDArray[np.str_], *, image_size: int, augmented: bool) -> Tensor:
+        if augmented:
+            crop = v2.RandomResizedCrop(image_size)
+        else:
+            shorter = round(image_size * 256 / 224)
+            crop = v2.Compose([v2.Resize(shorter), v2.CenterCrop(image_size)])
+        images = torch.stack([v2.functional.pil_to_tensor(crop(_read(path))) for path in items])
+        return normalise(random_flip(images) if augmented else images, self.mean, self.std)
+
+
+def _read(path: str) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except Exception as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: Exception) -> ValueError:
+    return ValueError(f"cannot read the image {path} ({error}); mend it or take it out")
