@@ -25,7 +25,6 @@ def main() -> int:
     """Run what NNI asks for."""
     # NNI 3.0 wonders aloud about today's torch, and Lightning advertises; the log is for the user.
     warnings.filterwarnings("ignore", module=r"nni\.|pytorch_lightning\.|torch\.")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     parameters = nni.get_next_parameter()
     if not isinstance(parameters, dict) or "stage" not in parameters:
         print(
@@ -55,6 +54,8 @@ def main() -> int:
     from nni_darts.oneshot import DivergedError
     from nni_darts.stages import STAGES
 
+    # Lightning sets its own level when it is imported.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     try:
         result = STAGES[run.stage](run, Path(os.environ["NNI_OUTPUT_DIR"]), send)
     except SettingsError as error:
