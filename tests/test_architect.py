@@ -311,17 +311,21 @@ def test_masks_are_those_of_the_coming_step() -> None:
 
 
 def test_zero_vector_means_no_implicit_term() -> None:
-    # Trap 19: v = 0 where L_val does not depend on w.
+    # Trap 19: v = 0 where L_val does not depend on w. No pass may run at infinite weights either.
     problem = TwoVariables()
     alpha = problem.alpha
+    losses: list[float] = []
+
+    def train_loss() -> Tensor:
+        loss = problem.train_loss()
+        losses.append(loss.item())
+        return loss
+
     (g,) = finite_difference(
-        problem.train_loss,
-        lambda: alpha**2 + 0 * problem.w,
-        [problem.w],
-        [alpha],
-        problem.optimizer,
+        train_loss, lambda: alpha**2 + 0 * problem.w, [problem.w], [alpha], problem.optimizer
     )
     assert g.item() == 4.0
+    assert np.isfinite(losses).all()
 
 
 def test_unused_weights_and_alphas() -> None:
