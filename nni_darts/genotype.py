@@ -1,28 +1,34 @@
 """Genotypes: the discrete cells of a network, how they follow from alphas, and their text formats.
 
-The states of a cell are numbered: its inputs first (0 and 1; only 0 in a recurrent cell), then its
-intermediate nodes. A node sums the edges that enter it; an edge is an operation applied to an
-earlier state; the cell's output puts together the states in `concat` [P 2.1; P = arXiv 1806.09055].
-
-A genotype is data: text is read with `json` and `ast`, never executed.
+A genotype is data: text is read with `json` and `ast`, never executed. [P] = arXiv 1806.09055.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import operator
 import re
-import reprlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nni_darts import genotype_text
-from nni_darts.messages import unknown
+from nni_darts.cell import (
+    KINDS,
+    NONE,
+    OPERATIONS,
+    PRIMITIVES,
+    RNN_PRIMITIVES,
+    Cell,
+    Edge,
+    as_index,
+    as_list,
+    kind_of,
+    known_name,
+)
 from nni_darts.ranking import best_combinations, best_subsets
 
 __all__ = [
@@ -39,96 +45,14 @@ __all__ = [
     "top_k",
 ]
 
-NONE = "none"
-PRIMITIVES = (
-    NONE,
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-)
-RNN_PRIMITIVES = (NONE, "tanh", "relu", "sigmoid", "identity")
-# What a genotype may name unless told more: also two operations of NASNet's and AmoebaNet's cells.
-OPERATIONS = tuple(dict.fromkeys((*PRIMITIVES, "sep_conv_7x7", "conv_7x1_1x7", *RNN_PRIMITIVES)))
 FORMATS = ("json", "authors", "ptdarts", "nni")
 
 # Fields of a JSON genotype that say where it comes from.
 _ANNOTATIONS = frozenset({"source", "kind"})
 
 
-class _Kind(NamedTuple):
-    num_inputs: int
-    num_edges: int  # that each node keeps, unless told otherwise: the paper's k
-    concat: str  # name of the concat field in texts
-
-
-_KINDS = {
-    "normal": _Kind(2, 2, "normal_concat"),
-    "reduce": _Kind(2, 2, "reduce_concat"),
-    "recurrent": _Kind(1, 1, "concat"),
-}
-_FIELDS = (*_KINDS, *(kind.concat for kind in _KINDS.values()))
-_LABEL = re.compile(rf"({'|'.join(_KINDS)})_(\d{{1,4}})(?:_\d+)?", re.ASCII)
-
-
-class Edge(NamedTuple):
-    """An operation applied to an earlier state of the cell."""
-
-    operation: str
-    source: int  # index of the input state
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell; lists are taken for tuples and become tuples.
-
-    Args:
-        kind: "normal", "reduce" (2 inputs) or "recurrent" (1 input).
-        nodes: for each intermediate node, the edges that enter it. Two edges may have the same
-            source (as in NASNet).
-        concat: the states that make up the output, all of them intermediate nodes.
-        operations: names to accept besides `OPERATIONS`; not kept.
-
-    Raises:
-        ValueError: for anything that is not such a cell.
-    """
-
-    kind: str
-    nodes: tuple[tuple[Edge, ...], ...]
-    concat: tuple[int, ...]
-    operations: InitVar[Collection[str]] = ()
-
-    def __post_init__(self, operations: Collection[str]) -> None:
-        first, known = _kind(self.kind).num_inputs, (*OPERATIONS, *operations)
-        nodes = tuple(
-            tuple(_edge(edge, f"{self.kind} node {state}", state, known) for edge in _list(edges))
-            for state, edges in enumerate(_list(self.nodes), start=first)
-        )
-        if not nodes:
-            raise ValueError(f"{self.kind}: expected at least one node, got none")
-        if () in nodes:
-            raise ValueError(
-                f"{self.kind} node {first + nodes.index(())}: expected at least one edge, got none"
-            )
-        last = first + len(nodes) - 1
-        concat = tuple(
-            _index(state, f"{self.kind}: concat", first, last) for state in _list(self.concat)
-        )
-        if not concat or len(set(concat)) < len(concat):
-            raise ValueError(
-                f"{self.kind}: concat must be distinct nodes, at least one of {first}..{last}, "
-                f"got {reprlib.repr(concat)}"
-            )
-        object.__setattr__(self, "nodes", nodes)
-        object.__setattr__(self, "concat", concat)
-
-    @property
-    def num_inputs(self) -> int:
-        """How many inputs the cell has, and so the state index of its first node."""
-        return _KINDS[self.kind].num_inputs
+_FIELDS = (*KINDS, *(kind.concat for kind in KINDS.values()))
+_LABEL = re.compile(rf"({'|'.join(KINDS)})_(\d{{1,4}})(?:_\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -141,7 +65,7 @@ class Genotype:
     cells: tuple[Cell, ...]
 
     def __post_init__(self) -> None:
-        cells = tuple(sorted(self.cells, key=lambda cell: list(_KINDS).index(cell.kind)))
+        cells = tuple(sorted(self.cells, key=lambda cell: list(KINDS).index(cell.kind)))
         if (kinds := [cell.kind for cell in cells]) not in (["normal", "reduce"], ["recurrent"]):
             raise ValueError(
                 "a genotype has one normal and one reduce cell, or one recurrent cell, "
@@ -195,10 +119,10 @@ class Genotype:
             return cls.from_sample(fields, operations=operations)
         for name in fields:
             if name not in _ANNOTATIONS:
-                _known("field", name, _FIELDS)
+                known_name("field", name, _FIELDS)
         cells = []
-        for kind in [kind for kind in _KINDS if {kind, _KINDS[kind].concat} & fields.keys()]:
-            concat = _KINDS[kind].concat
+        for kind in [kind for kind in KINDS if {kind, KINDS[kind].concat} & fields.keys()]:
+            concat = KINDS[kind].concat
             for name in (kind, concat):
                 if name not in fields:
                     raise ValueError(f"the genotype lacks {name!r}; expected {kind!r}, {concat!r}")
@@ -231,9 +155,9 @@ class Genotype:
         for match in filter(None, (_LABEL.fullmatch(str(key)) for key in sample)):
             last[match[1]] = max(last.get(match[1], 0), int(match[2]))
         cnn = set() if "recurrent" in last else {"normal", "reduce"}
-        kinds = [kind for kind in _KINDS if kind in cnn.union(last)]
+        kinds = [kind for kind in KINDS if kind in cnn.union(last)]
         for kind in concat or {}:
-            _known("kind of cell in concat", kind, kinds)
+            known_name("kind of cell in concat", kind, kinds)
 
         def value(key: str) -> Any:
             if key not in sample:
@@ -242,14 +166,14 @@ class Genotype:
 
         cells = []
         for kind in kinds:
-            first = _KINDS[kind].num_inputs
+            first = KINDS[kind].num_inputs
             states = range(first, max(first, last.get(kind, first)) + 1)
             nodes = []
             for state in states:
                 label = f"{kind}_{state}"
                 chosen = value(label)
                 sources = chosen if isinstance(chosen, Sequence) else [chosen]
-                indices = [_index(source, label, 0, state - 1) for source in sources]
+                indices = [as_index(source, label, 0, state - 1) for source in sources]
                 nodes.append(tuple(Edge(value(f"{label}_{i}"), i) for i in indices))
             cells.append(
                 Cell(kind, tuple(nodes), tuple((concat or {}).get(kind, states)), operations)
@@ -260,7 +184,7 @@ class Genotype:
 
     def to_text(self, format: str = "json") -> str:
         """The genotype as one line in one of `FORMATS`; "nni" is the JSON of `to_sample()`."""
-        _known("format", format, FORMATS)
+        known_name("format", format, FORMATS)
         match format:
             case "authors":
                 return self.to_authors()
@@ -276,7 +200,7 @@ class Genotype:
         fields: dict[str, Any] = {}
         for cell in self.cells:
             fields[cell.kind] = _flat(cell) or cell.nodes
-            fields[_KINDS[cell.kind].concat] = cell.concat
+            fields[KINDS[cell.kind].concat] = cell.concat
         return json.dumps(fields)
 
     def to_authors(self) -> str:
@@ -287,7 +211,7 @@ class Genotype:
         for cell in self.cells:
             if not _flat(cell):
                 raise ValueError(
-                    f"the authors' format has {_KINDS[cell.kind].num_edges} edge(s) in every "
+                    f"the authors' format has {KINDS[cell.kind].num_edges} edge(s) in every "
                     f"{cell.kind} node, got {', '.join(str(len(edges)) for edges in cell.nodes)}; "
                     "use 'json' or 'ptdarts'"
                 )
@@ -302,7 +226,7 @@ class Genotype:
         for cell, value in zip(self.cells, edges, strict=True):
             span = range(cell.concat[0], cell.concat[-1] + 1)
             concat = span if cell.concat == tuple(span) else list(cell.concat)
-            fields += [f"{cell.kind}={value!r}", f"{_KINDS[cell.kind].concat}={concat!r}"]
+            fields += [f"{cell.kind}={value!r}", f"{KINDS[cell.kind].concat}={concat!r}"]
         return f"Genotype({', '.join(fields)})"
 
     def to_sample(self) -> dict[str, str | list[int]]:
@@ -407,7 +331,7 @@ def _top_cells(
     alphas: npt.ArrayLike, primitives: Sequence[str], n: int, k: int | None, kind: str
 ) -> list[tuple[float, Cell]]:
     """The n best cells of any k edges into each node and any operation but none on each."""
-    first, usual, _ = _kind(kind)
+    first, usual, _ = kind_of(kind)
     k = usual if k is None else k
     if not 1 <= k <= first:
         raise ValueError(
@@ -476,61 +400,22 @@ def _num_nodes(num_edges: int, num_inputs: int, kind: str) -> int:
     return len(counts) - 1
 
 
-# Checks of single values: each returns the value, or raises a ValueError
-
-
-def _known(what: str, name: object, known: Collection[str]) -> str:
-    if isinstance(name, str) and name in known:
-        return name
-    raise ValueError(unknown(what, name, known))
-
-
-def _kind(kind: str) -> _Kind:
-    return _KINDS[_known("kind of cell", kind, _KINDS)]
-
-
-def _list(value: Any) -> list[Any]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ValueError(f"expected a list, got {reprlib.repr(value)}")
-    return list(value)
-
-
-def _index(value: Any, what: str, low: int, high: int) -> int:
-    try:
-        index = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        index = -1
-    if not low <= index <= high:
-        raise ValueError(
-            f"{what}: expected a state index in {low}..{high}, got {reprlib.repr(value)}"
-        )
-    return index
-
-
-def _edge(edge: Any, where: str, state: int, known: Collection[str]) -> Edge:
-    if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) != 2:
-        raise ValueError(f"{where}: expected an edge (operation, source), got {reprlib.repr(edge)}")
-    return Edge(
-        _known(f"operation in {where}:", edge[0], known), _index(edge[1], where, 0, state - 1)
-    )
-
-
 # How the edges of a cell stand in a text
 
 
 def _flat(cell: Cell) -> list[tuple[str, int]]:
     """All the edges in a row; [] where nodes have other numbers of edges than their kind's."""
-    if {len(edges) for edges in cell.nodes} != {_KINDS[cell.kind].num_edges}:
+    if {len(edges) for edges in cell.nodes} != {KINDS[cell.kind].num_edges}:
         return []
     return [(operation, source) for edges in cell.nodes for operation, source in edges]
 
 
 def _nodes(kind: str, value: Any) -> Any:
     """Edges by node, of a list that has them by node, or all in a row."""
-    edges = _list(value)
+    edges = as_list(value)
     if not any(isinstance(edge, Sequence) and edge and isinstance(edge[0], str) for edge in edges):
         return edges
-    size = _KINDS[kind].num_edges
+    size = KINDS[kind].num_edges
     if len(edges) % size:
         raise ValueError(f"{kind}: expected {size} edges per node, got {len(edges)} edges in all")
     return [edges[i : i + size] for i in range(0, len(edges), size)]

@@ -18,7 +18,7 @@ from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from torch import Tensor, nn
 
-from nni_darts.genotype import NONE
+from nni_darts.cell import NONE
 from nni_darts.node import ChosenEdges
 from nni_darts.ranking import best_subsets
 

@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-PURE = ["genotype", "genotype_text", "ranking", "messages", "config", "protocol", "stored", "files"]
+PURE = [
+    "cell",
+    "config",
+    "files",
+    "genotype",
+    "genotype_text",
+    "messages",
+    "protocol",
+    "ranking",
+    "stored",
+]
 WITHOUT_NNI = [
     "architect",
     "randomness",
