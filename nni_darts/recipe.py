@@ -71,11 +71,15 @@ def search_evaluator(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
+    # Same seed, same machine, same genotype, on a GPU too; an operation without a deterministic
+    # form warns. Filling new memory with NaN, a help for finding bugs, would only cost time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     trainer = Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index] if device.type == "cuda" else 1,
         max_epochs=settings.epochs,
         precision=settings.precision,
+        deterministic="warn",
         callbacks=[*callbacks, checkpoint],
         default_root_dir=output,
         logger=False,

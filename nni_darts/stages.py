@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nni
 import pytorch_lightning as pl
 import torch
 from nni.nas.execution import SequentialExecutionEngine
@@ -22,7 +21,7 @@ from nni_darts.config import Run, SettingsError
 from nni_darts.device import free_device
 from nni_darts.files import unwritable
 from nni_darts.recipe import search_evaluator
-from nni_darts.reporting import Reporter, as_text
+from nni_darts.reporting import Report, Reporter, as_text
 from nni_darts.strategy import UnrolledDARTS
 
 
@@ -89,27 +88,29 @@ def search(run: Run, output: Path, send: Any) -> dict[str, Any]:
             progress_bar=sys.stdout.isatty(),
         )
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
-    best = ranked(strategy, settings.top_k)
-    names = ("default", "val_loss", "train_loss", "entropy")
     return {
-        **{name: reporter.last[name] for name in names if name in reporter.last},
+        **_result(run, reporter.last, ranked(strategy, settings.top_k)),
+        "output": str(output),
+        "device": str(device),
+        "seconds": round(time.time() - started, 1),
+    }
+
+
+def _result(run: Run, last: Report, best: list[tuple[float, str]]) -> dict[str, Any]:
+    """What a search found, and all that it takes to do it again."""
+    versions = {
+        name: importlib.metadata.version(name) for name in ("torch", "pytorch-lightning", "nni")
+    }
+    metrics = ("default", "val_loss", "train_loss", "entropy")
+    return {
+        **{name: last[name] for name in metrics if name in last},
         "stage": run.stage,
         "seed": run.seed,
         **{f"score_{i}": score for i, (score, _) in enumerate(best, 1)},
         **{f"genotype_{i}": text for i, (_, text) in enumerate(best, 1)},
-        "epochs": settings.epochs,
+        "epochs": run.search.epochs,
         "run": run.model_dump_json(),
-        "output": str(output),
-        "device": str(device),
-        "versions": json.dumps(
-            {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "lightning": importlib.metadata.version("pytorch-lightning"),
-                "nni": nni.__version__,
-            }
-        ),
-        "seconds": round(time.time() - started, 1),
+        "versions": json.dumps({"python": platform.python_version(), **versions}),
     }
 
 
