@@ -38,8 +38,11 @@ def _constructor(space: Any) -> Any:
     return next((init for init in wrapped if init.__name__ == "__init__"), space.__init__)
 
 
-def data(component: Component, search_batch_size: int, seed: int) -> Any:
-    """The data module of a run.
+def data(component: Component, batch_size: int) -> Any:
+    """The data module of a run; the batch size is the search's unless the settings say.
+
+    The split does not hang on the run's seed: all searches of an experiment share it, so that what
+    they find can be compared on validation data that none of them trained weights on.
 
     Raises:
         SettingsError: there is no such data set or class, or it does not take the arguments.
@@ -48,16 +51,16 @@ def data(component: Component, search_batch_size: int, seed: int) -> Any:
 
     from nni_darts.data import BilevelData
 
-    arguments = {"batch_size": search_batch_size, "seed": seed, **component.arguments}
+    arguments = {"batch_size": batch_size, **component.arguments}
     if "." not in component.name:
         parameters = inspect.signature(BilevelData).parameters
         return _make("data", BilevelData, parameters, {"name": component.name, **arguments})
     made = _class("data", component.name, LightningDataModule, {})
     parameters = inspect.signature(made).parameters
-    # A class of the user's gets what it has a place for.
-    shared = {name: arguments.pop(name) for name in ("batch_size", "seed")}
-    shared = {name: value for name, value in shared.items() if name in parameters}
-    return _make("data", made, parameters, {**shared, **component.arguments})
+    # A class of the user's may have a batch size of its own.
+    if "batch_size" not in parameters and "batch_size" not in component.arguments:
+        del arguments["batch_size"]
+    return _make("data", made, parameters, arguments)
 
 
 def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
@@ -73,7 +76,7 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     from nni_darts.data import BilevelData
     from nni_darts.data_sets import check
 
-    module = data(run.data, run.search.batch_size, run.seed)
+    module = data(run.data, run.search.batch_size)
     try:
         if load:
             module.prepare_data()

@@ -79,3 +79,13 @@ def test_mistakes(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         resolve.parts(parse_run({**RUN, **changes}))
     assert expected in str(caught.value)
+
+
+def test_all_seeds_share_the_split() -> None:
+    halves = []
+    for seed in (0, 1):
+        run = parse_run({**RUN, "seed": seed, "data": {"name": "digits"}})
+        run = run.model_copy(update={"space": run.space.model_copy(update={"name": "DartsCNN"})})
+        module, _ = resolve.parts(run)
+        halves.append(module.val_dataloader().dataset.items)
+    assert halves[0].equal(halves[1])
