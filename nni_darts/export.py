@@ -8,9 +8,7 @@ from typing import Any, cast
 
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, Repeat
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
-from nni.nas.oneshot.pytorch.supermodule.differentiable import (
-    DifferentiableMixedRepeat,
-)
+from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedRepeat
 from torch import Tensor, nn
 
 from nni_darts.ranking import best_combinations, best_subsets
@@ -37,7 +35,8 @@ def top_k(root: nn.Module, limit: int) -> Ranked:
     The score of an architecture is the sum of the log probabilities of its choices; what it does
     not contain (a block beyond the chosen depth, the candidates not taken) does not count, so that
     no network is listed twice. Exact where a label is used on one level of nesting only; a label
-    that is nested and also used further out is decided there.
+    that is nested and also used further out is decided there. Where the depth of a `Repeat` is an
+    expression of choices, all its blocks count.
     """
     return _rank(root, limit, frozenset())
 
@@ -93,6 +92,9 @@ def _factors(
                     nested = _rank(list(unit.blocks)[:choice], limit, decided)
                 options += [(p + score, {**sample, label: choice}) for score, sample in nested]
         yield frozenset({label}), sorted(options, key=lambda option: -option[0])[:limit]
+    if isinstance(unit, Repeat) and unit.label is None:
+        for nested_unit in (u for block in unit.blocks for u in _units(block)):
+            yield from _factors(nested_unit, limit, decided)
 
 
 def _alphas(module: Any) -> Iterator[tuple[str, Sequence[Any], Tensor]]:

@@ -72,6 +72,16 @@ class Repeated(Classifying):
         return nn.Sequential(_conv(1), Repeat(block, (1, 3), label="depth"))
 
 
+class Doubled(Classifying):
+    """A Repeat whose depth is an expression: 2 x (2 x 2) x (2 x 2) samples."""
+
+    def make_body(self) -> nn.Module:
+        def block(i: int) -> nn.Module:
+            return LayerChoice([_conv(3, 4), _conv(1, 4)], label=f"block{i}")
+
+        return nn.Sequential(_conv(1), Repeat(block, nni.choice("pairs", [1, 2]) * 2))
+
+
 class Nested(Classifying):
     """A LayerChoice in a LayerChoice: 2 + 1 architectures."""
 
@@ -118,6 +128,7 @@ class CellOnImages(nn.Module):
 SPACES = {
     "plain": Plain,
     "repeat": Repeated,
+    "expression": Doubled,
     "nested": Nested,
     "value": Valued,
     "cell": NniCell,

@@ -46,6 +46,15 @@ def repeat(s: UnrolledDARTS) -> dict[Any, float]:
     }
 
 
+def expression(s: UnrolledDARTS) -> dict[Any, float]:
+    return {
+        (pairs, *blocks): log(s, "pairs", pairs)
+        + sum(log(s, f"block{i}", b) for i, b in enumerate(blocks))
+        for pairs in (1, 2)
+        for blocks in itertools.product((0, 1), repeat=4)
+    }
+
+
 def nested(s: UnrolledDARTS) -> dict[Any, float]:
     inner = {("inner", i): log(s, "outer", "inner") + log(s, "inner", i) for i in (0, 1)}
     return {**inner, ("five",): log(s, "outer", "five")}
@@ -74,6 +83,7 @@ def cell(s: UnrolledDARTS) -> dict[Any, float]:
 BRUTE_FORCE: dict[str, Callable[[UnrolledDARTS], dict[Any, float]]] = {
     "plain": plain,
     "repeat": repeat,
+    "expression": expression,
     "nested": nested,
     "value": valued,
     "cell": cell,
