@@ -209,11 +209,11 @@ class Nodes(ModelSpace):
     def __init__(self) -> None:
         super().__init__()
         edges = [
-            LayerChoice({"none": operations.Zero(1), "conv": nn.Conv2d(3, 4, 1)}, label=f"e_{j}")
+            LayerChoice({"none": operations.Zero(1), "conv": nn.Conv2d(3, 3, 1)}, label=f"e_{j}")
             for j in range(3)
         ]
         self.node = Node(edges, 2, label="n")
-        self.head = nn.Linear(4, spaces.CLASSES)
+        self.head = nn.Linear(3, spaces.CLASSES)
 
     @staticmethod
     def extra_oneshot_hooks(strategy: Any) -> list[Any]:
@@ -229,11 +229,21 @@ def test_a_frozen_node_has_the_chosen_edges_only() -> None:
     frozen = space.freeze(sample)
     assert isinstance(frozen.node, ChosenEdges)
     assert frozen.node.sources == (2, 0)
-    assert count(frozen.node) == 2 * (3 * 4 + 4)
+    assert count(frozen.node) == 2 * (3 * 3 + 3)
     with model_context(sample | {"e_1": "none"}):
-        assert count(Nodes().node) == 2 * (3 * 4 + 4)
+        assert count(Nodes().node) == 2 * (3 * 3 + 3)
     with pytest.raises(Exception, match="e_2"):
         space.freeze({"n": [2, 0], "e_0": "conv"})
+
+
+def test_a_hook_may_come_with_the_strategy_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Nodes, "extra_oneshot_hooks")
+    strategy = UnrolledDARTS(mutation_hooks=[MixedNode.mutate])
+    spaces.search(Nodes(), strategy)
+    assert isinstance(strategy.supernet.node, MixedNode)
+    _, sample = strategy.top_k(1)[0]
+    assert len(sample["n"]) == 2
+    assert {sample[f"e_{j}"] for j in sample["n"]} == {"conv"}
 
 
 def test_nnis_own_strategy_derives_our_nodes_by_strength() -> None:
