@@ -110,7 +110,7 @@ class BilevelData(LightningDataModule):
 
         Raises:
             ValueError: the directory is not as it should be, or an image cannot be read.
-            FileNotFoundError: the data is not there and could not be downloaded.
+            MissingDataError: the data is not there and could not be downloaded.
         """
         if self._halves is None:
             self._source.prepare()

@@ -30,6 +30,10 @@ def default_root() -> Path:
     return Path(os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts/data").expanduser()
 
 
+class MissingDataError(FileNotFoundError, ValueError):
+    """A data set is not where it was looked for, and could not be downloaded there."""
+
+
 class Source(Protocol):
     """The training images of one data set. Made from the root that the user gave, or None.
 
@@ -46,7 +50,7 @@ class Source(Protocol):
 
         Raises:
             ValueError: the directory is not as it should be.
-            FileNotFoundError: there is no such directory.
+            MissingDataError: there is no such directory.
         """
 
     def prepare(self) -> None:
@@ -124,7 +128,7 @@ class Torchvision:
                 self._open(download=writable)
         except Exception as error:  # it depends on how the network fails, or how a file is broken
             reason = str(error).strip().splitlines()[-1:]
-            raise FileNotFoundError(
+            raise MissingDataError(
                 f"no complete {self.kind} in {self.root}, and it could not be downloaded there "
                 f"({': '.join([type(error).__name__, *reason])}); remove what is incomplete there "
                 f"and put in: {', '.join(self.files)}"
@@ -189,7 +193,7 @@ class Folder:
 
     def _classes(self) -> list[Path]:
         if not self.root.is_dir():
-            raise FileNotFoundError(
+            raise MissingDataError(
                 f"image_folder needs a directory with one per class in it, and there is none at "
                 f"{self.root.absolute()}; give its path as root"
             )
@@ -286,7 +290,7 @@ def check(name: str, root: str | os.PathLike[str] | None = None) -> None:
     Raises:
         ValueError: no such data set, a root where none is wanted or none where one is, or a folder
             with fewer than two classes or a class with fewer than two images.
-        FileNotFoundError: the image folder is not there.
+        MissingDataError: the image folder is not there.
     """
     find(name, root)[1].check()
 

@@ -62,20 +62,19 @@ class UnrolledDARTS(DARTS):
     ) -> None:
         if hypergradient not in HYPERGRADIENTS:
             raise ValueError(unknown("hypergradient", hypergradient, HYPERGRADIENTS))
-        for name, value, allowed in [
-            ("arc_learning_rate", arc_learning_rate, arc_learning_rate > 0),
-            ("arc_weight_decay", arc_weight_decay, arc_weight_decay >= 0),
-            ("warmup_epochs", warmup_epochs, warmup_epochs >= 0),
+        for name, value, allowed, what in [
+            ("arc_learning_rate", arc_learning_rate, arc_learning_rate > 0, "positive"),
+            ("arc_weight_decay", arc_weight_decay, arc_weight_decay >= 0, "at least 0"),
+            ("warmup_epochs", warmup_epochs, warmup_epochs >= 0, "at least 0"),
             (
                 "gradient_clip_val",
                 gradient_clip_val,
                 gradient_clip_val is None or gradient_clip_val > 0,
+                "positive, or None for no clipping",
             ),
         ]:
             if not allowed:
-                raise ValueError(
-                    f"{name} must not be negative (rates and norms not 0), got {value}"
-                )
+                raise ValueError(f"{name} must be {what}, got {value}")
         super().__init__(
             arc_learning_rate=arc_learning_rate,
             gradient_clip_val=gradient_clip_val,

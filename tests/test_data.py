@@ -25,7 +25,14 @@ from torchvision.transforms import v2
 
 from nni_darts.augmentation import normalise, random_flip, random_shift
 from nni_darts.data import BilevelData
-from nni_darts.data_sets import DATA_SETS, Digits, check, default_root, stratified_split
+from nni_darts.data_sets import (
+    DATA_SETS,
+    Digits,
+    MissingDataError,
+    check,
+    default_root,
+    stratified_split,
+)
 
 
 def ready(name: str, **options: object) -> BilevelData:
@@ -388,7 +395,7 @@ def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> 
     _offline(monkeypatch)
     check(name, tmp_path)
     data = BilevelData(name, root=tmp_path / "new")
-    with pytest.raises(FileNotFoundError) as caught:
+    with pytest.raises(MissingDataError) as caught:
         data.prepare_data()
     message = str(caught.value)
     assert f"in {tmp_path / 'new'}, and it could not be downloaded" in message
@@ -402,7 +409,7 @@ def test_incomplete_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ready("fashion_mnist", root=tmp_path, batch_size=20)
     broken = tmp_path / "FashionMNIST/raw/train-images-idx3-ubyte"
     broken.write_bytes(broken.read_bytes()[:100])
-    with pytest.raises(FileNotFoundError, match="remove what is incomplete there"):
+    with pytest.raises(MissingDataError, match="remove what is incomplete there"):
         BilevelData("fashion_mnist", root=tmp_path).prepare_data()
 
 
@@ -508,7 +515,7 @@ def test_image_folder_without_a_directory(tmp_path: Path) -> None:
         lambda: check("image_folder", tmp_path / "nowhere"),
     ]
     for call in calls:
-        with pytest.raises(FileNotFoundError, match="nowhere; give its path as root"):
+        with pytest.raises(MissingDataError, match="nowhere; give its path as root"):
             call()
 
 
@@ -613,3 +620,7 @@ def test_lightning_takes_it() -> None:
         num_sanity_val_steps=0,
     ).fit(model, datamodule=BilevelData("digits"))
     assert model.seen == [11 * 64, 719]
+
+
+def test_missing_data_is_a_mistake_of_the_users() -> None:
+    assert issubclass(MissingDataError, ValueError)

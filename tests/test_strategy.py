@@ -101,10 +101,10 @@ def test_fp16_is_refused() -> None:
     ("arguments", "match"),
     [
         ({"hypergradient": "finite_diference"}, "did you mean 'finite_difference'"),
-        ({"arc_learning_rate": 0.0}, "arc_learning_rate .* got 0.0"),
-        ({"arc_weight_decay": -1.0}, "arc_weight_decay .* got -1.0"),
-        ({"warmup_epochs": -1}, "warmup_epochs .* got -1"),
-        ({"gradient_clip_val": 0.0}, "gradient_clip_val .* got 0.0"),
+        ({"arc_learning_rate": 0.0}, "arc_learning_rate must be positive, got 0.0"),
+        ({"arc_weight_decay": -1.0}, "arc_weight_decay must be at least 0, got -1.0"),
+        ({"warmup_epochs": -1}, "warmup_epochs must be at least 0, got -1"),
+        ({"gradient_clip_val": 0.0}, "gradient_clip_val must be positive, or None .* got 0.0"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], match: str) -> None:
