@@ -142,7 +142,7 @@ def _follow(running: Any, experiment: stored.Experiment, settings: Settings) -> 
     while True:
         status = str(running.get_status())
         for trial in experiment.trials():
-            name = f"trial {trial.id} seed {trial.parameters.get('seed', '?')}"
+            name = f"trial {trial.id}" + ("" if trial.seed is None else f" seed {trial.seed}")
             for epoch in sorted(trial.reports)[shown.get(trial.id, 0) :]:
                 report = trial.reports[epoch]
                 line = summary(report, settings.search.epochs)

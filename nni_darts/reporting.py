@@ -116,14 +116,17 @@ class Reporter:
     Args:
         send: takes each epoch's report to NNI.
         folder: the trial's output directory.
+        seed: of the search. Every report echoes it: with several trials at a time, the parameters
+            that NNI records for a trial may be another's.
         epochs: of the whole search, for the line that is printed.
         top_k: how many architectures genotypes.json holds.
     """
 
     def __init__(
-        self, send: Callable[[Report], None], folder: Path, epochs: int, top_k: int
+        self, send: Callable[[Report], None], folder: Path, seed: int, epochs: int, top_k: int
     ) -> None:
         self.send = send
+        self.seed = seed
         self.history = History(folder)
         self.epochs = epochs
         self.top_k = top_k
@@ -141,7 +144,7 @@ class Reporter:
         """Report an epoch: `default` is the validation accuracy in [0, 1]."""
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
-        report: Report = {"default": metrics["val_acc"], "epoch": epoch}
+        report: Report = {"default": metrics["val_acc"], "epoch": epoch, "seed": self.seed}
         report |= {name: metrics[name] for name in sorted(metrics) if name != "val_acc"}
         report |= {"entropy": mean_entropy(probabilities), "seconds": seconds}
         keys = short_keys({label: list(row) for label, row in probabilities.items()})

@@ -76,7 +76,7 @@ def search(run: Run, output: Path, send: Any) -> dict[str, Any]:
         gradient_clip_val=settings.gradient_clip,
         warmup_epochs=settings.warmup_epochs,
     )
-    reporter = Reporter(send, output, settings.epochs, settings.top_k)
+    reporter = Reporter(send, output, run.seed, settings.epochs, settings.top_k)
     with free_device() as device:
         print(f"search with seed {run.seed} on {device}; results in {output}", flush=True)
         evaluator = search_evaluator(

@@ -26,10 +26,15 @@ class Trial:
 
     id: str
     status: str = "WAITING"
-    parameters: dict[str, Any] = field(default_factory=dict)
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By epoch; one that was run twice is here once."""
     result: dict[str, Any] | None = None
+
+    @property
+    def seed(self) -> int | None:
+        """As the trial itself says; what NNI recorded as its parameters may be another trial's."""
+        told = [report["seed"] for report in self.reports.values() if "seed" in report]
+        return int(told[0]) if told else None
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,11 @@ class Experiment:
     def trials(self) -> list[Trial]:
         """All trials in the order in which NNI created them."""
         trials: dict[str, Trial] = {}
-        events = "select trialJobId, event, data from TrialJobEvent order by rowid"
-        for id_, event, data in self._query(events):
+        events = "select trialJobId, event from TrialJobEvent order by rowid"
+        for id_, event in self._query(events):
             trial = trials.setdefault(id_, Trial(id_))
             if event != "ADD_HYPERPARAMETER":
                 trial.status = event
-            if data:
-                trial.parameters = json.loads(data).get("parameters", trial.parameters)
         metrics = "select trialJobId, type, data from MetricData order by rowid"
         for id_, kind, data in self._query(metrics):
             value = json.loads(data)

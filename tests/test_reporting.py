@@ -82,13 +82,14 @@ def test_a_report_is_flat_numeric_and_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent: list[dict[str, float]] = []
-    reporter = Reporter(sent.append, tmp_path, epochs=3, top_k=1)
+    reporter = Reporter(sent.append, tmp_path, seed=7, epochs=3, top_k=1)
     probabilities = {"normal_2_0": dict.fromkeys(PRIMITIVES, 0.125)}
     metrics = {"val_acc": 0.5, "val_loss": 1.5, "train_loss": 1.0}
     reporter.epoch(0, metrics, probabilities, [(-2.0, "{}")])
     (report,) = sent
     assert next(iter(report)) == "default"
     assert report["default"] == 0.5
+    assert report["seed"] == 7
     assert report["n2<0 sep3"] == 0.125
     assert report["entropy"] == pytest.approx(math.log(8))
     assert all(isinstance(value, int | float) for value in report.values())
