@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nni_darts.architect import exact, finite_difference, first_order
+    from nni_darts.checkpoint import load
     from nni_darts.data import BilevelData
-    from nni_darts.genotype import Genotype, derive, top_k
+    from nni_darts.derivation import derive, top_k
+    from nni_darts.genotype import Genotype
     from nni_darts.strategy import UnrolledDARTS
 
 _HOMES = {
     "BilevelData": "data",
     "Genotype": "genotype",
     "UnrolledDARTS": "strategy",
-    "derive": "genotype",
+    "derive": "derivation",
     "exact": "architect",
     "finite_difference": "architect",
     "first_order": "architect",
-    "top_k": "genotype",
+    "load": "checkpoint",
+    "top_k": "derivation",
 }
 __all__ = [
     "BilevelData",
@@ -33,6 +36,7 @@ __all__ = [
     "exact",
     "finite_difference",
     "first_order",
+    "load",
     "top_k",
 ]
 

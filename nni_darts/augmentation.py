@@ -43,6 +43,28 @@ def random_flip(images: Tensor) -> Tensor:
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
 
 
+def cutout(images: Tensor, pixels: int) -> Tensor:
+    """A square of `pixels` x `pixels` in each image of (B, C, H, W) becomes 0, in all channels.
+
+    DeVries & Taylor 2017, arXiv 1708.04552: the centre is any pixel of the image, each as likely,
+    and what of the square lies outside is cut off. Of a normalised image, 0 is the mean. The square
+    begins `pixels // 2` above and left of its centre. The draws are `randint(0, H, (B,))`, then
+    `randint(0, W, (B,))`; none for `pixels=0`, which changes nothing.
+    """
+    if pixels == 0:
+        return images
+    count, _, height, width = images.shape
+    rows = _within(torch.randint(0, height, (count,)), pixels, height)
+    columns = _within(torch.randint(0, width, (count,)), pixels, width)
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
+
+
+def _within(centre: Tensor, pixels: int, size: int) -> Tensor:
+    """Which of the positions 0 to size - 1 the square has, (B, size), given its centres (B,)."""
+    offset = torch.arange(size) - (centre - pixels // 2)[:, None]
+    return (offset >= 0) & (offset < pixels)
+
+
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """From uint8 (B, C, H, W) to float32; `mean` and `std` are per channel, of values in [0, 1]."""
     shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
@@ -51,6 +73,13 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
 
 class Transform(Protocol):
     """From the items of a batch to float32 (B, C, image_size, image_size), normalised."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel, of values in [0, 1]; as is `std`."""
+
+    @property
+    def std(self) -> tuple[float, ...]: ...
 
     def __call__(self, items: Items, *, image_size: int, augmented: bool) -> Tensor: ...
 

@@ -1,7 +1,8 @@
-"""The data of a search, in two halves: one for w, one for alpha.
+"""The data of a search, in two halves, and the data of a training from scratch.
 
-The search sees the training images alone. The test images are not loaded here at all, so that
-nothing that is learnt or chosen in a search can depend on them (paper, section 3.1.1).
+The search sees the training images alone. The test images are loaded nowhere but in the `setup` of
+`TrainingData` for a test, so that nothing that is learnt or chosen can depend on them (paper,
+section 3.1.1).
 """
 
 from __future__ import annotations
@@ -14,46 +15,84 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, DistributedSampler
 
-from nni_darts.augmentation import Items
-from nni_darts.data_sets import find, stratified_split
-
-Batch = tuple[Tensor, Tensor]
-"""float32 images (B, C, S, S), normalised, and their int64 labels (B,)."""
-
-
-class Images(Dataset[Batch]):
-    """Items with labels, read a batch at a time: the DataLoader asks `__getitems__` for all of it.
-
-    Args:
-        items: N of them.
-        labels: int64 (N,).
-        transform: from items to images.
-    """
-
-    def __init__(self, items: Items, labels: Tensor, transform: Callable[[Items], Tensor]) -> None:
-        self.items = items
-        self.labels = labels
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        return self.transform(self.items[indices]), self.labels[indices]
-
-    def __getitem__(self, index: int) -> Batch:
-        """One image (C, S, S) and its label ()."""
-        images, labels = self.__getitems__([index])
-        return images[0], labels[0]
+from nni_darts.augmentation import Items, cutout
+from nni_darts.data_sets import find
+from nni_darts.loaders import Batch, EpochLoader, Images, as_it_is, mixed
+from nni_darts.sources import stratified_split
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
+class _TrainingImages(LightningDataModule):
+    """What both kinds of data share: the training images of a data set in two parts."""
+
+    def __init__(
+        self,
+        name: str,
+        root: str | os.PathLike[str] | None,
+        *,
+        batch_size: int,
+        seed: int,
+        num_workers: int,
+        image_size: int | None,
+    ) -> None:
+        super().__init__()
+        self._data_set, self._source = find(name, root)
+        self.name = name
+        self.batch_size = _whole("batch_size", batch_size, 1)
+        self.seed = _whole("seed", seed, 0, 2**32 - 1)
+        self.num_workers = _whole("num_workers", num_workers, 0)
+        size = self._data_set.image_size if image_size is None else image_size
+        self.image_size = _whole("image_size", size, 4)
+        self._parts: tuple[tuple[Items, Tensor], ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """Of image_folder it is the number of directories; raises as `prepare_data` does."""
+        return self._source.num_classes
+
+    @property
+    def in_channels(self) -> int:
+        return self._data_set.in_channels
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Per channel, of values in [0, 1]: a network sees (value - mean) / std."""
+        return self._data_set.transform.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Per channel, of values in [0, 1]."""
+        return self._data_set.transform.std
+
+    def prepare_data(self) -> None:
+        """Download what is missing, and see that all can be read.
+
+        Raises:
+            ValueError: the directory is not as it should be, or an image cannot be read.
+            MissingDataError: the data is not there and could not be downloaded.
+        """
+        if not self._parts:
+            self._source.prepare()
+
+    def _part(self, part: int) -> tuple[Items, Tensor]:
+        if not self._parts:
+            raise RuntimeError("the data is not loaded yet: call prepare_data() and setup() first")
+        return self._parts[part]
+
+    def _transform(self, *, augmented: bool) -> Callable[[Items], Tensor]:
+        return partial(self._data_set.transform, image_size=self.image_size, augmented=augmented)
+
+    def _options(self) -> dict[str, Any]:
+        """For every loader."""
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "collate_fn": as_it_is,
+        }
 
 
-class BilevelData(LightningDataModule):
+class BilevelData(_TrainingImages):
     """The data of a search: the training images of a data set, one half for w and one for alpha.
 
     The halves are disjoint, have every class in equal parts and depend on `seed` alone. Batches and
@@ -86,34 +125,14 @@ class BilevelData(LightningDataModule):
         num_workers: int = 0,
         image_size: int | None = None,
     ) -> None:
-        super().__init__()
-        self._data_set, self._source = find(name, root)
-        self.name = name
-        self.batch_size = _whole("batch_size", batch_size, 1)
-        self.seed = _whole("seed", seed, 0, 2**32 - 1)
-        self.num_workers = _whole("num_workers", num_workers, 0)
-        size = self._data_set.image_size if image_size is None else image_size
-        self.image_size = _whole("image_size", size, 4)
-        self._halves: list[tuple[Items, Tensor]] | None = None
-
-    @property
-    def num_classes(self) -> int:
-        """Of image_folder it is the number of directories; raises as `prepare_data` does."""
-        return self._source.num_classes
-
-    @property
-    def in_channels(self) -> int:
-        return self._data_set.in_channels
-
-    def prepare_data(self) -> None:
-        """Download what is missing, and see that all can be read.
-
-        Raises:
-            ValueError: the directory is not as it should be, or an image cannot be read.
-            MissingDataError: the data is not there and could not be downloaded.
-        """
-        if self._halves is None:
-            self._source.prepare()
+        super().__init__(
+            name,
+            root,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+            image_size=image_size,
+        )
 
     def setup(self, stage: str | None = None) -> None:
         """Load and split the training images; a second call does nothing.
@@ -121,7 +140,7 @@ class BilevelData(LightningDataModule):
         Raises:
             ValueError: a half has not one full batch.
         """
-        if self._halves is not None:
+        if self._parts:
             return
         items, labels = self._source.load()
         parts = stratified_split(labels.numpy(), 0.5, self.seed)
@@ -131,7 +150,7 @@ class BilevelData(LightningDataModule):
                 f"batch_size must be at most {least}, the smaller half of the {len(labels)} "
                 f"training images of {self.name}, got {self.batch_size}"
             )
-        self._halves = [(items[part], labels[part]) for part in parts]
+        self._parts = tuple((items[part], labels[part]) for part in parts)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The half for w: augmented, shuffled, full batches only."""
@@ -146,20 +165,167 @@ class BilevelData(LightningDataModule):
         return self._loader(1, augmented=False)
 
     def _loader(self, half: int, *, augmented: bool) -> DataLoader[Batch]:
-        if self._halves is None:
-            raise RuntimeError("the data is not loaded yet: call prepare_data() and setup() first")
-        items, labels = self._halves[half]
-        transform = partial(
-            self._data_set.transform, image_size=self.image_size, augmented=augmented
-        )
+        items, labels = self._part(half)
         return DataLoader(
-            Images(items, labels, transform),
-            batch_size=self.batch_size,
+            Images(items, labels, self._transform(augmented=augmented)),
             shuffle=augmented,
             drop_last=augmented,
-            num_workers=self.num_workers,
-            collate_fn=_as_it_is,
+            **self._options(),
         )
+
+
+class TrainingData(_TrainingImages):
+    """The data of a training from scratch: the training images, some of them for validation.
+
+    Which images validate depends on `seed` alone. The order of the batches, augmentation and cutout
+    depend on `run_seed` and the epoch alone (see `EpochLoader`). With several processes each
+    has its own share of every epoch and of what is measured on: the Trainer must be made with
+    `use_distributed_sampler=False`.
+
+    Args:
+        name: as for `BilevelData`.
+        root: as for `BilevelData`. An image folder has test images only in root/test/<class> or
+            root/val/<class>, beside root/train/<class>.
+        batch_size: of each process; the paper's is 96.
+        seed: of the split, from 0 to 2**32 - 1.
+        num_workers: as for `BilevelData`.
+        image_size: as for `BilevelData`.
+        val_share: of the training images, in [0, 1). With 0 all are trained on and there is no
+            validation; with 0.5 and the same seed the parts are the halves of `BilevelData`.
+        cutout: side in pixels of the square that is blanked in each image trained on, up to
+            `image_size`; the paper's is 16 for CIFAR-10, 0 is none.
+        run_seed: of this training, from 0 to 2**32 - 1.
+
+    Raises:
+        ValueError: an argument is out of its range, or not for this data set.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        batch_size: int = 96,
+        seed: int = 0,
+        num_workers: int = 0,
+        image_size: int | None = None,
+        val_share: float = 0.1,
+        cutout: int = 0,
+        run_seed: int = 0,
+    ) -> None:
+        super().__init__(
+            name,
+            root,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+            image_size=image_size,
+        )
+        self.val_share = _share("val_share", val_share)
+        self.cutout = _whole("cutout", cutout, 0, self.image_size)
+        self.run_seed = _whole("run_seed", run_seed, 0, 2**32 - 1)
+        self._test: tuple[Items, Tensor] | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the test images for the stage "test", else load and split the training images.
+
+        A second call for the same does nothing.
+
+        Raises:
+            ValueError: a part has no image of some class, the part to train on has not one full
+                batch for each process, or the test images are not as they should be.
+            MissingDataError: there are no test images.
+        """
+        if stage == "test":
+            self._test = self._test or self._source.load_test()
+        elif not self._parts:
+            items, labels = self._source.load()
+            parts = stratified_split(labels.numpy(), 1 - self.val_share, self.seed)
+            self._check_parts(labels, *(labels[part] for part in parts))
+            self._parts = tuple((items[part], labels[part]) for part in parts)
+
+    def train_dataloader(self) -> EpochLoader:
+        """Augmented, with cutout, shuffled, full batches only."""
+        transform = partial(_cut, transform=self._transform(augmented=True), pixels=self.cutout)
+        images = Images(*self._part(0), transform)
+        world, rank = self._place()
+        sampler: DistributedSampler[Batch] = DistributedSampler(
+            images,
+            num_replicas=world,
+            rank=rank,
+            # It adds the epoch to its seed: unmixed, run 1 would begin with the second of run 0.
+            seed=mixed(self.run_seed),
+            drop_last=True,
+        )
+        return EpochLoader(
+            images,
+            sampler=sampler,
+            epoch=self._epoch,
+            seed=self.run_seed,
+            drop_last=True,
+            **self._options(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Every image once, as it is, in fixed order; an empty list, for none, if none validate."""
+        items, labels = self._part(1)
+        return self._measured_on(items, labels) if len(labels) else []
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Every test image once, as it is, in fixed order."""
+        if self._test is None:
+            raise RuntimeError(
+                "the test images are not loaded yet: call prepare_data() and setup('test') first"
+            )
+        return self._measured_on(*self._test)
+
+    def _measured_on(self, items: Items, labels: Tensor) -> DataLoader[Batch]:
+        # DistributedSampler would pad, and count some images twice.
+        world, rank = self._place()
+        mine = slice(rank, None, world)
+        images = Images(items[mine], labels[mine], self._transform(augmented=False))
+        return DataLoader(images, **self._options())
+
+    def _place(self) -> tuple[int, int]:
+        """How many processes train together, and which of them this one is."""
+        if self.trainer is None:
+            return 1, 0
+        return self.trainer.world_size, self.trainer.global_rank
+
+    def _epoch(self) -> int:
+        return 0 if self.trainer is None else self.trainer.current_epoch
+
+    def _check_parts(self, labels: Tensor, train: Tensor, val: Tensor) -> None:
+        classes = len(labels.unique())
+        for part, what, change in (
+            (train, "train on", "lower it"),
+            (val, "validate on", "raise it, or 0 for no validation"),
+        ):
+            lacking = classes - len(part.unique())
+            if lacking and self.val_share > 0:
+                raise ValueError(
+                    f"val_share {self.val_share} of the {len(labels)} training images of "
+                    f"{self.name} leaves no image to {what} of {lacking} of the {classes} classes; "
+                    f"{change}"
+                )
+        world, _ = self._place()
+        most = len(train) // world
+        if self.batch_size > most:
+            raise ValueError(
+                f"batch_size must be at most {most}: {len(train)} of the {len(labels)} training "
+                f"images of {self.name} are trained on, by {world} process(es), "
+                f"got {self.batch_size}"
+            )
+
+
+def _cut(items: Items, *, transform: Callable[[Items], Tensor], pixels: int) -> Tensor:
+    return cutout(transform(items), pixels)
+
+
+def _share(name: str, value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
+    return float(value)
 
 
 def _whole(name: str, value: object, least: int, most: float = math.inf) -> int:

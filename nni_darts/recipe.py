@@ -13,6 +13,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.classification import MulticlassAccuracy
 
+from nni_darts.checkpoint_io import AtomicCheckpointIO
 from nni_darts.config import Search
 
 CHECKPOINT = "last.ckpt"
@@ -81,6 +82,7 @@ def search_evaluator(
         precision=settings.precision,
         deterministic="warn",
         callbacks=[*callbacks, checkpoint],
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=output,
         logger=False,
         enable_progress_bar=progress_bar,

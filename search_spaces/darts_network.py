@@ -1,23 +1,23 @@
 """The discrete DARTS network of a genotype, and the frame that it shares with the supernet.
 
 Paper: section 3.1.1 and A.1.1; reference: cnn/model.py of quark0/darts. Torch only: a trained
-network runs where NNI and Lightning are not installed.
+network runs where nothing else is installed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from nni_darts.genotype import Cell as CellGenotype
 from nni_darts.genotype import Genotype
 from nni_darts.node import ChosenEdges
 from search_spaces.operations import (
+    DropPath,
     FactorizedReduce,
     Norm,
     network_norm,
@@ -217,6 +217,14 @@ class DartsNetwork(Frame):
             raise ValueError(f"a genotype of normal and reduce cells is needed, got cells {kinds}")
         super().__init__()
         self.genotype = genotype
+        self._arguments = {
+            "channels": channels,
+            "num_cells": num_cells,
+            "num_classes": num_classes,
+            "auxiliary": auxiliary,
+            "stem": stem,
+            "in_channels": in_channels,
+        }
         self.auxiliary: nn.Module | None = None
         self._auxiliary_after = 2 * num_cells // 3
         for place, c_out in self.build(
@@ -233,6 +241,11 @@ class DartsNetwork(Frame):
         self.drop_path = drop_path
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """What builds this network again, with its genotype; not `drop_path`, which changes."""
+        return {**self._arguments, "auxiliary": self.auxiliary is not None}
+
+    @property
     def drop_path(self) -> float:
         return self._drop_path
 
@@ -242,7 +255,7 @@ class DartsNetwork(Frame):
             raise ValueError(f"drop_path must be in [0, 1), got {probability}")
         self._drop_path = probability
         for module in self.modules():
-            if isinstance(module, StochasticDepth):
+            if isinstance(module, DropPath):
                 module.p = probability
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -259,7 +272,7 @@ def _chosen_nodes(cell: CellGenotype, place: Place) -> tuple[list[ChosenEdges], 
         operation = network_operation(name, place.channels, place.stride(source))
         if isinstance(operation, nn.Identity):
             return operation
-        return nn.Sequential(operation, StochasticDepth(0.0, "row"))
+        return nn.Sequential(operation, DropPath())
 
     nodes = [
         ChosenEdges([edge(*e) for e in node], [source for _, source in node]) for node in cell.nodes

@@ -38,6 +38,27 @@ class Zero(nn.Module):
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
 
 
+class DropPath(nn.Module):
+    """In training, drop each image of a batch with probability `p`; divide the others by 1 - p.
+
+    The mean over many batches is that of the input. The identity in evaluation, and for p = 0.
+    Our own, though torchvision has one: a trained network must run where torch alone is installed.
+    """
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = x.new_empty((x.shape[0], *[1] * (x.dim() - 1))).bernoulli_(1 - self.p)
+        return x * (kept / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
 class FactorizedReduce(nn.Module):
     """Halve height and width without losing pixels: two 1x1 convolutions, shifted by a pixel.
 

@@ -23,16 +23,10 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torchvision.transforms import v2
 
-from nni_darts.augmentation import normalise, random_flip, random_shift
+from nni_darts.augmentation import cutout, normalise, random_flip, random_shift
 from nni_darts.data import BilevelData
-from nni_darts.data_sets import (
-    DATA_SETS,
-    Digits,
-    MissingDataError,
-    check,
-    default_root,
-    stratified_split,
-)
+from nni_darts.data_sets import DATA_SETS, check
+from nni_darts.sources import Digits, MissingDataError, default_root, stratified_split
 
 
 def ready(name: str, **options: object) -> BilevelData:
@@ -135,6 +129,15 @@ def test_stratified_split_is_pinned() -> None:
     assert np.bincount(labels[second]).tolist() == [2, 1, 1]
     # As it came out at first: a later numpy must not change it.
     assert (first.tolist(), second.tolist()) == ([2, 3, 5, 6], [0, 1, 4, 7])
+
+
+def test_a_share_is_a_decimal() -> None:
+    # 0.57 * 100 is 56.99999999999999, and 1 - 0.9 is less than 0.1.
+    labels = np.repeat(np.arange(3), 100)
+    for share, count in ((0.57, 57), (1 - 0.9, 10), (0.1, 10), (0.29, 29), (1, 100), (0, 0)):
+        parts = stratified_split(labels, share, seed=0)
+        assert np.bincount(labels[parts[0]], minlength=3).tolist() == [count] * 3
+        assert sorted([*parts[0], *parts[1]]) == list(range(300))
 
 
 def test_there_is_no_test_loader() -> None:
@@ -244,6 +247,69 @@ def test_flip_is_per_image() -> None:
     assert 0 < sum(draw < 0.5 for draw in draws) < 20
     for image, draw, got in zip(images, draws, flipped, strict=True):
         assert torch.equal(got, v2.functional.hflip(image) if draw < 0.5 else image)
+
+
+def _holes(images: Tensor, pixels: int, centres: list[tuple[int, int]]) -> Tensor:
+    """The same by loops: images (B, C, H, W), the centre (row, column) of each."""
+    expected = images.clone()
+    for image, (y, x) in zip(expected, centres, strict=True):
+        for row in range(y - pixels // 2, y - pixels // 2 + pixels):
+            for column in range(x - pixels // 2, x - pixels // 2 + pixels):
+                if 0 <= row < image.shape[1] and 0 <= column < image.shape[2]:
+                    image[:, row, column] = 0
+    return expected
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 3, 4, 7])
+def test_cutout_is_a_square_per_image(pixels: int) -> None:
+    images = torch.rand(50, 3, 7, 5) + 1
+    torch.manual_seed(0)
+    got = cutout(images, pixels)
+    torch.manual_seed(0)
+    rows_drawn, columns_drawn = torch.randint(0, 7, (50,)), torch.randint(0, 5, (50,))
+    centres = list(zip(rows_drawn.tolist(), columns_drawn.tolist(), strict=True))
+    assert len(set(centres)) > 15  # each image has its own
+    assert torch.equal(got, _holes(images, pixels, centres))
+    assert (images > 0).all()  # the batch itself is left alone
+    blank = (got == 0).flatten(2)
+    assert (blank[:, :1] == blank).all()  # in all channels alike
+    sizes = blank[:, 0].sum(1)
+    assert sizes.min() >= 1
+    assert sizes.max() == min(pixels, 7) * min(pixels, 5)
+
+
+@pytest.mark.parametrize(
+    ("centre", "pixels", "blank"),
+    [
+        ((2, 2), 2, [(1, 1), (1, 2), (2, 1), (2, 2)]),
+        ((0, 0), 2, [(0, 0)]),
+        ((0, 3), 2, [(0, 2), (0, 3)]),
+        ((3, 3), 2, [(2, 2), (2, 3), (3, 2), (3, 3)]),
+        ((3, 0), 3, [(2, 0), (2, 1), (3, 0), (3, 1)]),
+        ((1, 2), 1, [(1, 2)]),
+    ],
+)
+def test_cutout_at_the_border(
+    monkeypatch: pytest.MonkeyPatch,
+    centre: tuple[int, int],
+    pixels: int,
+    blank: list[tuple[int, int]],
+) -> None:
+    draws = iter(centre)
+    monkeypatch.setattr(torch, "randint", lambda low, high, size: torch.tensor([next(draws)]))
+    got = cutout(torch.ones(1, 1, 4, 4), pixels)
+    assert (got[0, 0] == 0).nonzero().tolist() == [list(position) for position in blank]
+
+
+def test_every_pixel_is_a_centre() -> None:
+    got = cutout(torch.ones(2000, 1, 5, 4), 1)
+    assert set(got.flatten(1).argmin(1).tolist()) == set(range(20))
+
+
+def test_no_cutout_draws_nothing() -> None:
+    images, before = torch.rand(3, 1, 4, 4), torch.get_rng_state()
+    assert cutout(images, 0) is images
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_normalise_is_torchvisions() -> None:
@@ -417,7 +483,7 @@ def test_a_root_that_cannot_be_written_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _cifar(tmp_path, monkeypatch, fine=False)
-    monkeypatch.setattr("nni_darts.data_sets.os.access", lambda path, mode: False)
+    monkeypatch.setattr("nni_darts.sources.os.access", lambda path, mode: False)
     ready("cifar10", root=tmp_path, batch_size=20)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-10-batches-py"]
 

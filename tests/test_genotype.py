@@ -1,8 +1,7 @@
-import itertools
 import json
-import math
 import pickle
-import time
+import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,9 @@ from nni_darts.genotype import (
     Cell,
     Edge,
     Genotype,
-    derive,
-    strength,
-    top_k,
 )
 
 SHARED = Path(__file__).parents[2] / "shared"
-GOLDEN = SHARED / "golden" / "genotypes_cnn.json"
 PUBLISHED = SHARED / "genotypes.json"
 DARTS_V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
@@ -48,246 +43,6 @@ def _read_shared(path):
     if not path.exists():
         pytest.skip(f"{path} is not part of the repository")
     return json.loads(path.read_text())
-
-
-def _alphas(seed, num_edges=14, num_ops=8, scale=1.0):
-    return np.random.default_rng(seed).normal(size=(num_edges, num_ops), scale=scale)
-
-
-def _softmax(alphas):
-    p = np.exp(np.asarray(alphas, dtype=float))
-    return p / p.sum(axis=1, keepdims=True)
-
-
-# Deriving
-
-
-def test_the_references_genotypes():
-    cases = _read_shared(GOLDEN)
-    assert len(cases) == 20
-    for case in cases:
-        expected = Genotype.parse(json.dumps({k: v for k, v in case.items() if "alpha" not in k}))
-        alphas = {kind: np.array(case[f"alphas_{kind}"]) for kind in ("normal", "reduce")}
-        for kind in alphas:  # edges in the reference's order, too
-            assert derive(alphas[kind], PRIMITIVES, 2, kind) == expected[kind]
-        assert top_k(alphas, PRIMITIVES, 1)[0][1] == expected
-
-
-# Edge 0 has the larger raw alpha, edge 1 the larger probability, because of edge 0's `none`.
-RAW_MISLEADS = np.array([[3.0, 2.0, 0.0], [0.0, 1.0, 0.0]])
-
-
-def test_trap_4_strength_counts_none_in_the_denominator():
-    names = ("none", "relu", "tanh")
-    values, operations = strength(RAW_MISLEADS, names)
-    assert operations == ("relu", "relu")
-    np.testing.assert_allclose(values, _softmax(RAW_MISLEADS)[:, 1], rtol=1e-14)
-    assert values[1] > values[0]
-    # One more row: node 2 of an RNN chooses between these two edges.
-    alphas = np.vstack([[0.0, 1.0, 0.0], RAW_MISLEADS])
-    cell = derive(alphas, names, kind="recurrent")
-    assert cell.nodes[1] == (Edge("relu", 1),)  # by raw alpha, and without none: Edge("relu", 0)
-
-
-def test_trap_4_in_top_k():
-    names = ("none", "relu", "tanh")
-    alphas = np.vstack([[0.0, 1.0, 0.0], RAW_MISLEADS])
-    (_, first), *_ = top_k({"recurrent": alphas}, names, 1)
-    assert first.recurrent.nodes[1] == (Edge("relu", 1),)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("ties", [False, True])
-def test_trap_5_none_is_found_by_name(seed, ties):
-    alphas = _alphas(seed)
-    if ties:
-        alphas = np.round(alphas)
-    alphas[:, 0] += 2  # none is often the strongest: whoever drops another column chooses it
-    expected = derive(alphas, PRIMITIVES)
-    assert all(edge.operation != "none" for node in expected.nodes for edge in node)
-    for place in (3, 7):  # in the middle, and last as in pt.darts
-        order = [*range(1, place + 1), 0, *range(place + 1, 8)]
-        names = [PRIMITIVES[i] for i in order]
-        assert derive(alphas[:, order], names) == expected
-        both = {"normal": alphas[:, order], "reduce": alphas[:, order]}
-        assert top_k(both, names, 1)[0][1].normal == expected
-        assert strength(alphas[:, order], names)[1] == strength(alphas, PRIMITIVES)[1]
-        np.testing.assert_array_equal(
-            strength(alphas[:, order], names)[0], strength(alphas, PRIMITIVES)[0]
-        )
-
-
-def test_trap_5_none_may_be_absent():
-    alphas = np.array([[2.0, 0.0], [0.0, 1.0]])
-    assert derive(alphas, ["a", "b"]).nodes == ((Edge("a", 0), Edge("b", 1)),)
-    values, operations = strength(alphas, ["a", "b"])
-    assert operations == ("a", "b")
-    np.testing.assert_allclose(values, _softmax(alphas).max(axis=1), rtol=1e-14)
-
-
-def test_trap_6_edges_of_a_node_have_distinct_predecessors():
-    # The two strongest operations of node 3 are on one edge, from state 1: it takes one of them.
-    names = ("none", "skip_connect", "sep_conv_3x3")
-    alphas = np.zeros((5, 3))
-    alphas[3] = [-9, 5, 5]
-    alphas[4] = [0, 0, 0.1]
-    cell = derive(alphas, names)
-    assert cell.nodes[1] == (Edge("skip_connect", 1), Edge("sep_conv_3x3", 2))
-    for _, genotype in top_k({"normal": alphas, "reduce": alphas}, names, 50):
-        for node in (*genotype.normal.nodes, *genotype.reduce.nodes):
-            assert len({edge.source for edge in node}) == len(node) == 2
-
-
-def test_order_within_a_node_is_strongest_first_then_source():
-    names = ("none", "skip_connect", "sep_conv_3x3")
-    assert derive([[0, 1, 0], [0, 0, 2]], names).nodes == (
-        (Edge("sep_conv_3x3", 1), Edge("skip_connect", 0)),
-    )
-    assert derive(np.zeros((5, 3)), names).nodes == (
-        (Edge("skip_connect", 0), Edge("skip_connect", 1)),
-        (Edge("skip_connect", 0), Edge("skip_connect", 1)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("num_edges", "kind", "k", "num_nodes"),
-    [(2, "normal", 1, 1), (14, "reduce", 2, 4), (20, "normal", None, 5), (36, "recurrent", 1, 8)],
-)
-def test_size_of_the_cell_follows_from_the_edges(num_edges, kind, k, num_nodes):
-    cell = derive(_alphas(0, num_edges, 5), RNN_PRIMITIVES, k, kind)
-    first = cell.num_inputs
-    assert cell.kind == kind
-    assert cell.concat == tuple(range(first, first + num_nodes))
-    assert [len(node) for node in cell.nodes] == [k or 2] * num_nodes
-
-
-def test_own_primitives():
-    cell = derive([[0.0, 1.0], [1.0, 0.0]], ["my_conv", "my_pool"])
-    assert cell.nodes == ((Edge("my_pool", 0), Edge("my_conv", 1)),)
-
-
-def test_extreme_alphas():
-    alphas = np.array([[-1e4, 0.0, -np.inf], [1e4, -1e4, 0.0]])
-    values, operations = strength(alphas, ("none", "relu", "tanh"))
-    assert operations == ("relu", "tanh")
-    np.testing.assert_array_equal(values, [1.0, 0.0])
-    # Both strengths of 0 are e^-1000 and e^-1001 in truth: ranked by their logarithm.
-    weak = np.array([[1001.0, 0.0], [1000.0, 0.0]])
-    assert derive(weak, ("none", "relu"), 1).nodes == ((Edge("relu", 1),),)
-
-
-@pytest.mark.parametrize(
-    ("alphas", "primitives", "options", "message"),
-    [
-        (np.zeros((13, 8)), PRIMITIVES, {}, "13 rows, .* 3 nodes has 9 edges, and of 4 nodes 14"),
-        (np.zeros((3, 8)), PRIMITIVES, {}, "1 nodes has 2 edges"),
-        (np.zeros((0, 8)), PRIMITIVES, {}, r"\(num_edges, 8\).*got \(0, 8\)"),
-        (np.zeros((14, 7)), PRIMITIVES, {}, r"got \(14, 7\)"),
-        (np.zeros(8), PRIMITIVES, {}, r"got \(8,\)"),
-        (np.zeros((14, 8)), PRIMITIVES, {"k": 3}, "k must be between 1 and 2, .* got k=3"),
-        (np.zeros((14, 8)), PRIMITIVES, {"k": 0}, "got k=0"),
-        (np.zeros((36, 5)), RNN_PRIMITIVES, {"k": 2, "kind": "recurrent"}, "between 1 and 1"),
-        (np.zeros((14, 8)), PRIMITIVES, {"kind": "norml"}, "'norml'; did you mean 'normal"),
-        (np.zeros((2, 2)), ("none", "none"), {}, "primitives must be distinct"),
-        (np.zeros((2, 2)), ("relu", "relu"), {}, "primitives must be distinct"),
-        (np.zeros((2, 1)), ("none",), {}, "one of them other than none"),
-        ([[0.0, math.nan], [0.0, 1.0]], ("relu", "tanh"), {}, "NaN.*in row 0"),
-        ([[0.0, 1.0], [0.0, math.inf]], ("relu", "tanh"), {}, r"\+inf.*in row 1"),
-        ([[0.0, 1.0], [-math.inf, -math.inf]], ("relu", "tanh"), {}, "-inf.*in row 1"),
-    ],
-)
-def test_bad_alphas(alphas, primitives, options, message):
-    with pytest.raises(ValueError, match=message):
-        derive(alphas, primitives, **options)
-
-
-# Top-k
-
-
-def _all_cells(alphas, primitives, kind, k):
-    """(score, cell) of every cell, by brute force."""
-    first = 1 if kind == "recurrent" else 2
-    p = _softmax(alphas)
-    nodes, start = [], 0
-    while start < len(p):
-        state = first + len(nodes)
-        choices = []
-        for sources in itertools.combinations(range(state), k):
-            columns = [i for i, name in enumerate(primitives) if name != "none"]
-            for ops in itertools.product(columns, repeat=k):
-                edges = sorted((-p[start + s, o], s, o) for s, o in zip(sources, ops, strict=True))
-                score = sum(math.log(-negative) for negative, _, _ in edges)
-                choices.append((score, tuple(Edge(primitives[o], s) for _, s, o in edges)))
-        nodes.append(choices)
-        start += state
-    concat = tuple(range(first, first + len(nodes)))
-    for combination in itertools.product(*nodes):
-        yield (
-            sum(score for score, _ in combination),
-            Cell(kind, tuple(edges for _, edges in combination), concat, primitives),
-        )
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("k", [1, 2])
-def test_top_k_equals_enumeration(seed, k):
-    names = ("relu", "none", "tanh")
-    alphas = {"normal": _alphas(seed, 5, 3), "reduce": _alphas(seed + 100, 2, 3)}
-    cells = [list(_all_cells(a, names, kind, k)) for kind, a in alphas.items()]
-    expected = sorted(
-        ((s + t, Genotype((a, b))) for (s, a), (t, b) in itertools.product(*cells)),
-        key=lambda pair: -pair[0],
-    )
-    for n in (1, 7, 60):
-        found = top_k(alphas, names, n, k)
-        assert [genotype for _, genotype in found] == [g for _, g in expected[:n]]
-        np.testing.assert_allclose([s for s, _ in found], [s for s, _ in expected[:n]], rtol=1e-12)
-    found = top_k(alphas, names, 100_000, k)  # all of them, once
-    assert len(found) == len(expected) == len({genotype for _, genotype in found})
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_top_k_of_a_recurrent_cell(seed):
-    alphas = _alphas(seed, 6, 5)
-    expected = sorted(_all_cells(alphas, RNN_PRIMITIVES, "recurrent", 1), key=lambda x: -x[0])
-    found = top_k({"recurrent": alphas}, RNN_PRIMITIVES, 25)
-    assert [g.recurrent for _, g in found] == [cell for _, cell in expected[:25]]
-
-
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("decimals", [0, 1, 12])  # the first two give many ties
-def test_top_k_begins_with_derive_and_is_distinct(seed, decimals):
-    alphas = {
-        kind: np.round(_alphas(seed + i), decimals) for i, kind in enumerate(("reduce", "normal"))
-    }
-    found = top_k(alphas, PRIMITIVES, 20)
-    assert found == top_k(alphas, PRIMITIVES, 20)
-    assert len({genotype for _, genotype in found}) == 20
-    scores = [score for score, _ in found]
-    assert scores == sorted(scores, reverse=True)
-    for kind, values in alphas.items():
-        assert found[0][1][kind] == derive(values, PRIMITIVES, kind=kind)
-
-
-def test_top_k_takes_milliseconds():
-    alphas = {"normal": _alphas(0), "reduce": _alphas(1)}
-    start = time.perf_counter()
-    assert len(top_k(alphas, PRIMITIVES, 10)) == 10
-    assert time.perf_counter() - start < 0.5  # 1.3 ms measured; the margin is for a loaded machine
-
-
-@pytest.mark.parametrize(
-    ("alphas", "n", "message"),
-    [
-        ({"normal": np.zeros((14, 8))}, 3, "one normal and one reduce cell, .* got normal"),
-        ({"normal": np.zeros((14, 8)), "recurrent": np.zeros((1, 8))}, 3, "got normal, recurrent"),
-        ({}, 3, "got no cell"),
-        ({"normal": np.zeros((14, 8)), "reduce": np.zeros((14, 8))}, 0, "got n=0"),
-    ],
-)
-def test_bad_top_k(alphas, n, message):
-    with pytest.raises(ValueError, match=message):
-        top_k(alphas, PRIMITIVES, n)
 
 
 # Genotypes as data
@@ -381,6 +136,66 @@ def test_more_operations_where_asked_for():
     assert Genotype.from_sample(genotype.to_sample(), operations=["swish"]) == genotype
     with pytest.raises(ValueError, match="'swish'"):
         Genotype.from_sample(genotype.to_sample())
+
+
+# One architecture, written in different orders
+
+
+def _shuffled(genotype, seed):
+    rng = random.Random(seed)
+    cells = [
+        Cell(c.kind, [rng.sample(n, len(n)) for n in c.nodes], rng.sample(c.concat, len(c.concat)))
+        for c in genotype.cells
+    ]
+    return Genotype(rng.sample(cells, len(cells)))
+
+
+def test_canonical_orders_edges_by_source_and_operation_and_concat_ascending():
+    edges = [("skip_connect", 1), ("sep_conv_5x5", 0), ("none", 1), ("max_pool_3x3", 0)]
+    genotype = Genotype((Cell("normal", [edges, edges[:2]], [3, 2]), SMALL.reduce)).canonical()
+    assert genotype.normal == Cell(
+        "normal", [[edges[3], edges[1], edges[2], edges[0]], [edges[1], edges[0]]], [2, 3]
+    )
+    assert genotype.reduce.nodes == ((Edge("skip_connect", 0), Edge("none", 1)),)
+    assert genotype.canonical() == genotype
+
+
+@pytest.mark.parametrize("text", [DARTS_V2, SMALL_TEXT, RNN_TEXT])
+def test_the_digest_does_not_depend_on_the_order_of_writing(text):
+    genotype = Genotype.parse(text)
+    others = [_shuffled(genotype, seed) for seed in range(10)]
+    assert {other.canonical() for other in others} == {genotype.canonical()}
+    assert {other.digest for other in others} == {genotype.digest}
+    assert re.fullmatch("[0-9a-f]{8}", genotype.digest)
+    if text == DARTS_V2:
+        assert len(set(others)) > 1
+
+
+def test_the_digest_tells_architectures_apart():
+    texts = [
+        SMALL_TEXT,
+        SMALL_TEXT.replace("('skip_connect', 0), ('sep", "('skip_connect', 1), ('sep"),
+        SMALL_TEXT.replace("'sep_conv_3x3'", "'sep_conv_5x5'"),
+        SMALL_TEXT.replace("normal", "x")
+        .replace("reduce", "normal")
+        .replace("x=", "reduce=", 1)
+        .replace("x_concat", "reduce_concat"),
+        RNN_TEXT,
+        RNN_TEXT.replace("range(1, 3)", "[2]"),
+    ]
+    assert len({Genotype.parse(text).digest for text in texts}) == len(texts)
+
+
+def test_the_digest_stays_as_it_is():
+    # Folders and results are named by it: it must not change with a version.
+    assert Genotype.parse(DARTS_V2).digest == "ea3132e2"
+
+
+def test_the_digest_of_operations_of_the_users_own():
+    texts = (f"Genotype(recurrent=[('{name}', 0)], concat=[1])" for name in ("swish", "gelu"))
+    one, other = (Genotype.parse(text, operations=["swish", "gelu"]) for text in texts)
+    assert one.canonical() == one
+    assert one.digest != other.digest
 
 
 # Texts

@@ -10,21 +10,28 @@ import pytest
 PURE = [
     "cell",
     "config",
+    "derivation",
     "files",
     "genotype",
     "genotype_text",
     "messages",
     "protocol",
+    "published",
+    "random_cells",
     "ranking",
     "stored",
 ]
 WITHOUT_NNI = [
     "architect",
+    "checkpoint",
+    "counting",
     "randomness",
     "node",
     "bilevel",
     "augmentation",
+    "sources",
     "data_sets",
+    "loaders",
     "data",
     "device",
 ]
@@ -54,8 +61,16 @@ def test_no_nni(module: str) -> None:
     assert "nni" not in loaded_by(module)
 
 
-def test_a_network_needs_no_lightning() -> None:
-    assert "pytorch_lightning" not in loaded_by("search_spaces.darts_network")
+@pytest.mark.parametrize("name", ["genotype", "published", "random_cells"])
+def test_a_genotype_needs_no_numpy(name: str) -> None:
+    assert "numpy" not in loaded_by(f"nni_darts.{name}")
+
+
+@pytest.mark.parametrize("module", ["nni_darts.checkpoint", "search_spaces.darts_network"])
+def test_a_network_needs_torch_alone(module: str) -> None:
+    # torch itself may import numpy; tests/test_checkpoint.py does without it.
+    foreign = {"nni", "pydantic", "pandas", "pytorch_lightning", "torchmetrics", "torchvision"}
+    assert loaded_by(module).isdisjoint(foreign)
 
 
 def test_the_tuner_starts_without_torch() -> None:

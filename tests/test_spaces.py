@@ -192,7 +192,7 @@ def test_zero_and_factorized_reduce_agree_with_the_other_operations_on_sizes(siz
 
 def test_drop_path_spares_the_identity_and_evaluation() -> None:
     network = DartsNetwork(DARTS_V2, 8, 5, drop_path=0.5)
-    drops = [m for m in network.modules() if type(m).__name__ == "StochasticDepth"]
+    drops = [m for m in network.modules() if isinstance(m, operations.DropPath)]
     edges = sum(len(node.edges) for cell in network.cells for node in cell.nodes)
     identities = sum(isinstance(m, nn.Identity) for m in network.modules())
     assert len(drops) == edges - identities
@@ -201,6 +201,36 @@ def test_drop_path_spares_the_identity_and_evaluation() -> None:
     x = torch.randn(2, 3, 16, 16)
     network.eval()
     assert torch.equal(network(x), network(x))
+
+
+def test_drop_path_drops_whole_images_and_keeps_the_mean() -> None:
+    drop = operations.DropPath(0.25)
+    x = torch.ones(4000, 2, 3, 3)
+    factors = drop(x)
+    assert (factors == factors[:, :1, :1, :1]).all()
+    by_image = factors[:, 0, 0, 0]
+    torch.testing.assert_close(by_image.unique(), torch.tensor([0, 1 / 0.75]))
+    assert abs(by_image.mean().item() - 1) < 0.03
+    assert drop(x.bfloat16()).dtype == torch.bfloat16
+    assert operations.DropPath(0.0)(x) is x
+    assert drop.eval()(x) is x
+
+
+def test_the_arguments_of_a_network_build_it_again() -> None:
+    network = DartsNetwork(DARTS_V2, 4, 3, 7, auxiliary=True, stem="imagenet", in_channels=1)
+    assert network.arguments == {
+        "channels": 4,
+        "num_cells": 3,
+        "num_classes": 7,
+        "auxiliary": True,
+        "stem": "imagenet",
+        "in_channels": 1,
+    }
+    again = DartsNetwork(DARTS_V2, **network.arguments)
+    assert again.arguments == network.arguments
+    again.load_state_dict(network.state_dict())
+    again.auxiliary = None
+    assert not again.arguments["auxiliary"]
 
 
 class Nodes(ModelSpace):

@@ -1,0 +1,246 @@
+"""A trained network, out of the checkpoint of its training. Torch only.
+
+A checkpoint is Lightning's: a dict with the weights of the training module under "state_dict",
+those of its network with the prefix `network.`. One more key says which network that is, so that
+it runs where torch alone is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nni_darts.genotype import Genotype
+from nni_darts.messages import unknown
+from search_spaces.darts_network import DartsNetwork
+from search_spaces.operations import OPERATIONS
+
+KEY = "nni_darts"
+VERSION = 1
+PREFIX = "network."
+
+_FIELDS = {"genotype": str, "network": dict, "input": dict, "training": str}
+_ARGUMENTS = {
+    "channels": int,
+    "num_cells": int,
+    "num_classes": int,
+    "auxiliary": bool,
+    "stem": str,
+    "in_channels": int,
+}
+
+
+class CheckpointError(ValueError):
+    """A file that gives no network: one line that names the file and says what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of its network."""
+
+    genotype: Genotype
+    arguments: dict[str, Any]
+    """Of `DartsNetwork`, besides the genotype."""
+    input: dict[str, Any]
+    """What the network was trained on: `image_size`, `mean` and `std` per channel, if known."""
+    training: str
+    """The settings that it was trained with, JSON."""
+    state: dict[str, Tensor]
+    """The network's weights by name, on the CPU."""
+
+
+def describe(network: DartsNetwork, input: Mapping[str, Any], training: str) -> dict[str, Any]:
+    """What a checkpoint holds under `KEY`: plain values only, so that it loads without code.
+
+    Args:
+        network: the one that is trained.
+        input: `image_size`: an int, `mean` and `std`: a list of floats, one per channel; what is
+            not known is left out.
+        training: the settings that it is trained with, JSON.
+
+    Raises:
+        TypeError: a value of `input` that JSON does not have.
+        ValueError: an `input` as above it is not.
+    """
+    plain = json.loads(json.dumps({"network": network.arguments, "input": dict(input)}))
+    _check_input(plain["input"])
+    genotype = network.genotype.to_json()
+    return {"version": VERSION, "genotype": genotype, **plain, "training": training}
+
+
+def load(path: str | os.PathLike[str]) -> nn.Module:
+    """The trained network, ready to use: on the CPU, in evaluation mode.
+
+    It maps images (N, in_channels, H, W), prepared as `read(path).input` says, to logits
+    (N, num_classes). The auxiliary head, which serves training only, is left behind.
+
+    Raises:
+        CheckpointError: see `read`; and for weights that do not fit the network.
+    """
+    checkpoint = read(path)
+    try:
+        return _network(checkpoint)
+    # RuntimeError: sizes beyond the memory.
+    except (ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: {_line(error)}") from None
+
+
+def read(path: str | os.PathLike[str]) -> Checkpoint:
+    """What a checkpoint says of its network, and the weights. The file cannot run code.
+
+    A genotype may name operations of the user's own, if `search_spaces.operations.OPERATIONS` has
+    them.
+
+    Raises:
+        CheckpointError: there is no such file; it is damaged, would need code to load, or is not a
+            checkpoint of such a network.
+    """
+    content = _content(path)
+    try:
+        return _checkpoint(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _content(path: str | os.PathLike[str]) -> Any:
+    """What lies in the file: tensors and plain values."""
+    try:
+        with open(path, "rb") as file:
+            with zipfile.ZipFile(file) as archive:
+                # torch compares no checksums: a flipped bit would be a wrong weight.
+                if (damaged := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; give the path of a checkpoint") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: is a folder; give the path of a checkpoint in it") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({_line(error)})") from None
+    # Damage shows as one of a dozen exceptions: of zipfile, of pickle, of torch's C++.
+    except Exception as error:
+        if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise CheckpointError(
+                f"{path}: needs code to load ({code[1]}), which could do anything, and is refused; "
+                "save a checkpoint of tensors, numbers, text, lists and dicts only"
+            ) from None
+        raise CheckpointError(
+            f"{path}: is not a complete checkpoint ({_line(error)}); take an earlier one or train "
+            "again"
+        ) from None
+
+
+def _checkpoint(content: Any) -> Checkpoint:
+    if not isinstance(content, dict) or KEY not in content:
+        raise ValueError(
+            f"is not a checkpoint of a network trained here: it lacks the key {KEY!r}; give one "
+            "that a training of nni_darts wrote (the checkpoint of a search holds no network yet)"
+        )
+    fields = _of_type(content[KEY], KEY, dict)
+    version = _of_type(fields.get("version"), "version", int)
+    if version > VERSION:
+        raise ValueError(
+            f"is of format {version}, written by a newer nni_darts; this one reads format "
+            f"{VERSION}: install the newer one"
+        )
+    for name, kind in _FIELDS.items():
+        _of_type(fields.get(name), name, kind)
+    state = {
+        name.removeprefix(PREFIX): _of_type(value, name, Tensor)
+        for name, value in _of_type(content.get("state_dict"), "state_dict", dict).items()
+        if isinstance(name, str) and name.startswith(PREFIX)
+    }
+    _check_input(fields["input"])
+    return Checkpoint(
+        _genotype(fields["genotype"]),
+        _arguments(fields["network"]),
+        fields["input"],
+        fields["training"],
+        state,
+    )
+
+
+def _genotype(text: str) -> Genotype:
+    try:
+        return Genotype.parse(text, operations=OPERATIONS)
+    except ValueError as error:
+        raise ValueError(
+            f"genotype: {error}; an operation of your own must be in "
+            "search_spaces.operations.OPERATIONS before"
+        ) from None
+
+
+def _arguments(values: dict[Any, Any]) -> dict[str, Any]:
+    for name in values:
+        if name not in _ARGUMENTS:
+            raise ValueError(unknown("argument of the network", name, _ARGUMENTS))
+    return {name: _of_type(values.get(name), name, kind) for name, kind in _ARGUMENTS.items()}
+
+
+def _check_input(values: dict[str, Any]) -> None:
+    if "image_size" in values and _of_type(values["image_size"], "image_size", int) < 1:
+        raise ValueError(f"image_size must be at least 1, got {values['image_size']}")
+    for name in ("mean", "std"):
+        for value in _of_type(values.get(name, []), name, list):
+            if not math.isfinite(_of_type(value, name, (int, float))):
+                raise ValueError(f"{name} must be finite, got {value}")
+
+
+def _of_type(value: Any, name: str, kind: type | tuple[type, ...]) -> Any:
+    """The value; ValueError where it is of another type (a bool is no int here)."""
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    raise ValueError(
+        f"is broken: {name} must be of type {' or '.join(k.__name__ for k in kinds)}, "
+        f"got {type(value).__name__}; take an earlier checkpoint or train again"
+    )
+
+
+def _network(checkpoint: Checkpoint) -> DartsNetwork:
+    state, arguments = checkpoint.state, checkpoint.arguments
+    # Every cell has weights, the first one channels^2 and more. Who wrote other numbers than the
+    # weights have could fill the memory.
+    weights = sum(tensor.numel() for tensor in state.values())
+    if arguments["num_cells"] > len(state) or arguments["channels"] ** 2 > weights:
+        raise ValueError(
+            f"{arguments['num_cells']} cells of {arguments['channels']} channels do not fit its "
+            f"{weights} weights; take an earlier checkpoint or train again"
+        )
+    # The weights drawn here are overwritten; the random numbers of the caller stay as they were.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        network = DartsNetwork(checkpoint.genotype, **arguments)
+    expected = network.state_dict()
+    problems = [
+        *(f"{name} is missing" for name in expected if name not in state),
+        *(f"{name} is not in the network" for name in state if name not in expected),
+        *(
+            f"{name} must have shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}"
+            for name, tensor in expected.items()
+            if name in state and state[name].shape != tensor.shape
+        ),
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        raise ValueError(
+            f"the weights do not fit the network that it describes: {problems[0]}{more}; load it "
+            "with the operations and the version that it was trained with"
+        )
+    network.load_state_dict(state)
+    network.auxiliary = None
+    return network.eval()
+
+
+def _line(error: Exception) -> str:
+    """The first line of a message that may have many, or none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

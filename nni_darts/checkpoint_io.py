@@ -1,0 +1,71 @@
+"""Checkpoints that are never half written, on a full disk neither."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the checkpoint, then replaces it as a whole.
+
+    A full disk, a crash or a kill while it writes leaves the previous checkpoint as it was.
+    Lightning's own writes to the folder for temporary files, which may be another file system: the
+    way from there is a copy, and a copy can stop half-way.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Replace the file at `path`, whose folder is made where it is missing.
+
+        Args:
+            checkpoint: what `torch.save` takes.
+            path: a local path; a URL ("s3://...") is written in Lightning's way.
+            storage_options: not taken, as in Lightning's own.
+
+        Raises:
+            OSError: one line, for what could not be written; no part of it is left behind.
+            TypeError: for `storage_options`.
+        """
+        if storage_options is not None or "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        # Not straight into the file: torch hides what the disk says behind an error of its own.
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _replace(target, buffer)
+        except OSError as error:
+            exists = "the checkpoint before it is whole"
+            before = exists if target.is_file() else "there is none before it"
+            raise OSError(
+                error.errno,
+                f"cannot write the checkpoint {target} ({error.strerror}); {before}: make room "
+                "(or put right what the system says) and run again",
+            ) from error
+
+
+def _replace(target: Path, content: io.BytesIO) -> None:
+    fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
+    # What a killed run left; a folder has one run at a time.
+    for left in target.parent.glob(f"{glob.escape(target.name)}.*.new"):
+        left.unlink(missing_ok=True)
+    try:
+        with fresh.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            # Else a power cut could leave the new name on an empty file.
+            os.fsync(file.fileno())
+        fresh.replace(target)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,68 @@
+"""How large a network is: its parameters, and the multiplications for one image."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+__all__ = ["multiply_adds", "parameters", "require_fit"]
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers the parameters hold, each shared one once, without buffers."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def multiply_adds(network: nn.Module, image_size: int, in_channels: int = 3) -> int:
+    """Multiply-adds of all convolutions and linear layers for one image, as papers count them.
+
+    The rule: one for each multiplication by a weight, where a convolution multiplies at its padding
+    too. Bias, normalisation, pooling, activations and additions are not counted, nor is what runs
+    in training only, such as an auxiliary head. Matrix products outside layers count as linear
+    layers do.
+
+    Nothing is computed, and the network stays as it is: a copy without data is run.
+
+    Args:
+        network: maps images (1, in_channels, image_size, image_size) to anything.
+        image_size: height and width of the images in pixels, at least 1.
+        in_channels: of the images, at least 1.
+
+    Raises:
+        ValueError: an argument is out of its range, or the images do not fit the network.
+    """
+    for name, value in (("image_size", image_size), ("in_channels", in_channels)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {name}={value}")
+    outline = copy.deepcopy(network).to("meta").eval()
+    with FlopCounterMode(display=False) as counter:
+        _run(outline, (1, in_channels, image_size, image_size))
+    # Two flops, a multiplication and an addition.
+    return int(counter.get_total_flops()) // 2
+
+
+def require_fit(network: nn.Module, image_size: int, in_channels: int = 3) -> None:
+    """Raise ValueError where such images cannot pass the network in training mode.
+
+    The auxiliary head, if there is one, is passed too. Nothing is computed.
+    """
+    _run(copy.deepcopy(network).to("meta").train(), (2, in_channels, image_size, image_size))
+
+
+def _run(outline: nn.Module, shape: tuple[int, ...]) -> None:
+    """Pass images without data through a network without data."""
+    dtype = next((p.dtype for p in outline.parameters() if p.is_floating_point()), None)
+    try:
+        with torch.no_grad():
+            outline(torch.empty(shape, dtype=dtype, device="meta"))
+    except NotImplementedError:
+        raise  # an operation that cannot run without data says so; a RuntimeError by inheritance
+    except (RuntimeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise ValueError(
+            f"images of shape {shape} do not fit the network: {reason}; "
+            "choose another image_size or in_channels"
+        ) from error

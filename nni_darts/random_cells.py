@@ -1,0 +1,79 @@
+"""Random cells: the baseline that a search has to beat (paper, section 3.1)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+from nni_darts.cell import NONE, PRIMITIVES, Cell, Edge
+from nni_darts.genotype import Genotype
+
+__all__ = ["draw"]
+
+
+def draw(
+    count: int, seed: int, num_nodes: int = 4, primitives: Sequence[str] = PRIMITIVES
+) -> list[Genotype]:
+    """Genotypes of distinct digests, drawn uniformly from the space that DARTS searches.
+
+    The two cells are drawn independently. Each node has 2 distinct predecessors, all pairs equally
+    likely, each with one of the operations besides none; all nodes are concatenated.
+
+    Args:
+        count: how many, at least 1 and at most as many as the space has.
+        seed: at least 0; the first n genotypes of a longer draw are the draw of n.
+        num_nodes: intermediate nodes of each cell, at least 1.
+        primitives: distinct names of operations, also such as only the user's space knows.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    operations = [name for name in primitives if name != NONE]
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got count={count}")
+    if seed < 0:  # Random takes its absolute value: two seeds would give one draw
+        raise ValueError(f"seed must be at least 0, got seed={seed}")
+    if num_nodes < 1:
+        raise ValueError(f"num_nodes must be at least 1, got num_nodes={num_nodes}")
+    if not operations or len(set(operations)) < len(operations):
+        raise ValueError(
+            "primitives must be distinct names, one of them other than none, "
+            f"got {list(primitives)}"
+        )
+    if count > (size := _size_of_space(num_nodes, len(operations))):
+        raise ValueError(
+            f"count must be at most {size}, all genotypes of {num_nodes} node(s) and "
+            f"{len(operations)} operation(s), got count={count}"
+        )
+    rng = random.Random(seed)
+    drawn: dict[str, Genotype] = {}
+    seen: set[Genotype] = set()
+    while len(drawn) < count:
+        if len(seen) == size:  # a digest of 32 bits: two genotypes may share one
+            raise ValueError(
+                f"count must be at most {len(drawn)}, all distinct digests of the space"
+            )
+        genotype = Genotype(
+            tuple(_cell(rng, kind, num_nodes, operations) for kind in ("normal", "reduce"))
+        )
+        seen.add(genotype)
+        drawn.setdefault(genotype.digest, genotype)
+    return list(drawn.values())
+
+
+def _cell(rng: random.Random, kind: str, num_nodes: int, operations: Sequence[str]) -> Cell:
+    states = range(2, 2 + num_nodes)
+    nodes = tuple(
+        tuple(
+            Edge(rng.choice(operations), source) for source in sorted(rng.sample(range(state), 2))
+        )
+        for state in states
+    )
+    return Cell(kind, nodes, tuple(states), operations)
+
+
+def _size_of_space(num_nodes: int, num_operations: int) -> int:
+    """Product over the nodes of (pairs of predecessors) * operations ** 2, for two cells."""
+    nodes = (math.comb(state, 2) * num_operations**2 for state in range(2, 2 + num_nodes))
+    return math.prod(nodes) ** 2
