@@ -1,4 +1,4 @@
-"""The command `nni-darts`: check, run and export.
+"""The command `nni-darts`.
 
 Exit status: 0 for success, 1 when a run failed, 2 for a user's mistake, 130 when interrupted.
 """
@@ -6,36 +6,32 @@ Exit status: 0 for success, 1 when a run failed, 2 for a user's mistake, 130 whe
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import socket
 import sys
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-from nni_darts import stored
-from nni_darts.config import Settings, SettingsError
-from nni_darts.genotype import FORMATS, Genotype
-from nni_darts.reporting import leading, summary
-
-POLL_SECONDS = 1.0
+from nni_darts.config import SettingsError, Training
+from nni_darts.genotype import FORMATS
+from nni_darts.stored import StoredError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    # NNI 3.0 wonders aloud about today's torch.
-    warnings.filterwarnings("ignore", module=r"nni\.")
+    # NNI 3.0 wonders aloud about today's torch, and Lightning advertises.
+    warnings.filterwarnings("ignore", module=r"nni\.|pytorch_lightning\.|torch\.")
     try:
         return int(options.run(options))
     except SettingsError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
-    except stored.StoredError as error:
+    except StoredError as error:
         print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         return 1
     return 2
@@ -43,234 +39,138 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="nni-darts", description="DARTS searches on NNI: check, run, export."
+        prog="nni-darts",
+        description="DARTS on NNI: search, select and evaluate cells; train and test networks.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_experiment_commands(commands)
+    _add_network_commands(commands)
+    return parser
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_experiment_commands(commands: Commands) -> None:
+    from nni_darts import cli_experiments as experiments
 
     check = commands.add_parser("check", help="say what is wrong in an experiment file")
     check.add_argument("file", type=Path, metavar="FILE")
-    check.set_defaults(run=_check)
+    check.set_defaults(run=experiments.check)
 
     run = commands.add_parser("run", help="run an experiment and show its progress")
     run.add_argument("file", type=Path, metavar="FILE")
     run.add_argument(
         "--port", type=_port, help="of NNI's web UI; the first free one from 8080 by default"
     )
-    run.set_defaults(run=_run)
+    run.set_defaults(run=experiments.run)
 
     export = commands.add_parser("export", help="print the best genotypes of an experiment")
-    export.add_argument(
-        "experiment", nargs="?", metavar="EXPERIMENT_ID", help="the latest of ours by default"
-    )
+    _add_experiment(export)
     export.add_argument("--top-k", type=_count, default=3, metavar="N", help="3 by default")
     export.add_argument("--format", choices=FORMATS, help="for other programs; a table without")
-    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there")
-    export.set_defaults(run=_export)
-    return parser
+    _add_output(export, "write there")
+    export.set_defaults(run=experiments.export)
+
+    report = commands.add_parser("report", help="write a report of an experiment, one HTML file")
+    _add_experiment(report)
+    _add_output(report, "report-EXPERIMENT_ID.html by default")
+    report.set_defaults(run=experiments.report)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
+def _add_network_commands(commands: Commands) -> None:
+    from nni_darts import cli_networks as networks
 
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
-    return int(text)
-
-
-# check
-
-
-def _check(options: argparse.Namespace) -> int:
-    from nni_darts import experiment_file, protocol
-
-    _, settings = experiment_file.check(options.file)
-    print(f"{options.file}: all is right; it runs {len(protocol.runs(settings))} trials")
-    return 0
-
-
-# run
-
-
-def _run(options: argparse.Namespace) -> int:
-    from nni.experiment import Experiment, RunMode
-
-    from nni_darts import experiment_file
-
-    config, settings = experiment_file.check(options.file)
-    port = options.port or _free_port(8080)
-    logging.getLogger("nni").setLevel(logging.ERROR)
-    running = Experiment(config)
-    experiment = stored.Experiment(
-        running.id,
-        Path(config.canonical_copy().experiment_working_directory) / running.id,
+    retrain = commands.add_parser(
+        "retrain",
+        help="train a genotype from scratch, without an experiment",
+        description="Train a genotype from scratch. Called again with the same arguments it goes "
+        "on from its last checkpoint. The defaults are the paper's for CIFAR-10.",
     )
-    try:
-        running.start(port, run_mode=RunMode.Background)
-    except Exception as error:  # NNI raises whatever stood in its way
-        print(f"error: NNI could not start the experiment: {error}", file=sys.stderr)
-        return 1
-    print(f"experiment {running.id}  web UI http://localhost:{port}  files {experiment.folder}")
-    try:
-        status = _follow(running, experiment, settings)
-    except KeyboardInterrupt:
-        print("interrupted: stopping the experiment; go on with: nnictl resume", running.id)
-        return 130
-    finally:
-        running.stop()
-    done = [trial for trial in experiment.trials() if trial.result is not None]
-    planned = config.max_trial_number
-    if done:
-        print(_table(experiment, settings.search.top_k))
-    if status != "DONE" or len(done) < planned:
-        print(
-            f"error: {len(done)} of {planned} trials succeeded (experiment {status}); "
-            f"their logs are in {experiment.folder}",
-            file=sys.stderr,
+    _add_genotype(retrain)
+    _add_data(retrain)
+    retrain.add_argument("--seed", type=_seed, default=0, metavar="N", help="0 by default")
+    retrain.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="retrain-GENOTYPE-DATA-SEED by default"
+    )
+    settings = retrain.add_argument_group("settings (`none` for none)")
+    for name, field in Training.model_fields.items():
+        settings.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f"{field.default} by default",
         )
-        return 1
-    return 0
+    retrain.set_defaults(run=networks.retrain)
+
+    evaluate = commands.add_parser("evaluate", help="test a trained network on the test images")
+    evaluate.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    _add_data(evaluate)
+    evaluate.add_argument(
+        "--batch-size", type=_count, default=96, metavar="N", help="96 by default"
+    )
+    evaluate.set_defaults(run=networks.evaluate)
+
+    show = commands.add_parser("show", help="print a genotype, its parameters and multiply-adds")
+    _add_genotype(show)
+    show.set_defaults(run=networks.show)
+
+    random = commands.add_parser("random", help="draw random cells, the baseline of a search")
+    random.add_argument("--n", type=_count, default=1, metavar="N", help="how many; 1 by default")
+    random.add_argument("--seed", type=_seed, default=0, metavar="N", help="0 by default")
+    random.add_argument("--format", choices=FORMATS, default="json", help="json by default")
+    random.set_defaults(run=networks.random)
 
 
-def _follow(running: Any, experiment: stored.Experiment, settings: Settings) -> str:
-    """Print what happens until the experiment ends; returns its status."""
-    shown: dict[str, int] = {}
-    states: dict[str, str] = {}
-    while True:
-        status = str(running.get_status())
-        for trial in experiment.trials():
-            name = f"trial {trial.id}" + ("" if trial.seed is None else f" seed {trial.seed}")
-            for epoch in sorted(trial.reports)[shown.get(trial.id, 0) :]:
-                report = trial.reports[epoch]
-                line = summary(report, settings.search.epochs)
-                print(f"{name}  {line}  {leading(report)}".rstrip(), flush=True)
-            shown[trial.id] = len(trial.reports)
-            if states.get(trial.id) != trial.status:
-                states[trial.id] = trial.status
-                print(f"{name}  {trial.status.lower()}{_reason(experiment, trial)}", flush=True)
-        if status in ("DONE", "ERROR", "STOPPED") or _stuck(status, states):
-            return status
-        time.sleep(POLL_SECONDS)
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "experiment", nargs="?", metavar="EXPERIMENT_ID", help="the latest of ours by default"
+    )
 
 
-def _stuck(status: str, states: dict[str, str]) -> bool:
-    """NNI idles for ever when the tuner has nothing more and maxTrialNumber is not reached."""
-    ended = all(state not in ("WAITING", "RUNNING", "UNKNOWN") for state in states.values())
-    return status == "TUNER_NO_MORE_TRIAL" and bool(states) and ended
+def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=what)
 
 
-def _reason(experiment: stored.Experiment, trial: stored.Trial) -> str:
-    """The last line that a failed trial printed on its standard error, where that is here."""
-    if trial.status != "FAILED":
-        return ""
-    logs = sorted(experiment.folder.glob(f"environments/*/trials/{trial.id}/trial.stderr"))
-    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line]
-    return f": {lines[-1]}" if lines else ""
+def _add_genotype(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "genotype",
+        metavar="GENOTYPE",
+        help="a published name such as DARTS_V2, a file, or the text in any format",
+    )
 
 
-def _free_port(first: int) -> int:
-    for port in range(first, 65536):
-        with socket.socket() as candidate:
-            if candidate.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise SettingsError([f"--port: no port from {first} on is free"])
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        required=True,
+        metavar="NAME",
+        help="digits, cifar10, ...; or package.module.Class",
+    )
+    data.add_argument("--root", metavar="DIR", help="where it lies, or is downloaded to")
+    data.add_argument(
+        "--image-size", type=_count, metavar="PIXELS", help="the data's own by default"
+    )
+    data.add_argument(
+        "--num-workers", type=_whole(0), metavar="N", help="processes that read images"
+    )
+    data.add_argument("--split-seed", type=_seed, metavar="N", help="of the validation images")
 
 
-# export
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The type of an option that takes a whole number of a range."""
+    allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        number = int(text) if text.isdecimal() else -1
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"expected a whole number {allowed}, got {text!r}")
+        return number
+
+    return parse
 
 
-def _export(options: argparse.Namespace) -> int:
-    experiment = stored.find(options.experiment)
-    if options.format is None:
-        text = _table(experiment, options.top_k)
-    else:
-        text = _formatted(experiment, options.top_k, options.format)
-    if options.output is None:
-        print(text)
-        return 0
-    try:
-        options.output.write_text(f"{text}\n", encoding="utf-8")
-    except OSError as error:
-        raise SettingsError([f"cannot write {options.output}: {error.strerror}"]) from None
-    return 0
-
-
-def _found(experiment: stored.Experiment, limit: int) -> list[stored.Found]:
-    found = experiment.found()
-    if not found:
-        trials = experiment.trials()
-        states = ", ".join(f"{t.id} {t.status.lower()}" for t in trials) or "none yet"
-        raise stored.StoredError(
-            f"no search of experiment {experiment.id} has ended with a result; trials: {states}"
-        )
-    return found[:limit]
-
-
-def _table(experiment: stored.Experiment, limit: int) -> str:
-    found = _found(experiment, limit)
-    name = experiment.config().get("experimentName", "")
-    lines = [
-        f"experiment {experiment.id} {name}: the best {len(found)} by score",
-        "(score: log probability under the alphas; accuracy: the supernet's, which does not rank "
-        "cells)",
-        "",
-        f"{'rank':>4}  {'score':>8}  {'seed':>4}  {'trial':<8}  {'accuracy':>8}",
-    ]
-    for rank, f in enumerate(found, 1):
-        lines.append(f"{rank:>4}  {f.score:>8.3f}  {f.seed:>4}  {f.trial:<8}  {f.accuracy:>8.4f}")
-        lines += [f"      {line}" for line in _readable(f.text)]
-    return "\n".join(lines)
-
-
-def _readable(text: str) -> list[str]:
-    """A genotype cell by cell: `normal  2: sep_conv_3x3(0) skip_connect(1)  3: ...`."""
-    try:
-        genotype: Genotype = stored.genotype(text)
-    except ValueError:
-        return [text]
-    lines = []
-    for cell in genotype.cells:
-        nodes = [
-            f"{state}: " + " ".join(f"{operation}({source})" for operation, source in node)
-            for state, node in enumerate(cell.nodes, cell.num_inputs)
-        ]
-        lines.append(f"{cell.kind:<9} " + "  ".join(nodes))
-    return lines
-
-
-def _formatted(experiment: stored.Experiment, limit: int, format: str) -> str:
-    found = _found(experiment, limit)
-    if format == "json":
-        rows = [
-            {
-                "rank": rank,
-                "score": f.score,
-                "seed": f.seed,
-                "trial": f.trial,
-                "val_acc": f.accuracy,
-                "genotype": json.loads(f.text),
-            }
-            for rank, f in enumerate(found, 1)
-        ]
-        return json.dumps(rows, indent=1)
-    lines = []
-    for rank, f in enumerate(found, 1):
-        try:
-            text = f.text if format == "nni" and _is_sample(f.text) else f.to_text(format)
-        except ValueError as error:
-            raise SettingsError(
-                [f"rank {rank} of experiment {experiment.id} has no form {format!r}: {error}"]
-            ) from None
-        lines += [f"# rank {rank}, score {f.score:.4f}, seed {f.seed}, trial {f.trial}", text]
-    return "\n".join(lines)
-
-
-def _is_sample(text: str) -> bool:
-    try:
-        stored.genotype(text)
-    except ValueError:
-        return True
-    return False
+_count = _whole(1)
+_seed = _whole(0, 2**32 - 1)
+_port = _whole(1, 65535)

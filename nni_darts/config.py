@@ -7,16 +7,37 @@ or a data set may be is known to the classes themselves; `nni_darts.resolve` ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from nni_darts import published
 from nni_darts.messages import unknown
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Hypergradient = Literal["finite_difference", "exact", "first_order"]
 Precision = Literal["32-true", "64-true", "bf16-mixed"]
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds:
+        raise ValueError("at least one seed is needed")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("the seeds must be distinct: a seed gives the same run again")
+    return seeds
+
+
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
 
 
 class _Settings(BaseModel):
@@ -38,7 +59,7 @@ class Component(_Settings):
 class Search(_Settings):
     """The search; the defaults are the paper's for CIFAR-10 (section 3.1.1 and A.1.1)."""
 
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(default=(0, 1, 2, 3))
+    seeds: Seeds = (0, 1, 2, 3)
     """One search each."""
     epochs: Annotated[int, Field(ge=1)] = 50
     batch_size: Annotated[int, Field(ge=1)] = 64
@@ -65,29 +86,146 @@ class Search(_Settings):
     """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
     with more threads than cores, each epoch can take twenty times as long."""
 
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if not seeds:
-            raise ValueError("at least one seed is needed")
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("the seeds must be distinct: a seed gives the same search again")
-        return seeds
+
+class Training(_Settings):
+    """Training a network from scratch; by default as the paper evaluates on CIFAR-10 (A.2)."""
+
+    channels: Annotated[int, Field(ge=2, multiple_of=2)] = 36
+    """Of each node of the first cell."""
+    num_cells: Annotated[int, Field(ge=3)] = 20
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    epochs: Annotated[int, Field(ge=1)] = 600
+    batch_size: Annotated[int, Field(ge=1)] = 96
+    """On each device."""
+    learning_rate: Positive = 0.025
+    schedule: Literal["cosine", "step"] = "cosine"
+    learning_rate_min: NotNegative | None = None
+    """At the end of the cosine; 0 by default."""
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of the steps: a factor for every epoch; 0.97 by default, as for ImageNet."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 3e-4
+    gradient_clip: Positive | None = 5.0
+    auxiliary_weight: NotNegative = 0.4
+    """Of the auxiliary head's loss; 0 for none. The head is made for images of 32x32 (ImageNet's:
+    224x224)."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Probability in the end, growing linearly over the epochs; 0 for none."""
+    cutout: Annotated[int, Field(ge=0)] = 16
+    """Side of the square in pixels; 0 for none."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    val_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Of the training images, held out to validate on after every epoch; 0 for none: then all are
+    trained on, and the last epoch counts instead of the best."""
+    precision: Precision = "32-true"
+    devices: Annotated[int, Field(ge=1)] = 1
+    """GPUs, or processes on the CPU, that train together."""
+    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    """As for the search."""
+
+    @model_validator(mode="after")
+    def _schedule(self) -> Training:
+        if self.schedule == "cosine" and self.learning_rate_decay is not None:
+            raise ValueError("learning_rate_decay is for schedule: step; the cosine has none")
+        if self.schedule == "step" and self.learning_rate_min is not None:
+            raise ValueError("learning_rate_min is for schedule: cosine; the steps have none")
+        return self
+
+
+class Select(Training):
+    """Which of the genotypes found is trained in full: each is trained briefly (paper, 3.2)."""
+
+    epochs: Annotated[int, Field(ge=1)] = 100
+    val_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """By default the halves of the search: trained on w's, validated on alpha's."""
+    seed: Seed = 0
+    per_search: Annotated[int, Field(ge=1)] = 1
+    """Genotypes that each search hands on."""
+    survivors: Annotated[int, Field(ge=1)] = 1
+    """Genotypes that are evaluated."""
+
+
+class Evaluate(Training):
+    """The survivors are trained in full and tested, once for each seed."""
+
+    seeds: Seeds = (0,)
 
 
 class Settings(_Settings):
     """All that the tuner and the trials need."""
 
-    space: Component
+    space: Component | None = None
     data: Component
-    search: Search = Search()
+    search: Search | None = None
+    """The paper's, if a space is given and nothing else is said."""
+    genotypes: tuple[str, ...] = ()
+    """Instead of a space and its search: published names, or texts in any format."""
+    select: Select | None = None
+    evaluate: Evaluate | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _searches_a_space(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("space") is not None:
+            return {**values, "search": {} if values.get("search") is None else values["search"]}
+        return values
+
+    @field_validator("genotypes")
+    @classmethod
+    def _known(cls, genotypes: tuple[str, ...]) -> tuple[str, ...]:
+        for text in genotypes:
+            published.named(text)
+        return genotypes
+
+    @model_validator(mode="after")
+    def _whole(self) -> Settings:
+        if not self.genotypes and self.space is None:
+            raise ValueError("space: field required (or genotypes, to train without a search)")
+        if self.genotypes and (self.space or self.search):
+            raise ValueError("genotypes are trained without a search: leave out space and search")
+        if self.genotypes and not (self.select or self.evaluate):
+            raise ValueError("genotypes are given, but neither select nor evaluate to train them")
+        if self.select is None:
+            return self
+        handed_on = len(self.genotypes)
+        if self.search is not None:
+            if self.select.per_search > self.search.top_k:
+                raise ValueError(
+                    f"select.per_search must be at most search.top_k, {self.search.top_k}, the "
+                    f"genotypes that a search finds, got {self.select.per_search}"
+                )
+            handed_on = self.select.per_search * len(self.search.seeds)
+        elif self.select.per_search != 1:
+            raise ValueError("select.per_search is for searches, and genotypes are given instead")
+        if self.select.survivors > handed_on:
+            raise ValueError(
+                f"select.survivors must be at most {handed_on}, the genotypes that are handed on, "
+                f"got {self.select.survivors}"
+            )
+        return self
 
 
 class Run(Settings):
     """One trial: what it gets from NNI as its parameters."""
 
-    stage: Literal["search"]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    stage: Literal["search", "select", "evaluate"]
+    seed: Seed
+    genotype: str | None = None
+    """JSON; what select and evaluate train."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Run:
+        if getattr(self, self.stage) is None:
+            raise ValueError(f"stage: there are no settings for {self.stage}")
+        if (self.genotype is None) != (self.stage == "search"):
+            raise ValueError(f"genotype: {self.stage} takes {'none' if self.genotype else 'one'}")
+        return self
+
+    @property
+    def training(self) -> Training:
+        """The settings of the stage, select or evaluate; KeyError in a search."""
+        trainings = {"select": self.select, "evaluate": self.evaluate}
+        return cast(Training, trainings[self.stage])
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -115,6 +253,11 @@ def parse_run(values: Mapping[str, Any]) -> Run:
     return _validated(Run, values)
 
 
+def parse_training(values: Mapping[str, Any]) -> Training:
+    """The settings of a training without an experiment. Raises SettingsError as `parse` does."""
+    return _validated(Training, values)
+
+
 def _validated(model: type[T], values: Mapping[str, Any]) -> T:
     try:
         return model.model_validate(dict(values))
@@ -129,12 +272,18 @@ def _line(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
         parent = _model_at(model, location[:-1])
         return f"{key}: {unknown('key', location[-1], parent.model_fields)}"
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        # Ours: it says what came by itself, and about the settings as a whole also where.
+        return f"{key}: {message}" if key else message
+    message = message[0].lower() + message[1:]
     if problem["type"] == "missing":
-        return f"{key}: {message[0].lower()}{message[1:]}"
-    return f"{key}: {message[0].lower()}{message[1:]}, got {problem['input']!r}"
+        return f"{key}: {message}"
+    return f"{key}: {message}, got {problem['input']!r}"
 
 
 def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel]:
     for name in location:
-        model = cast(type[BaseModel], model.model_fields[name].annotation)
+        annotation = model.model_fields[name].annotation
+        options = (annotation, *get_args(annotation))  # of `Search | None`, too
+        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
     return model

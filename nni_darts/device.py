@@ -1,4 +1,4 @@
-"""Which device a trial runs on.
+"""Which devices a trial runs on.
 
 NNI's own placement does not work on a machine with one GPU, so that trials choose for themselves.
 A GPU is free when no other trial of ours on this machine holds its lock and its memory is mostly
@@ -10,7 +10,7 @@ from __future__ import annotations
 import getpass
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,31 +33,36 @@ class Gpu:
 
 
 @contextmanager
-def free_device(
-    gpus: Sequence[Gpu] | None = None, locks: Path | None = None
-) -> Iterator[torch.device]:
-    """Hold a free GPU, or the CPU where there is none.
+def free_devices(
+    count: int = 1, gpus: Sequence[Gpu] | None = None, locks: Path | None = None
+) -> Iterator[list[torch.device]]:
+    """Hold so many free GPUs, or the CPU alone where none is free.
 
     Args:
+        count: how many GPUs.
         gpus: those to choose from; by default the visible ones.
         locks: the folder of the lock files; by default the user's own in the temporary folder.
+
+    Raises:
+        ValueError: some are free, but fewer than `count`.
     """
     locks = locks or Path(tempfile.gettempdir()) / f"nni_darts-{getpass.getuser()}"
-    for gpu in visible_gpus() if gpus is None else gpus:
-        if gpu.used > MOSTLY_UNUSED:
-            continue
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            continue
-        try:
-            yield torch.device("cuda", gpu.index)
-        finally:
-            lock.release()
-        return
-    yield torch.device("cpu")
+    with ExitStack() as held:
+        devices: list[torch.device] = []
+        for gpu in visible_gpus() if gpus is None else gpus:
+            if len(devices) == count or gpu.used > MOSTLY_UNUSED:
+                continue
+            locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue
+            held.callback(lock.release)
+            devices.append(torch.device("cuda", gpu.index))
+        if devices and len(devices) < count:
+            raise ValueError(f"devices must be at most {len(devices)}, the free GPUs, got {count}")
+        yield devices or [torch.device("cpu")]
 
 
 def visible_gpus() -> list[Gpu]:

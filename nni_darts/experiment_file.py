@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from nni_darts import protocol
-from nni_darts.config import Settings, SettingsError, parse
+from nni_darts import protocol, published
+from nni_darts.config import Run, Settings, SettingsError, parse
 from nni_darts.files import unwritable
 from nni_darts.messages import unknown
 from nni_darts.stored import TUNER
@@ -94,10 +94,10 @@ def _check_ours(values: dict[str, Any]) -> Settings:
     except SettingsError as error:
         problems += [f"tuner.classArgs.{problem}" for problem in error.problems]
         raise SettingsError(problems) from None
-    planned = len(protocol.runs(settings))
+    planned = protocol.planned(settings)
     if values.get("maxTrialNumber") != planned:
         problems.append(
-            f"maxTrialNumber: must be {planned}, the number of runs of the protocol, "
+            f"maxTrialNumber: must be {planned}, the number of runs of the protocol if none fails, "
             f"got {values.get('maxTrialNumber')!r}; NNI ends an experiment at this number only"
         )
     if problems:
@@ -121,9 +121,36 @@ def _check_folders(config: Any) -> None:
 
 
 def _check_parts(settings: Settings) -> None:
-    from nni_darts import resolve
+    """The space, the data and the networks of every stage, as far as they are known before."""
+    from nni_darts import resolve, retraining
+    from nni_darts.random_cells import draw
 
+    problems: list[str] = []
     try:
-        resolve.parts(protocol.runs(settings)[0], load=False)
+        genotypes = [published.named(text) for text in settings.genotypes]
+        if settings.search is not None:
+            run = Run(stage="search", seed=0, **settings.model_dump())
+            _, space = resolve.parts(run, load=False)
+            if settings.select or settings.evaluate:
+                resolve.require_cells(settings.space, space)
+            genotypes = draw(1, 0)
     except SettingsError as error:
-        raise SettingsError([f"tuner.classArgs.{problem}" for problem in error.problems]) from None
+        problems += error.problems
+        genotypes = []
+    for stage in ("select", "evaluate"):
+        training = getattr(settings, stage)
+        if training is None:
+            continue
+        try:
+            for genotype in genotypes:
+                job = retraining.Job(genotype, training, settings.data, 0, Path.cwd(), stage)
+                data, _ = retraining.prepare(job, load=False)
+            if stage == "evaluate" and genotypes:
+                resolve.require_test(settings.data, data)
+        except SettingsError as error:
+            problems += [
+                problem if problem.startswith("data") else f"{stage}: {problem}"
+                for problem in error.problems
+            ]
+    if problems:
+        raise SettingsError([f"tuner.classArgs.{problem}" for problem in problems])

@@ -8,7 +8,6 @@ state are as if those passes had not been.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -21,10 +20,7 @@ from torchmetrics import Metric
 
 from nni_darts import export, randomness
 from nni_darts.architect import HYPERGRADIENTS, require_followable
-
-
-class DivergedError(RuntimeError):
-    """A loss of the search is not finite any more."""
+from nni_darts.divergence import require_finite
 
 
 class UnrolledDartsModule(DartsLightningModule):
@@ -90,7 +86,7 @@ class UnrolledDartsModule(DartsLightningModule):
             self._architecture_step(batch["train"], batch["val"], batch_idx)
         output = self.training_module.training_step(batch["train"], batch_idx)
         loss = _loss(output)
-        self._require_finite("training loss", loss, batch_idx)
+        require_finite("training loss", loss, self.trainer.current_epoch, batch_idx)
         self.advance_optimization(loss, batch_idx, self.gradient_clip_val)
         self.advance_lr_schedulers(batch_idx)
         if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
@@ -115,7 +111,9 @@ class UnrolledDartsModule(DartsLightningModule):
             gradients = HYPERGRADIENTS[self.hypergradient](
                 train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
             )
-        self._require_finite("validation loss of the architect", seen[-1], batch_idx)
+        require_finite(
+            "validation loss of the architect", seen[-1], self.trainer.current_epoch, batch_idx
+        )
         for alpha, gradient in zip(alphas, gradients, strict=True):
             alpha.grad = gradient
         arch_optimizer.step()
@@ -128,14 +126,6 @@ class UnrolledDartsModule(DartsLightningModule):
         total, details = penalty(loss, export.probabilities(self.model))
         self.log_dict({f"penalty/{k}": torch.as_tensor(v).detach() for k, v in details.items()})
         return total
-
-    def _require_finite(self, what: str, loss: Tensor, batch_idx: int) -> None:
-        if not math.isfinite(value := float(loss.detach())):
-            raise DivergedError(
-                f"the {what} is {value} in epoch {self.trainer.current_epoch}, step {batch_idx}; "
-                "the search stops here, its last checkpoint is kept. "
-                "A lower learning rate or a gradient clip may help"
-            )
 
     @contextmanager
     def _unlogged(self) -> Iterator[None]:

@@ -1,23 +1,212 @@
-"""What to run next, given what has been run: no NNI, no torch, no state."""
+"""What to run next, given how the runs so far ended: no NNI, no torch, no state.
+
+The paper's protocol (section 3.2): searches with several seeds; what they find is trained briefly
+from scratch and the best on validation data selected; the selected is trained in full and tested.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from nni_darts import published
 from nni_darts.config import Run, Settings
+from nni_darts.genotype import Genotype
+
+ATTEMPTS = 2
+"""A run that fails is tried once more, from its own checkpoint; then it is left out."""
+
+Results = Mapping[str, Mapping[str, Any]]
+"""Key of a run -> its flat result, with `default`, the validation metric, and what it found."""
+Failures = Mapping[str, int]
+"""Key of a run -> how many of its attempts have ended without a result."""
 
 
-def runs(settings: Settings) -> list[Run]:
-    """All runs of the protocol in their order: a search for each seed."""
-    shared = settings.model_dump()
-    return [Run(stage="search", seed=seed, **shared) for seed in settings.search.seeds]
+@dataclass(frozen=True)
+class Plan:
+    """What follows from the results so far."""
+
+    runs: tuple[Run, ...] = ()
+    """Of all stages that have begun, in order, those that are over among them."""
+    ready: tuple[Run, ...] = ()
+    """Those that have no result and may still be tried."""
+    later: int = 0
+    """How many runs the stages that have not begun will have."""
+    notes: tuple[str, ...] = ()
+    """What a user should know: what is tried again, left out, or found twice."""
+    problem: str | None = None
+    """Why the protocol cannot come to its end."""
+
+    @property
+    def over(self) -> bool:
+        return not self.ready and not self.later
 
 
 def key(run: Run) -> str:
-    """What tells a run from the others of its experiment."""
-    return f"{run.stage} {run.seed}"
+    """What tells a run from the others of its experiment; also a good name for a folder."""
+    return "-".join(filter(None, [run.stage, run.genotype and digest(run.genotype), str(run.seed)]))
 
 
-def next_run(settings: Settings, issued: Collection[str]) -> Run | None:
-    """The first run whose key has not been issued yet; None when there is none."""
-    return next((run for run in runs(settings) if key(run) not in issued), None)
+def digest(text: str) -> str:
+    """A short name for a genotype that a search found; the same however its edges are ordered."""
+    return found(text).digest
+
+
+def found(text: str) -> Genotype:
+    """A genotype that was stored as JSON; ValueError where it is a sample of another space.
+
+    A search may have been over operations of the user's, so all its names are taken.
+    """
+    names: set[str] = set()
+    _collect(json.loads(text), names)
+    return Genotype.parse(text, operations=names)
+
+
+def _collect(value: Any, names: set[str]) -> None:
+    if isinstance(value, str):
+        names.add(value)
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _collect(item, names)
+
+
+def planned(settings: Settings) -> int:
+    """How many runs there are if none fails and no genotype is found twice."""
+    plan = make_plan(settings, {}, {})
+    return len(plan.ready) + plan.later
+
+
+@dataclass
+class _Draft:
+    """A plan while it is made, stage by stage."""
+
+    settings: Settings
+    results: Results
+    failures: Failures
+    runs: list[Run] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._shared = self.settings.model_dump()
+
+    def run(self, stage: str, seed: int, genotype: str | None = None) -> Run:
+        made = Run(stage=stage, seed=seed, genotype=genotype, **self._shared)  # type: ignore[arg-type]
+        self.runs.append(made)
+        return made
+
+    def is_open(self, run: Run) -> bool:
+        return key(run) not in self.results and self.failures.get(key(run), 0) < ATTEMPTS
+
+    def done(self, stage: Sequence[Run]) -> list[Run]:
+        """The runs of a stage that have a result, once none is open any more."""
+        for run in stage:
+            name = key(run)
+            times = self.failures.get(name, 0)
+            if name not in self.results and times >= ATTEMPTS:
+                self.notes.append(f"{name} failed {times} times and is left out")
+            elif times and name not in self.results:
+                self.notes.append(f"{name} failed and is tried again, from its checkpoint")
+        return [run for run in stage if key(run) in self.results]
+
+    def plan(self, later: int = 0, problem: str | None = None) -> Plan:
+        ready = () if problem else tuple(run for run in self.runs if self.is_open(run))
+        return Plan(tuple(self.runs), ready, later, tuple(dict.fromkeys(self.notes)), problem)
+
+
+def make_plan(settings: Settings, results: Results, failures: Failures) -> Plan:
+    """What has been run, what can be run now, and how much is still to come.
+
+    A stage begins when every run of the one before it is over. A failed run is left out after its
+    second attempt; the protocol goes on with what is left, and has a problem when nothing is.
+    """
+    draft = _Draft(settings, results, failures)
+    select, evaluate = settings.select, settings.evaluate
+    evaluations = len(evaluate.seeds) if evaluate else 0
+    per_search = select.per_search if select else 1
+
+    def selected(candidates: int) -> int:
+        return min(select.survivors, candidates) if select else candidates
+
+    # search
+    if settings.search is not None:
+        searches = [draft.run("search", seed) for seed in settings.search.seeds]
+        done = draft.done(searches)
+        if any(map(draft.is_open, searches)):
+            usable = len(done) + sum(map(draft.is_open, searches))
+            candidates = per_search * usable if select or evaluate else 0
+            trained = candidates if select else 0
+            return draft.plan(later=trained + selected(candidates) * evaluations)
+        if not done:
+            return draft.plan(problem="no search has a result: there is nothing to go on with")
+        genotypes = _handed_on(draft, done, per_search) if select or evaluate else []
+    else:
+        texts = [published.named(text).to_json() for text in settings.genotypes]
+        genotypes = list({digest(text): text for text in texts}.values())
+    # select
+    if select is not None:
+        trainings = [draft.run("select", select.seed, text) for text in genotypes]
+        done = draft.done(trainings)
+        if any(map(draft.is_open, trainings)):
+            usable = len(done) + sum(map(draft.is_open, trainings))
+            return draft.plan(later=selected(usable) * evaluations)
+        if not done:
+            return draft.plan(problem="no genotype could be trained: there is none to select")
+        genotypes = [str(run.genotype) for run in ranked(done, results)[: select.survivors]]
+        if len(genotypes) < select.survivors:
+            draft.notes.append(
+                f"only {len(genotypes)} genotypes are left of the {select.survivors} to be selected"
+            )
+    # evaluate
+    if evaluate is not None:
+        trainings = [
+            draft.run("evaluate", seed, text) for text in genotypes for seed in evaluate.seeds
+        ]
+        done = draft.done(trainings)
+        if not done and not any(map(draft.is_open, trainings)):
+            return draft.plan(problem="no genotype could be trained in full: there is no result")
+    return draft.plan()
+
+
+def ranked(runs: Sequence[Run], results: Results) -> list[Run]:
+    """Runs by their validation metric, best first; equal ones keep their order."""
+    return sorted(runs, key=lambda run: -float(results[key(run)]["default"]))
+
+
+def winner(settings: Settings, results: Results, failures: Failures) -> str | None:
+    """The genotype (JSON) that is selected; None before, or where there is nothing to choose by.
+
+    It is the best one on validation data whose evaluations have not all failed. Without a selection
+    it is the only one that is evaluated.
+    """
+    plan = make_plan(settings, results, failures)
+    evaluations = [run for run in plan.runs if run.stage == "evaluate"]
+    if evaluations:
+        usable = [r for r in evaluations if r in plan.ready or key(r) in results]
+        genotypes = list(dict.fromkeys(run.genotype for run in usable))
+        return genotypes[0] if genotypes and (settings.select or len(genotypes) == 1) else None
+    selections = [run for run in plan.runs if run.stage == "select"]
+    if not selections or any(run in plan.ready for run in selections):
+        return None
+    done = [run for run in selections if key(run) in results]
+    return ranked(done, results)[0].genotype if done else None
+
+
+def _handed_on(draft: _Draft, searches: Sequence[Run], per_search: int) -> list[str]:
+    """The best genotypes of each search, each once."""
+    genotypes: dict[str, str] = {}
+    finders: dict[str, str] = {}
+    for search in searches:
+        for rank in range(1, per_search + 1):
+            text = draft.results[key(search)].get(f"genotype_{rank}")
+            if text is None:  # the space is smaller than that
+                continue
+            name = digest(text)
+            if name in genotypes:
+                draft.notes.append(
+                    f"{key(search)} found {name} too, as {finders[name]} did: it is trained once"
+                )
+            finders.setdefault(name, key(search))
+            genotypes.setdefault(name, text)
+    return list(genotypes.values())

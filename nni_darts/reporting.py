@@ -1,4 +1,4 @@
-"""What a search tells of itself after each epoch: to NNI, to history.csv and to genotypes.json."""
+"""What a run tells of itself after each epoch: to NNI, to history.csv and on the screen."""
 
 from __future__ import annotations
 
@@ -83,84 +83,100 @@ def as_text(sample: Mapping[str, Any]) -> str:
 
 
 class History:
-    """history.csv and genotypes.json of one search, written whole after every epoch.
+    """history.csv of one run, written whole after every epoch.
 
-    Rows of epochs that a resumed search runs again are dropped.
+    Rows of epochs that a resumed run does again are dropped.
     """
 
     def __init__(self, folder: Path) -> None:
         self.csv = folder / "history.csv"
-        self.json = folder / "genotypes.json"
+
+    def table(self) -> pd.DataFrame:
+        """A row per epoch; empty before the first one."""
+        return pd.read_csv(self.csv) if self.csv.exists() else pd.DataFrame()
 
     def last(self) -> Report:
         """The report of the last epoch; empty before the first one."""
-        return dict(pd.read_csv(self.csv).iloc[-1]) if self.csv.exists() else {}
+        table = self.table()
+        return dict(table.iloc[-1]) if len(table) else {}
 
-    def add(self, report: Report, ranked: list[tuple[float, str]]) -> None:
-        """Add an epoch: its report, and (score, text) of its best architectures."""
-        row = pd.DataFrame([report])
-        if self.csv.exists():
-            before = pd.read_csv(self.csv)
+    def add(self, report: Report) -> None:
+        row, before = pd.DataFrame([report]), self.table()
+        if len(before):
             row = pd.concat([before[before["epoch"] < report["epoch"]], row])
         files.write(self.csv, row.to_csv(index=False))
-        genotypes = [
-            {"score": score, "epoch": report["epoch"], "genotype": json.loads(text)}
-            for score, text in ranked
-        ]
-        files.write(self.json, json.dumps(genotypes, indent=1))
 
 
 class Reporter:
-    """Turns the state of a search into reports.
+    """Makes a report of each epoch: to NNI, to history.csv and on the screen.
 
     Args:
         send: takes each epoch's report to NNI.
-        folder: the trial's output directory.
-        seed: of the search. Every report echoes it: with several trials at a time, the parameters
-            that NNI records for a trial may be another's.
-        epochs: of the whole search, for the line that is printed.
-        top_k: how many architectures genotypes.json holds.
+        folder: the run's output directory.
+        key: of the run (`nni_darts.protocol.key`). Every report echoes it: with several trials at a
+            time, the parameters that NNI records for a trial may be another's.
+        seed: of the run.
+        epochs: of the whole run, for the line that is printed.
     """
 
     def __init__(
-        self, send: Callable[[Report], None], folder: Path, seed: int, epochs: int, top_k: int
+        self, send: Callable[[Any], None], folder: Path, key: str, seed: int, epochs: int
     ) -> None:
         self.send = send
+        self.key = key
         self.seed = seed
         self.history = History(folder)
         self.epochs = epochs
-        self.top_k = top_k
-        # A search that was over when it was killed reports no epoch any more.
+        # A run that was over when it was killed reports no epoch any more.
         self.last = self.history.last()
         self._clock = time.perf_counter()
 
-    def epoch(
-        self,
-        epoch: int,
-        metrics: Mapping[str, float],
-        probabilities: Mapping[str, Mapping[Any, float]],
-        ranked: list[tuple[float, str]],
-    ) -> None:
-        """Report an epoch: `default` is the validation accuracy in [0, 1]."""
+    def epoch(self, epoch: int, metric: float, metrics: Mapping[str, float]) -> None:
+        """Report an epoch.
+
+        Args:
+            epoch: counted from 0.
+            metric: what NNI shows and compares, as `default`.
+            metrics: all others, in the order in which they are to be shown.
+        """
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
-        report: Report = {"default": metrics["val_acc"], "epoch": epoch, "seed": self.seed}
-        report |= {name: metrics[name] for name in sorted(metrics) if name != "val_acc"}
-        report |= {"entropy": mean_entropy(probabilities), "seconds": seconds}
-        keys = short_keys({label: list(row) for label, row in probabilities.items()})
-        report |= {
-            keys[label, c]: p for label, row in probabilities.items() for c, p in row.items()
-        }
-        self.last = report
-        self.history.add(report, ranked)
-        self.send(report)
-        print(f"{summary(report, self.epochs)}  best {ranked[0][1]}", flush=True)
+        report = {"default": metric, "epoch": epoch, "seed": self.seed, "seconds": seconds}
+        self.last = {**report, **metrics}
+        self.history.add(self.last)
+        self.send({**self.last, "key": self.key})
+        print(summary(self.last, self.epochs), flush=True)
+
+
+def search_metrics(
+    metrics: Mapping[str, float], probabilities: Mapping[str, Mapping[Any, float]]
+) -> Report:
+    """What a search reports of an epoch: its metrics, the entropy, every mixing weight by its key.
+
+    Args:
+        metrics: as the trainer has them.
+        probabilities: label -> choice -> its mixing weight.
+    """
+    report = {name: metrics[name] for name in sorted(metrics) if name != "val_acc"}
+    report["entropy"] = mean_entropy(probabilities)
+    keys = short_keys({label: list(row) for label, row in probabilities.items()})
+    weights = {keys[label, c]: p for label, row in probabilities.items() for c, p in row.items()}
+    return {**report, **weights}
+
+
+def write_genotypes(folder: Path, epoch: int, ranked: list[tuple[float, str]]) -> None:
+    """genotypes.json: the best architectures after an epoch, (score, JSON text) each."""
+    genotypes = [{"score": s, "epoch": epoch, "genotype": json.loads(t)} for s, t in ranked]
+    files.write(folder / "genotypes.json", json.dumps(genotypes, indent=1))
 
 
 def summary(report: Mapping[str, float], epochs: int) -> str:
     """An epoch in one line."""
-    parts = [f"epoch {int(report['epoch']) + 1}/{epochs}", f"val acc {report['default']:.4f}"]
-    for name in ("val_loss", "train_loss", "entropy"):
+    parts = [f"epoch {int(report['epoch']) + 1}/{epochs}"]
+    # Without validation data the metric is the accuracy on the training data.
+    if "train_acc" in report and report["default"] != report["train_acc"]:
+        parts.append(f"val acc {report['default']:.4f}")
+    for name in ("val_loss", "train_acc", "train_loss", "entropy"):
         if name in report:
             parts.append(f"{name.replace('_', ' ')} {report[name]:.4f}")
     parts.append(f"{report['seconds']:.1f} s")

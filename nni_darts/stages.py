@@ -18,27 +18,31 @@ from nni.nas.space import RawFormatModelSpace
 
 from nni_darts import resolve
 from nni_darts.config import Run, SettingsError
-from nni_darts.device import free_device
+from nni_darts.device import free_devices
 from nni_darts.files import unwritable
+from nni_darts.protocol import found, key
 from nni_darts.recipe import search_evaluator
-from nni_darts.reporting import Report, Reporter, as_text
+from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
+from nni_darts.retraining import Job, train
 from nni_darts.strategy import UnrolledDARTS
 
 
 class _ReportEpoch(pl.Callback):
     """Hands every epoch to the reporter, before the checkpoint of the epoch is written."""
 
-    def __init__(self, strategy: UnrolledDARTS, reporter: Reporter) -> None:
+    def __init__(self, strategy: UnrolledDARTS, reporter: Reporter, top_k: int) -> None:
         self.strategy = strategy
         self.reporter = reporter
+        self.top_k = top_k
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        best = ranked(self.strategy, self.top_k)
+        write_genotypes(self.reporter.history.csv.parent, trainer.current_epoch, best)
         self.reporter.epoch(
             trainer.current_epoch,
-            metrics,
-            self.strategy.oneshot_module.export_probs(),
-            ranked(self.strategy, self.reporter.top_k),
+            metrics["val_acc"],
+            search_metrics(metrics, self.strategy.oneshot_module.export_probs()),
         )
 
 
@@ -47,7 +51,7 @@ def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
     return [(score, as_text(sample)) for score, sample in strategy.top_k(limit)]
 
 
-def search(run: Run, output: Path, send: Any) -> dict[str, Any]:
+def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
     """Search with one seed; returns the final result: flat, and enough to do it again.
 
     Args:
@@ -60,14 +64,16 @@ def search(run: Run, output: Path, send: Any) -> dict[str, Any]:
         DivergedError: a loss is not finite.
     """
     started = time.time()
-    if run.search.cpu_threads is not None:
-        torch.set_num_threads(run.search.cpu_threads)
+    settings = run.search
+    if settings is None:
+        raise SettingsError(["search: there are no settings for it"])
+    if settings.cpu_threads is not None:
+        torch.set_num_threads(settings.cpu_threads)
     pl.seed_everything(run.seed, workers=True, verbose=False)
     if (reason := unwritable(output)) is not None:
         raise SettingsError([f"the output directory of the trial: {reason}"])
     data, space = resolve.parts(run)
     output.mkdir(parents=True, exist_ok=True)
-    settings = run.search
     strategy = UnrolledDARTS(
         hypergradient=settings.hypergradient,
         arc_learning_rate=settings.arc_learning_rate,
@@ -76,42 +82,69 @@ def search(run: Run, output: Path, send: Any) -> dict[str, Any]:
         gradient_clip_val=settings.gradient_clip,
         warmup_epochs=settings.warmup_epochs,
     )
-    reporter = Reporter(send, output, run.seed, settings.epochs, settings.top_k)
-    with free_device() as device:
-        print(f"search with seed {run.seed} on {device}; results in {output}", flush=True)
+    reporter = Reporter(send, output, key(run), run.seed, settings.epochs)
+    with free_devices() as (device,):
+        print(f"{key(run)}: on {device}; results in {output}", flush=True)
         evaluator = search_evaluator(
             settings,
             data,
             output,
             device,
-            [_ReportEpoch(strategy, reporter)],
+            [_ReportEpoch(strategy, reporter, settings.top_k)],
             progress_bar=sys.stdout.isatty(),
         )
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
-    return {
-        **_result(run, reporter.last, ranked(strategy, settings.top_k)),
-        "output": str(output),
-        "device": str(device),
-        "seconds": round(time.time() - started, 1),
-    }
-
-
-def _result(run: Run, last: Report, best: list[tuple[float, str]]) -> dict[str, Any]:
-    """What a search found, and all that it takes to do it again."""
-    versions = {
-        name: importlib.metadata.version(name) for name in ("torch", "pytorch-lightning", "nni")
-    }
+    last, best = reporter.last, ranked(strategy, settings.top_k)
+    print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
     metrics = ("default", "val_loss", "train_loss", "entropy")
     return {
         **{name: last[name] for name in metrics if name in last},
-        "stage": run.stage,
-        "seed": run.seed,
+        "val_acc": last["default"],
         **{f"score_{i}": score for i, (score, _) in enumerate(best, 1)},
         **{f"genotype_{i}": text for i, (_, text) in enumerate(best, 1)},
-        "epochs": run.search.epochs,
+        "epochs": settings.epochs,
+        "device": str(device),
+        "seconds": round(time.time() - started, 1),
+        **_again(run, output),
+    }
+
+
+def select(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
+    """Train a genotype briefly, to compare it on validation data. See `retraining.train`."""
+    return _train(run, output, send, tested=False)
+
+
+def evaluate(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
+    """Train a genotype in full and test it, once. See `retraining.train`."""
+    return _train(run, output, send, tested=True)
+
+
+def _train(run: Run, output: Path, send: Callable[[Any], None], tested: bool) -> dict[str, Any]:
+    genotype = found(str(run.genotype))
+    job = Job(genotype, run.training, run.data, run.seed, output, key(run))
+    result = train(job, send, tested)
+    return {
+        **result,
+        "genotype": genotype.to_json(),
+        "epochs": run.training.epochs,
+        **_again(run, output),
+    }
+
+
+def _again(run: Run, output: Path) -> dict[str, Any]:
+    """What run this was, and all that it takes to do it again."""
+    versions = {
+        name: importlib.metadata.version(name) for name in ("torch", "pytorch-lightning", "nni")
+    }
+    return {
+        "key": key(run),
+        "stage": run.stage,
+        "seed": run.seed,
+        "output": str(output),
         "run": run.model_dump_json(),
         "versions": json.dumps({"python": platform.python_version(), **versions}),
     }
 
 
-STAGES: Mapping[str, Callable[[Run, Path, Any], dict[str, Any]]] = {"search": search}
+Stage = Callable[[Run, Path, Callable[[Any], None]], dict[str, Any]]
+STAGES: Mapping[str, Stage] = {"search": search, "select": select, "evaluate": evaluate}

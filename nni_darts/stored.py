@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nni_darts.genotype import Genotype
-
 TUNER = "nni_darts.tuner.DartsProtocol"
+
+RESUMED = "ADD_RESUMED"
+"""The status of a trial that NNI is about to start again. If the experiment is stopped before it
+does, it never will."""
 
 
 @dataclass
@@ -29,31 +31,16 @@ class Trial:
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By epoch; one that was run twice is here once."""
     result: dict[str, Any] | None = None
+    key: str | None = None
+    """Of its run (`nni_darts.protocol.key`), as the trial itself said since it was last started;
+    what NNI recorded as its parameters may be another trial's."""
+
+    event: int = 0
+    """When its status changed last: a number that grows over the events of an experiment."""
 
     @property
-    def seed(self) -> int | None:
-        """As the trial itself says; what NNI recorded as its parameters may be another trial's."""
-        told = [report["seed"] for report in self.reports.values() if "seed" in report]
-        return int(told[0]) if told else None
-
-
-@dataclass(frozen=True)
-class Found:
-    """An architecture that a search found."""
-
-    score: float
-    seed: int
-    trial: str
-    accuracy: float
-    """Of the supernet on the validation data, in [0, 1]; it does not rank cells."""
-    rank: int
-    """Within its search, from 1."""
-    text: str
-    """JSON: a genotype, or a sample of a space that is not one of cells."""
-
-    def to_text(self, format: str) -> str:
-        """Raises ValueError where the architecture has no such form."""
-        return genotype(self.text).to_text(format)
+    def alive(self) -> bool:
+        return self.status in (RESUMED, "WAITING", "RUNNING", "UNKNOWN")
 
 
 class StoredError(ValueError):
@@ -86,42 +73,31 @@ class Experiment:
     def trials(self) -> list[Trial]:
         """All trials in the order in which NNI created them."""
         trials: dict[str, Trial] = {}
-        events = "select trialJobId, event from TrialJobEvent order by rowid"
-        for id_, event in self._query(events):
+        started: dict[str, int] = {}
+        events = "select rowid, trialJobId, event, timestamp from TrialJobEvent order by rowid"
+        for number, id_, event, time in self._query(events):
+            if event in ("ADD_HYPERPARAMETER", "ADD_CUSTOMIZED", "IMPORT_DATA"):
+                continue
             trial = trials.setdefault(id_, Trial(id_))
-            if event != "ADD_HYPERPARAMETER":
-                trial.status = event
-        metrics = "select trialJobId, type, data from MetricData order by rowid"
-        for id_, kind, data in self._query(metrics):
+            if event == RESUMED:
+                started[id_] = time
+            # Nobody waits for a trial that is being cancelled.
+            trial.status = "USER_CANCELED" if event == "USER_TO_CANCEL" else event
+            trial.event = number
+        metrics = "select trialJobId, type, data, timestamp from MetricData order by rowid"
+        for id_, kind, data, time in self._query(metrics):
             value = json.loads(data)
             value = json.loads(value) if isinstance(value, str) else value
             if id_ not in trials or not isinstance(value, dict):
                 continue
+            trial = trials[id_]
+            if time >= started.get(id_, 0):
+                trial.key = value.get("key", trial.key)
             if kind == "FINAL":
-                trials[id_].result = value
+                trial.result = value
             elif "epoch" in value:
-                trials[id_].reports[int(value["epoch"])] = value
+                trial.reports[int(value["epoch"])] = value
         return list(trials.values())
-
-    def found(self) -> list[Found]:
-        """What the searches that are done found, highest score first."""
-        found = []
-        for trial in self.trials():
-            result = trial.result or {}
-            rank = 1
-            while f"genotype_{rank}" in result:
-                found.append(
-                    Found(
-                        float(result[f"score_{rank}"]),
-                        int(result["seed"]),
-                        trial.id,
-                        float(result["default"]),
-                        rank,
-                        result[f"genotype_{rank}"],
-                    )
-                )
-                rank += 1
-        return sorted(found, key=lambda f: -f.score)
 
     def _query(self, sql: str) -> list[Any]:
         try:
@@ -132,24 +108,6 @@ class Experiment:
             raise StoredError(
                 f"cannot read experiment {self.id} at {self.folder}: {error}"
             ) from None
-
-
-def genotype(text: str) -> Genotype:
-    """A stored architecture as a genotype; ValueError where it is not one of cells.
-
-    A search may have been over operations of the user's, so all its names are taken.
-    """
-    names: set[str] = set()
-    _collect(json.loads(text), names)
-    return Genotype.parse(text, operations=names)
-
-
-def _collect(value: Any, names: set[str]) -> None:
-    if isinstance(value, str):
-        names.add(value)
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            _collect(item, names)
 
 
 def experiments(home: Path | None = None) -> Iterator[Experiment]:

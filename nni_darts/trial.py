@@ -1,30 +1,46 @@
 """One run, as NNI starts it: `python -m nni_darts.trial`.
 
-A trial is stateless: all it needs is in its parameters. It writes a checkpoint to its output
-directory after every epoch and goes on from there when NNI runs it again. It exits with 0 when it
-is done, 2 when its settings are wrong, 1 when the search diverged; the reason is its last line.
+A trial is stateless: all it needs is in its parameters. What it writes goes to a folder of the run,
+not of the trial, so that whichever trial does the run again goes on from its checkpoint, or hands
+in its result if it was over. It exits with 0 when it is done, 2 when its settings are wrong, 1 when
+the training failed; the reason is its last line.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nni
-from nni.runtime.env_vars import trial_env_vars
-from nni.runtime.trial_command_channel import get_default_trial_command_channel
+from filelock import FileLock, Timeout
 
+from nni_darts import files
 from nni_darts.config import SettingsError, parse_run
+from nni_darts.protocol import key
+
+PARAMETERS = "NNI_DARTS_PARAMETERS"
+"""Tells the processes that train together with this one what they train."""
+RESULT = "result.json"
 
 
 def main() -> int:
     """Run what NNI asks for."""
     # NNI 3.0 wonders aloud about today's torch, and Lightning advertises; the log is for the user.
     warnings.filterwarnings("ignore", module=r"nni\.|pytorch_lightning\.|torch\.")
+    if PARAMETERS in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0:
+        return perform(json.loads(os.environ[PARAMETERS]), lambda report, kind: None)
+
+    import nni
+    from nni.runtime.env_vars import trial_env_vars
+    from nni.runtime.trial_command_channel import get_default_trial_command_channel
+
     parameters = nni.get_next_parameter()
     if not isinstance(parameters, dict) or "stage" not in parameters:
         print(
@@ -33,39 +49,78 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    os.environ[PARAMETERS] = json.dumps(parameters)
     # While NNI's engine runs, it takes nni.report_* for itself: keep the way to the experiment.
     channel = get_default_trial_command_channel()
     parameter_id = nni.trial._params["parameter_id"]
-    sequence = 0
+    sequence = itertools.count()
 
-    def send(report: dict[str, Any], kind: Any = "PERIODICAL") -> None:
-        nonlocal sequence
-        job = trial_env_vars.NNI_TRIAL_JOB_ID
-        number = sequence if kind == "PERIODICAL" else 0
-        channel.send_metric(kind, parameter_id, job, number, report)
-        sequence += 1
+    def send(report: dict[str, Any], kind: Any) -> None:
+        number = next(sequence) if kind == "PERIODICAL" else 0
+        channel.send_metric(kind, parameter_id, trial_env_vars.NNI_TRIAL_JOB_ID, number, report)
 
+    return perform(parameters, send)
+
+
+def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], None]) -> int:
+    """Do a run; `send` takes its reports ("PERIODICAL") and its result ("FINAL")."""
     try:
         run = parse_run(parameters)
+        # Only now what takes seconds to import.
+        from nni_darts.checkpoint import CheckpointError
+        from nni_darts.divergence import DivergedError
+        from nni_darts.stages import STAGES
     except SettingsError as error:
         return _wrong(error)
-
-    # Only now what takes seconds to import.
-    from nni_darts.oneshot import DivergedError
-    from nni_darts.stages import STAGES
-
     # Lightning sets its own level when it is imported.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # NNI's folder is <environment>/trials/<id>: all trials of the environment see the runs.
+    output = Path(os.environ["NNI_OUTPUT_DIR"]).parents[1] / "runs" / key(run)
     try:
-        result = STAGES[run.stage](run, Path(os.environ["NNI_OUTPUT_DIR"]), send)
+        with _alone_in(output):
+            result = _stored(output / RESULT)
+            if result is None:
+                result = STAGES[run.stage](run, output, lambda report: send(report, "PERIODICAL"))
+                files.write(output / RESULT, json.dumps(result, indent=1))
+            send(result, "FINAL")
     except SettingsError as error:
         return _wrong(error)
-    except DivergedError as error:
+    except (DivergedError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    send(result, "FINAL")
-    print(f"best: {result['genotype_1']} (score {result['score_1']:.3f})")
     return 0
+
+
+@contextmanager
+def _alone_in(output: Path) -> Iterator[None]:
+    """Wait until no other process works in the folder: NNI may start a run again too soon.
+
+    A trial whose experiment was stopped ends at its next report only.
+    """
+    if int(os.environ.get("LOCAL_RANK", 0)) > 0:
+        yield
+        return
+    if (reason := files.unwritable(output)) is not None:
+        raise SettingsError([f"the output directory of the run: {reason}"])
+    output.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another process to leave {output}", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _stored(path: Path) -> dict[str, Any] | None:
+    """The result of a run that was over before."""
+    if not path.exists():
+        return None
+    print(f"this run was over before; its result is in {path}", flush=True)
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _wrong(error: SettingsError) -> int:

@@ -2,68 +2,190 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-import nni
 from nni.tuner import Tuner
 
-from nni_darts import files, protocol
-from nni_darts.config import Settings, SettingsError, parse
+from nni_darts import files, manager, protocol
+from nni_darts.config import Run, Settings, SettingsError, parse
+from nni_darts.ledger import Ledger
+from nni_darts.stored import Experiment
 
 _logger = logging.getLogger("nni_darts.tuner")
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _visibly(method: Method) -> Method:
+    """An exception in a tuner would leave the experiment hanging: it ends it, with its message."""
+
+    @functools.wraps(method)
+    def wrapped(self: DartsProtocol, *args: Any, **kwargs: Any) -> Any:
+        # NNI calls trial_end from another thread than the rest.
+        with self._lock:
+            try:
+                return method(self, *args, **kwargs)
+            except Exception as error:
+                _logger.exception("the tuner failed")
+                self._fail(f"the tuner failed: {type(error).__name__}: {error}")
+                return []
+
+    return cast(Method, wrapped)
+
 
 class DartsProtocol(Tuner):
-    """Issues the runs of the protocol, one per trial. `classArgs` are the settings.
+    """Issues the runs of the protocol as they become possible. `classArgs` are the settings.
 
-    Settings that are wrong are logged and handed to the trials as they are: these check them again
-    and fail with the reason in their log, where NNI's user looks; an exception here would only
-    leave the experiment hanging.
+    What has become of the runs is read from NNI's database, where each trial's own reports say
+    which run it did; what has been issued is kept in the experiment's checkpoint folder. With that
+    it goes on after `nnictl resume` as if nothing had been.
+
+    When the protocol is over it sets NNI's maxTrialNumber to the trials there were, so that the
+    experiment is DONE however many were tried again or found twice. When it cannot come to its
+    end the experiment's status becomes ERROR, with the reason; for wrong settings at once.
     """
 
     def __init__(self, **class_args: Any) -> None:
-        self._class_args = class_args
-        self._issued: dict[str, int] = {}
+        self._lock = threading.RLock()
+        self._owed: list[int] = []
+        self._send: Callable[[int, dict[str, Any]], None] | None = None
+        self._said: set[str] = set()
+        self._failed: str | None = None
+        self._max_trials: int | None = None
+        folder = os.environ.get("NNI_CHECKPOINT_DIRECTORY")
+        if folder is None:
+            raise RuntimeError("NNI_CHECKPOINT_DIRECTORY is not set; NNI sets it for its tuners")
+        self._state = Path(folder) / "nni_darts.json"
+        self._experiment = Experiment(Path(folder).parent.name, Path(folder).parent)
+        self._ledger = Ledger()
         self._settings: Settings | None = None
         try:
             self._settings = parse(class_args)
         except SettingsError as error:
-            for problem in error.problems:
-                _logger.error("tuner.classArgs.%s", problem)
+            wrong = "; ".join(f"tuner.classArgs.{problem}" for problem in error.problems)
+            self._fail(f"wrong settings: {wrong}")
 
     def update_search_space(self, search_space: Any) -> None:
         """The architecture is searched inside the trials: NNI's search space stays empty."""
 
-    def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
-        if self._settings is None:
-            return {"stage": "search", "seed": 0, **self._class_args}
-        run = protocol.next_run(self._settings, self._issued)
-        if run is None:
-            raise nni.NoMoreTrialError("all runs of the protocol have been issued")
-        self._issued[protocol.key(run)] = parameter_id
-        self._save()
-        return run.model_dump(mode="json")
+    @_visibly
+    def generate_multiple_parameters(
+        self, parameter_id_list: list[int], **kwargs: Any
+    ) -> list[dict[str, Any]]:
+        """The runs that can start now; the ids left over are answered as soon as more can."""
+        self._send = kwargs["st_callback"]
+        if self._failed is not None:
+            self._fail(self._failed)
+            return []
+        runs: list[Run] = []
+        ids = iter(parameter_id_list)
 
+        def collect(run: Run) -> bool:
+            if next(ids, None) is None:
+                return False
+            runs.append(run)
+            return True
+
+        self._advance(collect)
+        self._owed.extend(ids)
+        return [run.model_dump(mode="json", exclude_defaults=True) for run in runs]
+
+    @_visibly
     def receive_trial_result(
         self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any
     ) -> None:
-        """Nothing follows from a result yet: every run of the protocol is known at the start."""
+        """Which run it was stands in NNI's database, where the result is by now."""
+        self._advance(self._answer)
 
+    @_visibly
+    def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
+        self._advance(self._answer)
+
+    @_visibly
+    def import_data(self, data: Any) -> None:
+        """After `nnictl resume`, and for the results of trials that it started again."""
+        self._advance(self._answer)
+
+    @_visibly
     def load_checkpoint(self) -> None:
-        """After `nnictl resume`, when NNI itself runs the unfinished trials again."""
-        if (state := _state_file()) is not None and state.exists():
-            self._issued = json.loads(state.read_text())
+        """After `nnictl resume`, before anything else; NNI itself runs unfinished trials again."""
+        if self._state.exists():
+            self._ledger = Ledger.from_json(self._state.read_text(encoding="utf-8"))
+        self._ledger.resume(self._experiment.trials())
 
-    def _save(self) -> None:
-        if (state := _state_file()) is not None:
-            files.write(state, json.dumps(self._issued))
+    def _answer(self, run: Run) -> bool:
+        """Issue a run to a request of NNI's that is still open."""
+        if not self._owed or self._send is None:
+            return False
+        self._send(self._owed.pop(0), run.model_dump(mode="json", exclude_defaults=True))
+        return True
 
+    def _advance(self, issue: Callable[[Run], bool]) -> None:
+        """Take account of what has happened; issue what is possible now, as far as it is asked."""
+        if self._settings is None or self._failed is not None:
+            return
+        ledger = self._ledger
+        ledger.update(self._experiment.trials())
+        plan = protocol.make_plan(self._settings, ledger.results, ledger.failures)
+        for note in plan.notes:
+            if note not in self._said:
+                self._said.add(note)
+                _logger.warning(note)
+                print(f"nni-darts: {note}", flush=True)
+        waiting = 0
+        for run in plan.ready:
+            if not ledger.pending[protocol.key(run)]:
+                # Noted before it is issued: else a kill between the two would issue it twice.
+                ledger.issue(protocol.key(run))
+                files.write(self._state, ledger.to_json())
+                if not issue(run):
+                    ledger.withdraw(protocol.key(run))
+                    waiting += 1
+        files.write(self._state, ledger.to_json())
+        self._write_results()
+        if plan.problem is not None:
+            self._fail(plan.problem)
+            return
+        # One more than there are while any is under way: should the last one fail, NNI asks again.
+        under_way = 1 if ledger.pending.total() else 0
+        self._end_at(ledger.issued.total() - ledger.dropped + max(waiting + plan.later, under_way))
+        if plan.over:
+            self._say_results()
 
-def _state_file() -> Path | None:
-    # NNI never asks a tuner to save its state; this is where it lets it read one.
-    folder = os.environ.get("NNI_CHECKPOINT_DIRECTORY")
-    return Path(folder) / "nni_darts_issued.json" if folder else None
+    def _end_at(self, trials: int) -> None:
+        if self._max_trials is None:
+            self._max_trials = self._experiment.config().get("maxTrialNumber")
+        if trials != self._max_trials:
+            manager.set_max_trials(trials)
+            self._max_trials = trials
+
+    def _write_results(self) -> None:
+        # pandas takes a second: not while NNI waits for the tuner to start.
+        from nni_darts import results
+
+        if self._ledger.results:
+            results.write(self._experiment)
+
+    def _say_results(self) -> None:
+        from nni_darts import results
+
+        text = results.summary(self._experiment)
+        if text not in self._said:
+            self._said.add(text)
+            print(f"\n{text}\n", flush=True)
+
+    def _fail(self, reason: str) -> None:
+        """End the experiment with the status ERROR; as soon as there is a way to say so."""
+        if self._failed is None:
+            _logger.error(reason)
+            print(f"nni-darts: error: {reason}", flush=True)
+        self._failed = reason
+        if self._send is not None:
+            # NNI gives its tuners no way to fail but this one, which it uses itself.
+            cast(Any, self._send).__self__.report_error(reason)

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from nni_darts import stored
+from experiments import (
+    NAME_A,
+    NAME_B,
+    ROOT,
+    SAMPLE,
+    A,
+    B,
+    ended,
+    evaluated,
+    searched,
+    selected,
+    store,
+)
 from nni_darts.cli import main
-
-ROOT = Path(__file__).parents[1]
-GENOTYPE = {
-    "normal": [["sep_conv_3x3", 1], ["skip_connect", 0]],
-    "normal_concat": [2],
-    "reduce": [["max_pool_3x3", 0], ["dil_conv_5x5", 1]],
-    "reduce_concat": [2],
-}
-
+from nni_darts.genotype import Genotype
 
 # check
 
@@ -74,8 +77,8 @@ def test_shipped_experiments_are_right(name: str, capsys: pytest.CaptureFixture[
         ({"data": {"name": "image_folder", "root": "/nowhere"}}, "/nowhere"),
         ({"tuner": {"className": "TPE"}}, "tuner.className: must be nni_darts.tuner.DartsProtocol"),
         ({"tuner": {"codeDirectory": "/nowhere"}}, "/nowhere"),
-        ({"top": {"maxTrialNumber": 3}}, "maxTrialNumber: must be 2"),
-        ({"top": {"maxTrialNumber": None}}, "maxTrialNumber: must be 2"),
+        ({"top": {"maxTrialNumber": 3}}, "maxTrialNumber: must be 7"),
+        ({"top": {"maxTrialNumber": None}}, "maxTrialNumber: must be 7"),
         ({"top": {"trialCommand": "python train.py"}}, "trialCommand: must run nni_darts.trial"),
         ({"top": {"trialConcurency": 1}}, "trialConcurency: unknown key"),
         ({"top": {"trialConcurrency": None}}, "NNI does not take it: "),
@@ -134,126 +137,151 @@ def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str
     assert "error: " in capsys.readouterr().err
 
 
-# export, on a database as NNI writes it
+# export
 
 
-def store(
-    home: Path,
-    id_: str,
-    results: list[dict[str, Any]],
-    class_name: str = stored.TUNER,
-    start: int = 1,
+def exported(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    assert main(["export", *arguments, "--format", "json"]) == 0
+    return list(json.loads(capsys.readouterr().out))
+
+
+def test_export_of_all_searches_each_genotype_once(
+    home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    experiments = home / "nni-experiments"
-    (experiments / id_ / "db").mkdir(parents=True)
-    record = experiments / ".experiment"
-    known = json.loads(record.read_text()) if record.exists() else {}
-    known[id_] = {"id": id_, "startTime": start, "logDir": str(experiments)}
-    record.write_text(json.dumps(known))
-    with sqlite3.connect(experiments / id_ / "db" / "nni.sqlite") as db:
-        db.execute("create table TrialJobEvent (trialJobId text, event text, data text)")
-        db.execute("create table MetricData (trialJobId text, type text, data text)")
-        db.execute("create table ExperimentProfile (params text, revision integer)")
-        params = {"experimentName": "test", "tuner": {"className": class_name}}
-        db.execute("insert into ExperimentProfile values (?, 1)", [json.dumps(params)])
-        for number, result in enumerate(results):
-            trial = f"trial{number}"
-            # As NNI may record them: those of another trial.
-            parameters = json.dumps({"parameters": {"seed": 99}})
-            for event in ("WAITING", "RUNNING", "SUCCEEDED" if result else "FAILED"):
-                db.execute("insert into TrialJobEvent values (?, ?, ?)", [trial, event, parameters])
-            for epoch in (0, 1, 1):
-                report = json.dumps(json.dumps({"default": 0.1 * epoch, "epoch": epoch, "seed": 4}))
-                db.execute("insert into MetricData values (?, 'PERIODICAL', ?)", [trial, report])
-            if result:
-                final = json.dumps(json.dumps(result))
-                db.execute("insert into MetricData values (?, 'FINAL', ?)", [trial, final])
-    db.close()
+    store(home, "abc", [searched(0, (-3.0, A), (-5.0, B)), ended("FAILED"), searched(7, (-4.0, B))])
+    first, second = exported(capsys)
+    assert first == {
+        "rank": 1,
+        "stage": "search",
+        "name": NAME_A,
+        "score": -3.0,
+        "seed": 0,
+        "trial": "trial0",
+        "supernet_acc": 0.5,
+        "val_acc": None,
+        "test_acc": None,
+        "test_std": None,
+        "params": None,
+        "multiply_adds": None,
+        "genotype": json.loads(A),
+    }
+    assert (second["score"], second["seed"], second["trial"]) == (-4.0, 7, "trial2")
+    assert [row["rank"] for row in exported(capsys, "--top-k", "1")] == [1]
 
 
-def result(seed: int, *scores: float, text: str | None = None) -> dict[str, Any]:
-    fields: dict[str, Any] = {"default": 0.9, "seed": seed}
-    for i, score in enumerate(scores, 1):
-        fields |= {f"score_{i}": score, f"genotype_{i}": text or json.dumps(GENOTYPE)}
-    return fields
-
-
-def test_export_ranks_over_all_searches(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store(home, "abc", [result(0, -3.0, -5.0), {}, result(7, -4.0)])
-    assert main(["export", "--top-k", "2", "--format", "json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [(r["score"], r["seed"], r["trial"]) for r in rows] == [
-        (-3.0, 0, "trial0"),
-        (-4.0, 7, "trial2"),
-    ]
-    assert rows[0]["genotype"] == GENOTYPE
+def test_export_as_a_table(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trials = [searched(0, (-3.0, A), (-5.0, B)), selected(B, 0.75), evaluated(B, 0, 0.875)]
+    store(home, "abc", trials)
     assert main(["export"]) == 0
-    table = capsys.readouterr().out
-    assert "normal    2: sep_conv_3x3(1) skip_connect(0)" in table
-    assert "-4.000     7  trial2" in table
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "experiment abc test"
+    header, first, normal, _, second, *_ = lines[lines.index("") + 1 :]
+    assert first.split() == [
+        "1",
+        "evaluate",
+        NAME_B,
+        "-5.000",
+        "0",
+        "trial0",
+        "75.00%",
+        "87.50%",
+        "4,474",
+        "79,936",
+    ]
+    assert second.split()[:4] == ["2", "search", NAME_A, "-3.000"]
+    assert len(header) == len(first) == len(second)
+    assert normal.startswith("      normal    2: ")
 
 
 def test_export_takes_the_latest_of_ours(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store(home, "old", [result(0, -1.0)], start=1)
-    store(home, "new", [result(5, -2.0)], start=2)
-    store(home, "other", [result(9, -3.0)], class_name="TPE", start=3)
-    assert main(["export", "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["seed"] == 5
-    assert main(["export", "old", "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["seed"] == 0
+    store(home, "old", [searched(0, (-1.0, A))], start=1)
+    store(home, "new", [searched(5, (-2.0, A))], start=2)
+    store(home, "other", [searched(9, (-3.0, A))], class_name="TPE", start=3)
+    assert exported(capsys)[0]["seed"] == 5
+    assert exported(capsys, "old")[0]["seed"] == 0
+
+
+@pytest.mark.parametrize("form", ["authors", "ptdarts", "nni"])
+def test_export_for_other_programs(
+    form: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(home, "abc", [searched(0, (-3.0, A), (-5.0, B))])
+    assert main(["export", "--format", form]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[::2] == [
+        "# rank 1, search, score -3.0000, seed 0, trial trial0",
+        "# rank 2, search, score -5.0000, seed 0, trial trial0",
+    ]
+    assert [Genotype.parse(line).digest for line in lines[1::2]] == [NAME_A, NAME_B]
 
 
 def test_reports_of_an_epoch_that_ran_twice_count_once(home: Path) -> None:
-    store(home, "abc", [result(0, -1.0)])
-    (trial,) = stored.find("abc").trials()
+    (trial,) = store(home, "abc", [searched(0, (-1.0, A))]).trials()
     assert sorted(trial.reports) == [0, 1]
     assert trial.status == "SUCCEEDED"
-    assert trial.seed == 4
+    assert trial.key == "search-0"
 
 
 def test_export_of_a_sample(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store(home, "abc", [result(0, -1.0, text='{"layer": 1}')])
+    store(home, "abc", [searched(0, (-1.0, SAMPLE))])
     assert main(["export", "--format", "nni"]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == '{"layer": 1}'
+    assert capsys.readouterr().out.splitlines()[1] == SAMPLE
     assert main(["export"]) == 0
-    capsys.readouterr()
+    assert capsys.readouterr().out.splitlines()[-1] == f"      {SAMPLE}"
     assert main(["export", "--format", "authors"]) == 2
     assert "has no form 'authors'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["export", "report"])
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["export"], "no experiment of nni-darts was found"),
-        (["export", "xyz"], "NNI knows no experiment 'xyz'"),
+        ([], "no experiment of nni-darts was found"),
+        (["xyz"], "NNI knows no experiment 'xyz'"),
     ],
 )
-def test_export_without_an_experiment(
-    arguments: list[str], expected: str, home: Path, capsys: pytest.CaptureFixture[str]
+def test_without_an_experiment(
+    command: str,
+    arguments: list[str],
+    expected: str,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(arguments) == 2
+    assert main([command, *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert expected in line
 
 
-def test_export_before_a_search_has_ended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store(home, "abc", [{}])
+def test_export_before_a_run_has_ended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(home, "abc", [ended("FAILED"), ended("RUNNING", "search-1")])
     for arguments in (["export"], ["export", "--format", "json"]):
         assert main(arguments) == 2
-        assert "trials: trial0 failed" in capsys.readouterr().err
+        assert "trials: trial0 failed, trial1 running" in capsys.readouterr().err
 
 
-def test_export_of_a_broken_database(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store(home, "abc", [result(0, -1.0)])
+def test_an_experiment_of_another_tuner(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = {"stage": "x", "key": "y", "default": 0.5}
+    store(home, "abc", [foreign], class_name="TPE")
+    for command, expected in (("export", "no run of experiment abc"), ("report", "not one of")):
+        assert main([command, "abc"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert expected in line
+
+
+def test_a_broken_database(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(home, "abc", [searched(0, (-1.0, A))])
     (home / "nni-experiments/abc/db/nni.sqlite").write_bytes(b"not a database" * 100)
-    assert main(["export", "abc"]) == 2
-    assert "cannot read experiment abc" in capsys.readouterr().err
+    for command in ("export", "report"):
+        assert main([command, "abc"]) == 2
+        assert "cannot read experiment abc" in capsys.readouterr().err
 
 
-def test_export_to_a_file_that_cannot_be_written(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store(home, "abc", [result(0, -1.0)])
+def test_export_to_a_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(home, "abc", [searched(0, (-1.0, A))])
+    path = home / "genotypes.json"
+    assert main(["export", "--format", "json", "-o", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads(path.read_text())[0]["genotype"] == json.loads(A)
     assert main(["export", "-o", "/no/such/folder/f.json"]) == 2
     assert "cannot write /no/such/folder/f.json" in capsys.readouterr().err

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from nni_darts import protocol
 from nni_darts.config import SettingsError, parse, parse_run
 
 GOOD: dict[str, Any] = {
@@ -69,12 +68,75 @@ def test_numbers_as_yaml_reads_them() -> None:
     assert parse(change(arc_learning_rate="3e-4")).search.arc_learning_rate == 3e-4
 
 
-def test_the_protocol_is_a_search_for_each_seed() -> None:
-    settings = parse(GOOD)
-    runs = protocol.runs(settings)
-    assert [(run.stage, run.seed) for run in runs] == [("search", 3), ("search", 5)]
-    assert [parse_run(run.model_dump(mode="json")) for run in runs] == runs
-    issued: list[str] = []
-    while (run := protocol.next_run(settings, issued)) is not None:
-        issued.append(protocol.key(run))
-    assert issued == ["search 3", "search 5"]
+WHOLE: dict[str, Any] = {**GOOD, "select": {}, "evaluate": {}}
+
+
+def test_stages_have_the_papers_defaults() -> None:
+    settings = parse(WHOLE)
+    assert settings.select is not None
+    assert settings.evaluate is not None
+    assert (settings.select.epochs, settings.evaluate.epochs) == (100, 600)
+    evaluate = settings.evaluate
+    assert (evaluate.channels, evaluate.num_cells, evaluate.batch_size) == (36, 20, 96)
+    assert (evaluate.auxiliary_weight, evaluate.drop_path, evaluate.cutout) == (0.4, 0.2, 16)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({**GOOD, "select": {"epoch": 1}}, "select.epoch: unknown key 'epoch'; did you mean"),
+        ({**GOOD, "select": {"val_share": 0}}, "select.val_share: input should be greater than 0"),
+        ({**GOOD, "evaluate": {"val_share": 1}}, "evaluate.val_share: input should be less than 1"),
+        ({**GOOD, "evaluate": {"seeds": [1, 1]}}, "evaluate.seeds: the seeds must be distinct"),
+        ({**GOOD, "evaluate": {"channels": 3}}, "evaluate.channels: input should be a multiple"),
+        (
+            {**GOOD, "evaluate": {"learning_rate_decay": 0.9}},
+            "evaluate: learning_rate_decay is for schedule: step",
+        ),
+        (
+            {**GOOD, "evaluate": {"schedule": "step", "learning_rate_min": 0.1}},
+            "evaluate: learning_rate_min is for schedule: cosine",
+        ),
+        (
+            {**GOOD, "select": {"per_search": 4}},
+            "select.per_search must be at most search.top_k, 3, the genotypes that a search finds",
+        ),
+        (
+            {**GOOD, "select": {"survivors": 3}},
+            "select.survivors must be at most 2, the genotypes that are handed on, got 3",
+        ),
+        (
+            {"data": {"name": "d"}, "genotypes": ["DARTS_V3"], "evaluate": {}},
+            "genotypes: unknown genotype 'DARTS_V3'; did you mean 'DARTS_V2'?",
+        ),
+        (
+            {**GOOD, "genotypes": ["DARTS_V2"], "evaluate": {}},
+            "genotypes are trained without a search",
+        ),
+        ({"data": {"name": "d"}, "genotypes": ["DARTS_V2"]}, "genotypes are given, but neither"),
+        (
+            {"data": {"name": "d"}, "genotypes": ["DARTS_V2"], "select": {"survivors": 2}},
+            "select.survivors must be at most 1",
+        ),
+    ],
+)
+def test_bad_stages(values: dict[str, Any], expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(values)
+    (problem,) = caught.value.problems
+    assert problem.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"stage": "serach"}, "stage: input should be"),
+        ({"stage": "select"}, "genotype: select takes one"),
+        ({"genotype": "{}"}, "genotype: search takes none"),
+        ({"stage": "select", "genotype": "{}", "select": None}, "stage: there are no settings for"),
+    ],
+)
+def test_bad_runs(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_run({**WHOLE, "stage": "search", "seed": 0, **changes})
+    assert any(problem.startswith(expected) for problem in caught.value.problems)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 import yaml
 
-from nni_darts import stored
+from nni_darts import load, stored
 from nni_darts.genotype import Genotype
 from nni_darts.reporting import MAX_KEY
 from search_spaces import DartsNetwork
@@ -26,35 +31,52 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
 
+RUNS = 2 + 2 + 1
+
+
 def experiment_file(folder: Path, **search: Any) -> Path:
     """The shipped experiment, made tiny."""
     values = yaml.safe_load((ROOT / "experiments/darts.yml").read_text())
     values["trialCodeDirectory"] = values["tuner"]["codeDirectory"] = str(ROOT)
+    values["maxTrialNumber"] = RUNS
     settings = values["tuner"]["classArgs"]
     settings["space"] |= {"channels": 4, "num_cells": 3, "num_nodes": 2}
-    settings["search"] |= {"epochs": 2, "batch_size": 256, **search}
+    settings["search"] |= {"epochs": 3, "batch_size": 256, **search}
+    small = {"channels": 4, "num_cells": 3, "epochs": 5, "learning_rate": 0.1}
+    settings["select"] |= small
+    settings["evaluate"] |= {**small, "seeds": [0]}
     path = folder / "tiny.yml"
     path.write_text(yaml.safe_dump(values))
     return path
 
 
-@pytest.fixture
-def run(home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a command of the virtual environment, as from a shell there."""
+class Shell:
+    """Commands of the virtual environment, as from a shell with a home of its own."""
 
-    def call(*command: str) -> subprocess.CompletedProcess[str]:
+    def __init__(self, home: Path) -> None:
+        self.home = home
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        self.env = {**os.environ, "HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1"}
+
+    def __call__(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(BIN / command[0]), *command[1:]],
-            env={**os.environ, "HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1"},
-            cwd=home,
+            env=self.env,
+            cwd=self.home,
             capture_output=True,
             text=True,
             check=False,
             timeout=900,
         )
 
-    return call
+    @property
+    def experiment(self) -> stored.Experiment:
+        return stored.find(None, self.home / "nni-experiments")
+
+
+@pytest.fixture
+def run(home: Path) -> Shell:
+    return Shell(home)
 
 
 def free_port() -> str:
@@ -63,73 +85,201 @@ def free_port() -> str:
         return str(candidate.getsockname()[1])
 
 
-def test_nnictl_create_and_export(run: Any, home: Path, tmp_path: Path) -> None:
-    config = str(experiment_file(tmp_path))
-    created = run("nnictl", "create", "--config", config, "--foreground", "--port", free_port())
+Outcome = dict[str, tuple[Any, ...]]
+
+
+def outcome(experiment: stored.Experiment) -> Outcome:
+    """What matters of each run, exactly: which architecture, how good."""
+    table = pd.read_csv(experiment.folder / "results.csv")
+    assert table["key"].is_unique
+    assert set(table["status"]) == {"SUCCEEDED"}
+    names = ["architecture", "val_acc", "val_loss", "test_acc", "test_loss", "params"]
+    return {
+        row["key"]: tuple(None if pd.isna(row[name]) else row[name] for name in names)
+        for _, row in table.iterrows()
+    }
+
+
+def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
+    limit = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < limit, "it takes too long"
+        time.sleep(0.05)
+    return found
+
+
+def status(port: str) -> str:
+    with urllib.request.urlopen(f"http://localhost:{port}/api/v1/nni/check-status") as answer:
+        return str(json.load(answer)["status"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str, Outcome]:
+    """The whole protocol under nnictl: the shell, what was printed, and the outcome."""
+    shell = Shell(tmp_path_factory.mktemp("home"))
+    config = str(experiment_file(tmp_path_factory.mktemp("file")))
+    created = shell("nnictl", "create", "--config", config, "--foreground", "--port", free_port())
     assert created.returncode == 0, created.stdout + created.stderr
+    return shell, created.stdout, outcome(shell.experiment)
 
-    experiment = stored.find(None, home / "nni-experiments")
-    trials = experiment.trials()
-    assert [trial.status for trial in trials] == ["SUCCEEDED", "SUCCEEDED"]
-    assert sorted(trial.result["seed"] for trial in trials) == [0, 1]
-    for trial in trials:
-        assert sorted(trial.reports) == [0, 1]
-        keys = [key for key in trial.reports[0] if "<" in key]
-        assert len(keys) == 2 * 5 * 8
-        assert all(len(key) <= MAX_KEY for key in keys)
-        folder = Path(trial.result["output"])
-        assert {"history.csv", "genotypes.json", "last.ckpt"} <= {p.name for p in folder.iterdir()}
 
-    table = run("nni-darts", "export", "--top-k", "2")
+def test_the_whole_protocol(undisturbed: tuple[Shell, str, Outcome]) -> None:
+    shell, printed, runs = undisturbed
+    trials = shell.experiment.trials()
+    assert [trial.status for trial in trials] == ["SUCCEEDED"] * RUNS
+    results = {str(trial.key): trial.result or {} for trial in trials}
+    assert sorted(result["stage"] for result in results.values()) == [
+        *["evaluate"], *["search"] * 2, *["select"] * 2
+    ]  # fmt: skip
+    assert set(runs) == set(results)
+    (winner,) = (result for result in results.values() if result["stage"] == "evaluate")
+    selected = [result for result in results.values() if result["stage"] == "select"]
+    best = max(selected, key=lambda result: float(result["val_acc"]))
+    assert json.loads(winner["genotype"]) == json.loads(best["genotype"])
+    found = [json.loads(r["genotype_1"]) for r in results.values() if r["stage"] == "search"]
+    assert all(json.loads(result["genotype"]) in found for result in selected)
+    # The table, on the user's screen.
+    for key in results:
+        stage, *_, seed = key.split("-")
+        assert re.search(rf"^ *{stage} +{seed} ", printed, re.MULTILINE), key
+    assert f"{winner['test_acc']:.2%}" in printed
+    assert "best.ckpt" in printed
+    network = load(winner["weights"])
+    assert network(torch.randn(2, 1, 8, 8)).shape == (2, 10)
+    for result in results.values():
+        names = {path.name for path in Path(result["output"]).iterdir()}
+        assert {"history.csv", "last.ckpt", "result.json"} <= names
+    search = next(trial for trial in trials if trial.key == "search-0")
+    keys = [key for key in search.reports[0] if "<" in key]
+    assert len(keys) == 2 * 5 * 8
+    assert all(len(key) <= MAX_KEY for key in keys)
+
+
+def test_export(undisturbed: tuple[Shell, str, Outcome], tmp_path: Path) -> None:
+    shell, _, _ = undisturbed
+    table = shell("nni-darts", "export", "--top-k", "2")
     assert table.returncode == 0
-    assert experiment.id in table.stdout
-    exported = run("nni-darts", "export", experiment.id, "--top-k", "6", "--format", "json")
+    assert shell.experiment.id in table.stdout
+    exported = shell("nni-darts", "export", shell.experiment.id, "--top-k", "6", "--format", "json")
     rows = json.loads(exported.stdout)
-    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert {row["seed"] for row in rows} == {0, 1}
-    assert [row["score"] for row in rows] == sorted((r["score"] for r in rows), reverse=True)
+    assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [row["stage"] for row in rows][:3] == ["evaluate", "select", "search"]
+    assert rows[0]["val_acc"] >= rows[1]["val_acc"]
+    assert rows[0]["test_acc"] is not None
+    assert rows[1]["test_acc"] is None
     for row in rows:
         network = DartsNetwork(Genotype.parse(json.dumps(row["genotype"])), 4, 3, in_channels=1)
         assert network(torch.randn(2, 1, 8, 8)).shape == (2, 10)
+        if row["stage"] != "search":
+            assert sum(p.numel() for p in network.parameters()) == row["params"]
     for form in ("authors", "ptdarts", "nni"):
         target = tmp_path / f"genotypes.{form}"
-        written = run("nni-darts", "export", "--format", form, "-o", str(target))
+        written = shell("nni-darts", "export", "--format", form, "-o", str(target))
         assert written.returncode == 0
         texts = [t for t in target.read_text().splitlines() if not t.startswith("#")]
         expected = [row["genotype"] for row in rows[:3]]
         assert [json.loads(Genotype.parse(t).to_json()) for t in texts] == expected
 
 
-def test_nni_darts_run(run: Any, home: Path, tmp_path: Path) -> None:
+def test_the_exported_weights_can_be_tested(undisturbed: tuple[Shell, str, Outcome]) -> None:
+    shell, _, runs = undisturbed
+    (winner,) = (t for t in shell.experiment.trials() if str(t.key).startswith("evaluate"))
+    weights = (winner.result or {})["weights"]
+    tested = shell("nni-darts", "evaluate", weights, "--data", "digits")
+    assert tested.returncode == 0
+    assert f"test accuracy {runs[str(winner.key)][3]:.2%}" in tested.stdout
+
+
+def test_nni_darts_run_gives_the_same(
+    undisturbed: tuple[Shell, str, Outcome], run: Shell, tmp_path: Path
+) -> None:
     done = run("nni-darts", "run", str(experiment_file(tmp_path)), "--port", free_port())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "epoch 2/2  val acc" in done.stdout
+    assert "search-0  epoch 3/3  val acc" in done.stdout
     assert "normal " in done.stdout
-    assert done.stdout.count("succeeded") == 2
-    assert "the best 3 by score" in done.stdout
+    assert done.stdout.count("succeeded") == RUNS
+    assert done.stdout.count("selected ") == 1
     assert "Traceback" not in done.stderr
+    assert outcome(run.experiment) == undisturbed[2]
 
 
-def test_a_diverging_search_fails_and_says_why(run: Any, home: Path, tmp_path: Path) -> None:
+def reported(experiment: stored.Experiment, stage: str) -> str | None:
+    """The id of a trial of a stage that is under way and has reported an epoch."""
+    for trial in experiment.trials():
+        if trial.alive and trial.result is None and str(trial.key).startswith(stage):
+            return trial.id
+    return None
+
+
+def processes(trial: str) -> list[int]:
+    """Those of a trial, by what NNI put into their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has ended, or is another user's
+            continue
+        if f"NNI_TRIAL_JOB_ID={trial}".encode() in environment and b"nni_darts.trial" in command:
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_killed_search_is_tried_again_and_nothing_changes(
+    undisturbed: tuple[Shell, str, Outcome], run: Shell, tmp_path: Path
+) -> None:
+    port = free_port()
+    create = ["nnictl", "create", "--config", str(experiment_file(tmp_path)), "--port", port]
+    assert run(*create).returncode == 0
+    try:
+        victim = until(lambda: reported(run.experiment, "search"))
+        for process in processes(victim):
+            os.kill(process, signal.SIGKILL)
+        until(lambda: status(port) == "DONE")
+        trials = run.experiment.trials()
+        assert [t.status for t in trials if t.id == victim] == ["USER_CANCELED"]
+        assert len(trials) == RUNS + 1
+        assert outcome(run.experiment) == undisturbed[2]
+        log = (run.experiment.folder / "log" / "nnictl_stdout.log").read_text()
+        assert "failed and is tried again, from its checkpoint" in log
+    finally:
+        run("nnictl", "stop", "--all")
+
+
+def test_stop_and_resume_in_each_stage_change_nothing(
+    undisturbed: tuple[Shell, str, Outcome], run: Shell, tmp_path: Path
+) -> None:
+    port = free_port()
+    create = ["nnictl", "create", "--config", str(experiment_file(tmp_path)), "--port", port]
+    assert run(*create).returncode == 0
+    try:
+        for stage in ("search", "select", "evaluate"):
+            until(lambda stage=stage: reported(run.experiment, stage))
+            assert run("nnictl", "stop", run.experiment.id).returncode == 0
+            resumed = run("nnictl", "resume", run.experiment.id, "--port", port)
+            assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        until(lambda: status(port) == "DONE")
+        assert outcome(run.experiment) == undisturbed[2]
+    finally:
+        run("nnictl", "stop", "--all")
+
+
+def test_a_diverging_search_fails_and_says_why(run: Shell, tmp_path: Path) -> None:
     config = experiment_file(tmp_path, learning_rate=1e30, gradient_clip=None)
     done = run("nni-darts", "run", str(config), "--port", free_port())
     assert done.returncode == 1
     assert "failed: error: the" in done.stdout
     assert "in epoch 0, step" in done.stdout
-    assert "0 of 2 trials succeeded" in done.stderr
+    assert "no search has a result: there is nothing to go on with" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_wrong_settings_under_plain_nnictl_fail_in_the_trials(
-    run: Any, home: Path, tmp_path: Path
-) -> None:
+def test_wrong_settings_under_plain_nnictl_end_the_experiment(run: Shell, tmp_path: Path) -> None:
     config = experiment_file(tmp_path, epoch=3)
     created = run(
         "nnictl", "create", "--config", str(config), "--foreground", "--port", free_port()
     )
-    assert created.returncode == 0
-    experiment = stored.find(None, home / "nni-experiments")
-    assert [trial.status for trial in experiment.trials()] == ["FAILED", "FAILED"]
-    for log in experiment.folder.glob("environments/*/trials/*/trial.stderr"):
-        assert "error: search.epoch: unknown key 'epoch'; did you mean 'epochs'?" in log.read_text()
-        assert "Traceback" not in log.read_text()
+    expected = "tuner.classArgs.search.epoch: unknown key 'epoch'; did you mean 'epochs'?"
+    assert expected in created.stdout
+    assert "to: ERROR" in created.stdout
+    assert run.experiment.trials() == []

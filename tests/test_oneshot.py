@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import finite_difference
-from nni_darts.oneshot import DivergedError
+from nni_darts.divergence import DivergedError
 
 # Algorithm 1, through the real trainer.
 

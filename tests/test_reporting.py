@@ -16,7 +16,10 @@ from nni_darts.reporting import (
     as_text,
     leading,
     mean_entropy,
+    search_metrics,
     short_keys,
+    summary,
+    write_genotypes,
 )
 
 
@@ -68,29 +71,42 @@ def test_text_of_samples() -> None:
 
 def test_epochs_that_run_again_are_written_once(tmp_path: Path) -> None:
     history = History(tmp_path)
+    assert history.last() == {}
     for epoch, value in [(0, 0.1), (1, 0.2), (2, 0.3), (1, 0.4)]:
-        history.add({"default": value, "epoch": epoch}, [(-1.0, '{"a": 1}')])
+        history.add({"default": value, "epoch": epoch})
     table = pd.read_csv(tmp_path / "history.csv")
     assert table["epoch"].tolist() == [0, 1]
     assert table["default"].tolist() == [0.1, 0.4]
+    assert history.last() == {"default": 0.4, "epoch": 1}
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_genotypes_of_an_epoch(tmp_path: Path) -> None:
+    write_genotypes(tmp_path, 1, [(-1.0, '{"a": 1}')])
     (genotype,) = json.loads((tmp_path / "genotypes.json").read_text())
     assert genotype == {"score": -1.0, "epoch": 1, "genotype": {"a": 1}}
     assert not list(tmp_path.glob("*.new"))
 
 
-def test_a_report_is_flat_numeric_and_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sent: list[dict[str, float]] = []
-    reporter = Reporter(sent.append, tmp_path, seed=7, epochs=3, top_k=1)
+def test_a_report_is_flat_and_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sent: list[dict[str, Any]] = []
+    reporter = Reporter(sent.append, tmp_path, "search-7", seed=7, epochs=3)
     probabilities = {"normal_2_0": dict.fromkeys(PRIMITIVES, 0.125)}
-    metrics = {"val_acc": 0.5, "val_loss": 1.5, "train_loss": 1.0}
-    reporter.epoch(0, metrics, probabilities, [(-2.0, "{}")])
+    metrics = {"val_acc": 0.5, "val_loss": 1.5, "train_loss": 1.0, "train_acc": 0.6}
+    reporter.epoch(0, metrics["val_acc"], search_metrics(metrics, probabilities))
     (report,) = sent
     assert next(iter(report)) == "default"
     assert report["default"] == 0.5
     assert report["seed"] == 7
+    assert report.pop("key") == "search-7"
     assert report["n2<0 sep3"] == 0.125
     assert report["entropy"] == pytest.approx(math.log(8))
+    # NNI's web UI lists numbers only.
     assert all(isinstance(value, int | float) for value in report.values())
-    assert capsys.readouterr().out.startswith("epoch 1/3  val acc 0.5000")
+    printed = capsys.readouterr().out
+    assert printed.startswith("epoch 1/3  val acc 0.5000  val loss 1.5000  train acc 0.6000")
+
+
+def test_without_validation_the_training_accuracy_is_not_called_otherwise() -> None:
+    report = {"default": 0.6, "epoch": 0, "seconds": 1.0, "train_acc": 0.6}
+    assert summary(report, 3) == "epoch 1/3  train acc 0.6000  1.0 s"

@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 
 from nni_darts.config import SettingsError, parse_run
-from nni_darts.oneshot import DivergedError
-from nni_darts.stages import search
+from nni_darts.divergence import DivergedError
+from nni_darts.protocol import key
+from nni_darts.random_cells import draw
+from nni_darts.sources import Digits
+from nni_darts.stages import STAGES, search
 
 TINY: dict[str, Any] = {
     "stage": "search",
@@ -74,6 +77,7 @@ def test_the_final_result_is_flat_and_enough_to_do_it_again(tmp_path: Path) -> N
     result = search(parse_run(one), tmp_path / "a", reports.append)
     assert all(isinstance(value, str | int | float) for value in result.values())
     assert result["stage"] == "search"
+    assert result["key"] == reports[0]["key"] == "search-0"
     assert result["seed"] == 0
     assert json.loads(result["genotype_1"])["normal_concat"] == [2, 3]
     assert result["score_1"] >= result["score_2"]
@@ -132,3 +136,56 @@ def test_a_diverging_search_keeps_its_last_good_checkpoint(tmp_path: Path) -> No
     with pytest.raises(DivergedError, match=r"is (nan|inf) in epoch \d, step \d"):
         search(parse_run({**bad}), tmp_path / "bad", lambda report: None)
     assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def trained(stage: str, **changes: Any) -> dict[str, Any]:
+    """Parameters of a run that trains a genotype, with tiny settings."""
+    training = {
+        "channels": 4,
+        "num_cells": 3,
+        "epochs": 2,
+        "batch_size": 256,
+        "auxiliary_weight": 0,
+        "cutout": 0,
+        "val_share": 0.2,
+        **changes,
+    }
+    genotype = draw(1, 0, num_nodes=2)[0].to_json()
+    return {**TINY, "stage": stage, stage: training, "genotype": genotype}
+
+
+def test_select_compares_on_validation_data_and_reads_no_test_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(self: Digits) -> Any:
+        raise AssertionError("the test images are for evaluate")
+
+    monkeypatch.setattr(Digits, "load_test", forbidden)
+    reports: list[dict[str, Any]] = []
+    run = parse_run(trained("select"))
+    result = STAGES["select"](run, tmp_path, reports.append)
+    assert all(isinstance(value, str | int | float) for value in result.values())
+    assert result["key"] == key(run) == reports[0]["key"]
+    assert result["default"] == result["val_acc"] == max(r["default"] for r in reports)
+    assert "test_acc" not in result
+    assert json.loads(result["genotype"]) == json.loads(str(run.genotype))
+    again = STAGES["select"](
+        parse_run(json.loads(result["run"])), tmp_path / "again", reports.append
+    )
+    assert again["val_loss"] == result["val_loss"]
+
+
+def test_evaluate_tests_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    load_test = Digits.load_test
+
+    def counted(self: Digits) -> Any:
+        reads.append(1)
+        return load_test(self)
+
+    monkeypatch.setattr(Digits, "load_test", counted)
+    reports: list[dict[str, Any]] = []
+    result = STAGES["evaluate"](parse_run(trained("evaluate")), tmp_path, reports.append)
+    assert len(reads) == 1
+    assert 0 <= result["test_acc"] <= 1
+    assert not any("test" in name for report in reports for name in report)

@@ -1,56 +1,221 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nni
+import pandas as pd
 import pytest
+from nni_manager import FakeManager
 
-from nni_darts.config import parse_run
+from nni_darts import manager
+from nni_darts.config import Run
+from nni_darts.protocol import digest
+from nni_darts.random_cells import draw
 from nni_darts.tuner import DartsProtocol
 
-GOOD: dict[str, Any] = {
+A, B, C = (genotype.to_json() for genotype in draw(3, 0))
+CLASS_ARGS: dict[str, Any] = {
     "space": {"name": "DartsCNN"},
     "data": {"name": "digits"},
     "search": {"seeds": [0, 1, 2]},
+    "select": {},
+    "evaluate": {"seeds": [0, 1]},
+}
+PLANNED = 3 + 3 + 2
+BEST = digest(C)
+EXPECTED = {
+    *(f"search-{seed}" for seed in (0, 1, 2)),
+    *(f"select-{digest(text)}-0" for text in (A, B, C)),
+    *(f"evaluate-{BEST}-{seed}" for seed in (0, 1)),
 }
 
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(tmp_path))
+Make = Callable[..., FakeManager]
 
 
-def test_each_seed_is_issued_once_and_then_nothing_more() -> None:
-    tuner = DartsProtocol(**GOOD)
-    tuner.update_search_space({})
-    parameters = tuner.generate_multiple_parameters([0, 1, 2, 3])
-    assert [parse_run(p).seed for p in parameters] == [0, 1, 2]
-    with pytest.raises(nni.NoMoreTrialError):
-        tuner.generate_parameters(4)
+def outcome(run: Run) -> dict[str, Any]:
+    common = {"stage": run.stage, "seed": run.seed, "epochs": 1}
+    if run.stage == "search":
+        text = (A, B, C)[run.seed]
+        return {**common, "default": 0.5, "genotype_1": text, "score_1": -1.0}
+    accuracy = {A: 0.3, B: 0.2, C: 0.4}[str(run.genotype)]
+    common |= {"genotype": run.genotype, "default": accuracy, "val_acc": accuracy}
+    return common if run.stage == "select" else {**common, "test_acc": accuracy}
 
 
-def test_a_resumed_tuner_goes_on_where_it_was() -> None:
-    DartsProtocol(**GOOD).generate_multiple_parameters([0, 1])
-    resumed = DartsProtocol(**GOOD)
-    resumed.load_checkpoint()
-    assert parse_run(resumed.generate_parameters(2)).seed == 2
-    fresh = DartsProtocol(**GOOD)
-    assert parse_run(fresh.generate_parameters(0)).seed == 0
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    def made(concurrency: int = 2, max_trials: int = PLANNED, **changes: Any) -> FakeManager:
+        monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(tmp_path / "checkpoint"))
+        (tmp_path / "checkpoint").mkdir()
+        args = {name: v for name, v in {**CLASS_ARGS, **changes}.items() if v is not None}
+        nni = FakeManager(tmp_path, args, max_trials, concurrency, changes.pop("play", outcome))
+        monkeypatch.setattr(manager, "set_max_trials", nni.set_max_trials)
+        nni.begin()
+        return nni
+
+    return made
 
 
-def test_wrong_settings_reach_the_trial(caplog: pytest.LogCaptureFixture) -> None:
-    wrong = {**GOOD, "search": {"epoch": 3}}
-    tuner = DartsProtocol(**wrong)
-    assert "did you mean 'epochs'" in caplog.text
-    parameters = tuner.generate_multiple_parameters([0, 1])
-    assert len(parameters) == 2
-    with pytest.raises(ValueError, match="did you mean 'epochs'"):
-        parse_run(parameters[0])
+def play(nni: FakeManager, chance: random.Random) -> None:
+    for _ in range(2000):
+        if nni.done or nni.error:
+            return
+        nni.step(chance)
+    raise AssertionError("the experiment hangs")
 
 
-def test_results_and_ends_are_taken() -> None:
-    tuner = DartsProtocol(**GOOD)
-    tuner.receive_trial_result(0, tuner.generate_parameters(0), {"default": 0.5})
-    tuner.trial_end(0, True)
-    tuner.trial_end(1, False)
+def check_end(nni: FakeManager, folder: Path) -> None:
+    assert nni.error is None
+    assert nni.done
+    table = pd.read_csv(folder / "results.csv")
+    assert sorted(table["key"]) == sorted(EXPECTED)
+    assert set(table["status"]) == {"SUCCEEDED"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_protocol_at_any_concurrency(
+    make: Make, concurrency: int, seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nni = make(concurrency)
+    play(nni, random.Random(seed))
+    check_end(nni, tmp_path)
+    assert len(nni.finished) == nni.submitted == nni.max_trials == PLANNED
+    printed = capsys.readouterr().out
+    assert printed.count(f"selected {BEST}: ") == 1
+    assert f"{BEST}: test accuracy 40.00 +- 0.00% (2 trainings)" in printed
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_kills_and_stops_at_any_moment_change_nothing(
+    make: Make, seed: int, tmp_path: Path
+) -> None:
+    """One trial of each stage dies, and the experiment is stopped and resumed time and again."""
+    chance = random.Random(seed)
+    nni = make(chance.randint(1, 4))
+    to_kill = {"search", "select", "evaluate"}
+    stops = 4
+    for _ in range(2000):
+        if nni.done or nni.error:
+            break
+        stage = _stage(nni)
+        if stage in to_kill and nni.alive and chance.random() < 0.15:
+            nni.kill(chance.choice(nni.alive))
+            to_kill.remove(stage)
+        elif stops and chance.random() < 0.08:
+            nni.stop_and_resume()
+            stops -= 1
+        else:
+            nni.step(chance)
+    check_end(nni, tmp_path)
+
+
+def _stage(nni: FakeManager) -> str:
+    results = {result["stage"]: 0 for result in nni.finished}
+    for result in nni.finished:
+        results[result["stage"]] += 1
+    if results.get("search", 0) < 3:
+        return "search"
+    return "select" if results.get("select", 0) < 3 else "evaluate"
+
+
+def test_a_run_that_keeps_failing_is_left_out(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nni = make(1)
+    for _ in range(2):
+        nni.submit()
+        nni.ask(nni.alive[0])
+        nni.report(nni.alive[0])
+        nni.kill(nni.alive[0])
+    play(nni, random.Random(0))
+    assert nni.done
+    assert nni.error is None
+    # Its training is not needed either: 2 attempts, 2 searches, 2 selections, 2 evaluations.
+    assert nni.submitted == nni.max_trials == 2 + 2 + 2 + 2
+    printed = capsys.readouterr().out
+    assert printed.count("search-0 failed and is tried again, from its checkpoint") == 1
+    assert printed.count("search-0 failed 2 times and is left out") == 1
+
+
+def test_the_last_run_is_tried_again_too(make: Make, tmp_path: Path) -> None:
+    nni = make(1)
+    chance = random.Random(0)
+    while len(nni.finished) < PLANNED - 1:
+        nni.step(chance)
+    while not nni.alive:
+        nni.submit()
+    nni.kill(nni.alive[0])
+    assert not nni.done
+    play(nni, chance)
+    check_end(nni, tmp_path)
+    assert nni.submitted == PLANNED + 1
+
+
+def test_a_genotype_found_twice_makes_the_experiment_shorter(make: Make) -> None:
+    def same(run: Run) -> dict[str, Any]:
+        result = outcome(run)
+        return {**result, "genotype_1": C} if run.stage == "search" else result
+
+    nni = make(2)
+    nni.outcome = same
+    play(nni, random.Random(0))
+    assert nni.done
+    assert nni.submitted == nni.max_trials == 3 + 1 + 2
+
+
+def test_when_all_searches_fail_the_experiment_ends_in_an_error(make: Make) -> None:
+    nni = make(3)
+    for _ in range(200):
+        if nni.error:
+            break
+        if not nni.submit():
+            nni.kill(nni.alive[0])
+    assert nni.error == "no search has a result: there is nothing to go on with"
+    assert nni.submitted == 6
+
+
+def test_given_genotypes(make: Make) -> None:
+    nni = make(
+        2, max_trials=4, space=None, search=None, genotypes=[A, B, C], evaluate={"seeds": [0]}
+    )
+    play(nni, random.Random(1))
+    assert nni.done
+    assert sorted(r["stage"] for r in nni.finished) == ["evaluate", "select", "select", "select"]
+
+
+def test_wrong_settings_end_the_experiment_and_say_why(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nni = make(2, search={"epoch": 3})
+    expected = (
+        "wrong settings: tuner.classArgs.search.epoch: unknown key 'epoch'; did you mean 'epochs'?"
+    )
+    assert str(nni.error).startswith(expected)
+    assert nni.submitted == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_an_exception_ends_the_experiment_visibly(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nni = make(1)
+    monkeypatch.setattr("nni_darts.stored.Experiment.trials", lambda self: 1 / 0)
+    nni.submit()
+    nni.ask(nni.alive[0])
+    nni.finish(nni.alive[0])
+    assert nni.error == "the tuner failed: ZeroDivisionError: division by zero"
+
+
+def test_nothing_is_issued_that_could_be_issued_twice(make: Make, tmp_path: Path) -> None:
+    nni = make(2)
+    # Both are noted as issued before NNI has them.
+    again = DartsProtocol(**CLASS_ARGS)
+    again.load_checkpoint()
+    assert again._ledger.issued.total() == 2
+    nni.stop_and_resume()
+    play(nni, random.Random(0))
+    check_end(nni, tmp_path)
+    assert len(nni.finished) == PLANNED

@@ -1,0 +1,147 @@
+"""The architectures of an experiment, best first: what was found, and how far each has come."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nni_darts import protocol
+from nni_darts.stored import Experiment
+
+STAGES = ("search", "select", "evaluate")
+
+COUNTED = (
+    "multiply-adds of one image: one for each multiplication by a weight of a convolution or a "
+    "linear layer; normalisation, pooling, additions and the auxiliary head are not counted"
+)
+
+
+@dataclass
+class Found:
+    """An architecture that a search found, or that the experiment was given."""
+
+    text: str
+    """JSON: a genotype, or a sample of a space that is not one of cells."""
+    trial: str
+    seed: int
+    """Of the search that gave it the highest score; of its first training, if it was given."""
+    stage: str
+    """The last one that it has passed."""
+    score: float | None = None
+    """Log probability under the alphas."""
+    supernet_acc: float | None = None
+    val_acc: float | None = None
+    """Of the network trained from scratch, on validation data; all accuracies are in [0, 1]."""
+    test_accs: list[float] = field(default_factory=list)
+    params: int | None = None
+    multiply_adds: int | None = None
+    """Of the network that was trained last, like `params`."""
+
+    @property
+    def name(self) -> str:
+        """A short name; nothing for a sample of a space that is not one of cells."""
+        return short_name(self.text)
+
+    @property
+    def test_acc(self) -> float | None:
+        """The mean over the evaluations."""
+        return statistics.fmean(self.test_accs) if self.test_accs else None
+
+    @property
+    def test_std(self) -> float | None:
+        """Of the evaluations (n - 1); None for fewer than two."""
+        return statistics.stdev(self.test_accs) if len(self.test_accs) > 1 else None
+
+    @property
+    def tested(self) -> str:
+        """The test accuracy in words: `97.35 +- 0.12% (3 trainings)`; nothing without one."""
+        if self.test_acc is None:
+            return ""
+        spread = "" if self.test_std is None else f" +- {100 * self.test_std:.2f}"
+        trainings = f"{len(self.test_accs)} training{'s' * (len(self.test_accs) > 1)}"
+        return f"{100 * self.test_acc:.2f}{spread}% ({trainings})"
+
+    def to_text(self, format: str) -> str:
+        """Raises ValueError where the architecture has no such form."""
+        return protocol.found(self.text).to_text(format)
+
+
+def found(experiment: Experiment) -> list[Found]:
+    """Each architecture once: those that came furthest first, then by validation, then by score.
+
+    Test accuracies do not count for the order: they would be selected on.
+    """
+    known: dict[str, Found] = {}
+    # A run whose result was handed in twice, as after a stop, counts once.
+    results = {
+        t.result.get("key", t.id): (t.id, t.result)
+        for t in experiment.trials()
+        if t.result and t.result.get("stage") in STAGES
+    }
+    for trial, result in sorted(results.values(), key=lambda r: STAGES.index(r[1]["stage"])):
+        if result["stage"] == "search":
+            _add_search(known, trial, result)
+        else:
+            _add_training(known, trial, result)
+    return sorted(
+        known.values(),
+        key=lambda f: (-STAGES.index(f.stage), -(f.val_acc or 0.0), -(f.score or 0.0)),
+    )
+
+
+def _add_search(known: dict[str, Found], trial: str, result: Mapping[str, Any]) -> None:
+    rank = 1
+    while f"genotype_{rank}" in result:
+        text, score = str(result[f"genotype_{rank}"]), float(result[f"score_{rank}"])
+        name = short_name(text) or text
+        before = known.get(name)
+        if before is None or before.score is None or score > before.score:
+            known[name] = Found(
+                text, trial, int(result["seed"]), "search", score, float(result["default"])
+            )
+        rank += 1
+
+
+def _add_training(known: dict[str, Found], trial: str, result: Mapping[str, Any]) -> None:
+    text = str(result["genotype"])
+    entry = known.setdefault(
+        short_name(text) or text, Found(text, trial, int(result["seed"]), result["stage"])
+    )
+    entry.stage = result["stage"]
+    # What the selection saw comes before the evaluation's, which some survivors only have.
+    if entry.val_acc is None and "val_acc" in result:
+        entry.val_acc = float(result["val_acc"])
+    if "test_acc" in result:
+        entry.test_accs.append(float(result["test_acc"]))
+    entry.params = result.get("params", entry.params)
+    entry.multiply_adds = result.get("multiply_adds", entry.multiply_adds)
+
+
+def short_name(text: str) -> str:
+    """The digest of a genotype; nothing for a sample of a space that is not one of cells."""
+    try:
+        return protocol.digest(text)
+    except ValueError:
+        return ""
+
+
+def cells(text: str) -> list[str]:
+    """A genotype cell by cell: `normal    2: sep_conv_3x3(0) skip_connect(1)  3: ...`.
+
+    Each node is followed by its operations and, in parentheses, the states that they are applied
+    to. A sample of a space that is not one of cells stays as it is.
+    """
+    try:
+        genotype = protocol.found(text)
+    except ValueError:
+        return [text]
+    lines = []
+    for cell in genotype.cells:
+        nodes = [
+            f"{state}: " + " ".join(f"{operation}({source})" for operation, source in node)
+            for state, node in enumerate(cell.nodes, cell.num_inputs)
+        ]
+        lines.append(f"{cell.kind:<9} " + "  ".join(nodes))
+    return lines

@@ -1,0 +1,85 @@
+"""Which runs are done, under way, failed or lost, from what NNI recorded and what was issued.
+
+NNI gives parameters to whichever trial asks first, so that the trial it names beside a run may be
+another's; a trial that dies before it asks leaves its parameters to the next one. Only what a trial
+reports itself tells which run it was. A trial that ended without a report was one of the runs that
+no other trial accounts for: once no such trial is alive, those runs have failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nni_darts.stored import RESUMED, Trial
+
+
+@dataclass
+class Ledger:
+    """The attempts at each run, by its key. All but the last two are state; these follow."""
+
+    issued: Counter[str] = field(default_factory=Counter)
+    silent: Counter[str] = field(default_factory=Counter)
+    """Attempts that failed without having reported anything."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """Attempts that never became a trial, or whose trial ran something else: not failures."""
+    dropped: int = 0
+    """How many attempts NNI had not made a trial of when the experiment was stopped."""
+    seen: int = 0
+    """The latest event of a trial that was taken account of."""
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    pending: Counter[str] = field(default_factory=Counter)
+    """Attempts that are under way or waiting."""
+    _forgotten: set[str] = field(default_factory=set)
+
+    def issue(self, key: str) -> None:
+        self.issued[key] += 1
+        self.pending[key] += 1
+
+    def withdraw(self, key: str) -> None:
+        """It was not issued after all."""
+        self.issued[key] -= 1
+        self.pending[key] -= 1
+
+    def resume(self, trials: Sequence[Trial]) -> None:
+        """After a restart: what NNI had not made a trial of by then, it never will."""
+        self.dropped = self.issued.total() - len(trials)
+        # NNI forgets a trial that it was about to resume when it was stopped again.
+        self._forgotten = {t.id for t in trials if t.status == RESUMED and t.event <= self.seen}
+
+    def update(self, trials: Sequence[Trial]) -> None:
+        """Take account of all trials that NNI knows."""
+        self.results |= {str(t.key): t.result for t in trials if t.key and t.result}
+        self.seen = max((t.event for t in trials), default=0)
+        done = Counter(str(t.key) for t in trials if t.result)
+        alive = [t for t in trials if t.alive and not t.result and t.id not in self._forgotten]
+        failed = [t for t in trials if not t.alive and not t.result]
+        under_way = Counter(t.key for t in alive if t.key)
+        told = Counter(t.key for t in failed if t.key)
+        # Counter's difference keeps what is positive.
+        open_ = self.issued - self.lost - self.silent - told - done - under_way
+        waiting = self.issued.total() - self.dropped - len(trials)
+        if waiting <= 0 and all(t.key for t in alive):
+            # No trial is left that could be running these.
+            silently = sum(not t.key for t in failed) > self.silent.total()
+            (self.silent if silently else self.lost).update(open_)
+            open_ = Counter()
+        self.failures = told + self.silent
+        self.pending = open_ + under_way
+
+    # The state that outlives a restart.
+
+    def to_json(self) -> str:
+        state = {"issued": self.issued, "silent": self.silent, "lost": self.lost}
+        counts = {"dropped": self.dropped, "seen": self.seen}
+        return json.dumps({**state, **counts, "results": self.results}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Ledger:
+        state = json.loads(text)
+        counters = {name: Counter(state[name]) for name in ("issued", "silent", "lost")}
+        return cls(**{**state, **counters})

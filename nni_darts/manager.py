@@ -1,0 +1,32 @@
+"""The few things that the tuner has to ask of NNI's manager itself, by its REST interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+
+
+def set_max_trials(number: int) -> None:
+    """Set maxTrialNumber, which is when NNI ends an experiment; as `nnictl update trialnum` does.
+
+    Nothing happens where there is no manager. Raises OSError where it does not answer.
+    """
+    if (url := _url()) is None:
+        return
+    request = urllib.request.Request(
+        f"{url}/experiment?update_type=MAX_TRIAL_NUM",
+        json.dumps({"params": {"maxTrialNumber": number}}).encode(),
+        {"Content-Type": "application/json"},
+        method="PUT",
+    )
+    with urllib.request.urlopen(request, timeout=20):
+        pass
+
+
+def _url() -> str | None:
+    # The manager tells its tuner this one address: ws://localhost:8080[/prefix]/tuner
+    channel = os.environ.get("NNI_TUNER_COMMAND_CHANNEL", "")
+    if not (channel.startswith("ws://") and channel.endswith("/tuner")):
+        return None
+    return f"http://{channel.removeprefix('ws://').removesuffix('/tuner')}/api/v1/nni"

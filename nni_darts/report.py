@@ -1,0 +1,139 @@
+"""An experiment as one HTML page that stands alone: what was found, and how to do it again."""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from nni_darts import protocol, reproduction, results
+from nni_darts.config import Component, Settings
+from nni_darts.found import COUNTED, cells, found, short_name
+from nni_darts.ledger import Ledger
+from nni_darts.stored import Experiment
+
+
+def html(experiment: Experiment) -> str:
+    """The page of an experiment, running or ended. Nothing on it is executed or fetched.
+
+    Raises:
+        StoredError: no run has ended yet, or it is not an experiment of ours.
+    """
+    settings = results.settings(experiment)
+    table = results.table(experiment)
+    if table.empty:
+        raise results.nothing_yet(experiment)
+    ledger = results.ledger(experiment)
+    plan = protocol.make_plan(settings, ledger.results, ledger.failures)
+    winner = protocol.winner(settings, ledger.results, ledger.failures)
+    best = found(experiment)
+    selected = next((f for f in best if winner and f.name == short_name(winner)), None)
+    folder = results.weights_folder(table, experiment.folder)
+    runs = {*table["genotype"], *table["architecture"]}
+    to_train = selected or (best[0] if best else None)
+    return _template().render(
+        name=experiment.config().get("experimentName") or "Experiment without a name",
+        experiment=experiment,
+        subject=_subject(settings),
+        status=_status(plan, ledger),
+        plan=plan,
+        selected=selected,
+        runs=_runs(table, folder),
+        weights_folder=folder,
+        note=results.SUPERNET if "search" in set(table["stage"]) else None,
+        genotypes=[f for f in best if f.name in runs or f.text in runs],
+        networks={stage: _network(settings, stage) for stage in ("select", "evaluate")},
+        counted=COUNTED,
+        drawings=_drawings(experiment.folder),
+        file_name=reproduction.FILE,
+        file=reproduction.experiment_file(experiment),
+        commands=reproduction.commands(
+            settings, to_train, _weights(table, to_train.name) if to_train else None
+        ),
+        versions=reproduction.versions(ledger.results.values()),
+        seeds=reproduction.seeds(settings),
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["cells"] = cells
+    source = importlib.resources.files("nni_darts").joinpath("report.html.j2")
+    return environment.from_string(source.read_text(encoding="utf-8"))
+
+
+def _subject(settings: Settings) -> str:
+    """What the experiment is about, in a line."""
+    what = "Genotypes that were given"
+    if settings.space is not None:
+        what = f"Search in {_named(settings.space)}"
+    return f"{what}, on {_named(settings.data)}"
+
+
+def _named(component: Component) -> str:
+    arguments = ", ".join(f"{name} {value}" for name, value in component.arguments.items())
+    return f"{component.name} ({arguments})" if arguments else component.name
+
+
+def _status(plan: protocol.Plan, ledger: Ledger) -> str:
+    """How far the protocol has come, in a sentence."""
+    keys = [protocol.key(run) for run in plan.runs]
+    ready = [protocol.key(run) for run in plan.ready]
+    done = sum(key in ledger.results for key in keys)
+    lost = [
+        key
+        for key in keys
+        if key not in ledger.results and ledger.failures[key] >= protocol.ATTEMPTS
+    ]
+    under_way = sum(ledger.pending[key] > 0 for key in ready)
+    parts = [f"{done} of {len(keys) + plan.later} runs are done"]
+    if lost:
+        parts.append(f"{len(lost)} failed for good ({', '.join(lost)})")
+    if under_way:
+        parts.append(f"{under_way} under way")
+    if plan.problem is not None:
+        end = f"the protocol cannot come to its end: {plan.problem}"
+    else:
+        end = "the protocol is over" if plan.over else "the protocol is not over"
+    return f"{', '.join(parts)}; {end}."
+
+
+def _runs(table: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
+    """The rows of the table of runs, by column."""
+    text = results.readable(table, folder)
+    weights = text.pop("weights")
+    for name, form in (("epochs", "{:,}"), ("seconds", "{:,.1f}"), ("device", "{}")):
+        text[name] = ["-" if pd.isna(value) else form.format(value) for value in table[name]]
+    text["weights"] = weights
+    rows = text.to_dict(orient="records")
+    return [{str(name): str(value) for name, value in row.items()} for row in rows]
+
+
+def _weights(table: pd.DataFrame, name: str) -> str | None:
+    """The weights of a genotype's first evaluation."""
+    of_it = (table["stage"] == "evaluate") & (table["genotype"] == name)
+    weights: list[Any] = list(table.loc[of_it, "weights"].dropna())
+    return str(weights[0]) if weights else None
+
+
+def _network(settings: Settings, stage: str) -> str:
+    """The network that a stage trains, in words."""
+    training = getattr(settings, stage)
+    if training is None:
+        return ""
+    return f"{training.channels} channels, {training.num_cells} cells"
+
+
+def _drawings(folder: Path) -> list[tuple[str, str]]:
+    """Name and address of each drawing; as the source of an image, where no script can run."""
+    return [
+        (path.stem, f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}")
+        for path in sorted(folder.glob("drawings/*.svg"))
+        if path.is_file()
+    ]

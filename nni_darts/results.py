@@ -1,0 +1,206 @@
+"""What came out of an experiment, as a table: a row per run, however often it was tried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nni_darts import files, protocol
+from nni_darts.config import Settings, SettingsError, parse
+from nni_darts.found import found, short_name
+from nni_darts.ledger import Ledger
+from nni_darts.stored import TUNER, Experiment, StoredError, Trial
+
+COLUMNS = (
+    "stage",
+    "seed",
+    "genotype",
+    "params",
+    "multiply_adds",
+    "val_acc",
+    "test_acc",
+    "val_loss",
+    "test_loss",
+    "best_epoch",
+    "epochs",
+    "seconds",
+    "device",
+    "weights",
+    "trial",
+    "status",
+    "key",
+    "architecture",
+)
+"""Of results.csv. `genotype` is a short name for `architecture`, the genotype as JSON; accuracies
+are in [0, 1], a search's is its supernet's; `best_epoch` counts from 0."""
+SUPERNET = "val_acc of a search is its supernet's, which does not rank cells"
+
+_WHOLE = ("seed", "params", "multiply_adds", "best_epoch", "epochs")
+_ORDER = {"search": 0, "select": 1, "evaluate": 2}
+_LEFT = ("stage", "genotype", "device", "weights")
+
+
+def table(experiment: Experiment) -> pd.DataFrame:
+    """A row per run that has a result, or has failed and is not being tried again, by stage."""
+    rows: dict[str, dict[str, Any]] = {}
+    for trial in experiment.trials():
+        if trial.key is None:
+            continue
+        if trial.result is not None:
+            rows[trial.key] = _row(trial, trial.result)
+        elif rows.get(trial.key, {}).get("status") == "SUCCEEDED":
+            continue
+        elif trial.alive:
+            rows.pop(trial.key, None)
+        else:
+            rows[trial.key] = _failed_row(trial, trial.key)
+    order = sorted(rows.values(), key=lambda row: (_ORDER[row["stage"]], row["seed"]))
+    made = pd.DataFrame(order, columns=list(COLUMNS))
+    return made.astype(dict.fromkeys(_WHOLE, "Int64"))
+
+
+def _row(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
+    architecture = result.get("genotype", result.get("genotype_1"))
+    known = {name: result[name] for name in COLUMNS if name in result}
+    return {
+        **known,
+        "genotype": short_name(str(architecture)),
+        "architecture": architecture,
+        "trial": trial.id,
+        "status": "SUCCEEDED",
+    }
+
+
+def _failed_row(trial: Trial, key: str) -> dict[str, Any]:
+    stage, *genotype, seed = key.split("-")
+    # A trial may end in peace and yet have handed in no result.
+    status = "FAILED" if trial.status == "SUCCEEDED" else trial.status
+    return {
+        "stage": stage,
+        "seed": int(seed),
+        "genotype": "".join(genotype),
+        "trial": trial.id,
+        "status": status,
+        "key": key,
+    }
+
+
+def write(experiment: Experiment) -> None:
+    """results.csv in the experiment's folder."""
+    files.write(experiment.folder / "results.csv", table(experiment).to_csv(index=False))
+
+
+def settings(experiment: Experiment) -> Settings:
+    """The settings of an experiment.
+
+    Raises:
+        StoredError: NNI has not stored them yet; or it is not an experiment of ours, or was
+            started with wrong settings.
+    """
+    tuner = experiment.config().get("tuner")
+    if not tuner:
+        raise StoredError(f"experiment {experiment.id} has no settings yet; wait until it runs")
+    if tuner.get("className") != TUNER:
+        raise StoredError(
+            f"experiment {experiment.id} is not one of nni-darts: its tuner must be {TUNER}, "
+            f"got {tuner.get('className')!r}"
+        )
+    try:
+        return parse(tuner.get("classArgs") or {})
+    except SettingsError as error:
+        raise StoredError(
+            f"experiment {experiment.id} was started with wrong settings: "
+            f"{'; '.join(error.problems)}"
+        ) from None
+
+
+def ledger(experiment: Experiment) -> Ledger:
+    """Which runs are done, failed or under way: what the tuner knows, brought up to date."""
+    state = experiment.folder / "checkpoint" / "nni_darts.json"
+    try:
+        known = Ledger.from_json(state.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError):
+        # None yet, or another version's: what NNI recorded tells the most of it.
+        known = Ledger()
+    known.update(experiment.trials())
+    return known
+
+
+def nothing_yet(experiment: Experiment) -> StoredError:
+    """The error where there is nothing to show."""
+    states = ", ".join(f"{t.id} {t.status.lower()}" for t in experiment.trials()) or "none yet"
+    return StoredError(
+        f"no run of experiment {experiment.id} has ended with a result; trials: {states}"
+    )
+
+
+def readable(results: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """What a user looks at first, as text.
+
+    Args:
+        results: as `table` gives them.
+        folder: weights are given as paths from here (see `weights_folder`).
+    """
+    shown = results[["stage", "seed", "genotype", "params", "val_acc", "test_acc", "weights"]]
+    percent = "{:.2%}".format
+    forms: dict[str, Any] = {
+        "params": "{:,}".format,
+        "val_acc": percent,
+        "test_acc": percent,
+        "weights": lambda path: _below(Path(path), folder),
+    }
+    columns = {
+        str(name): [_shown(value, forms.get(str(name), str)) for value in column]
+        for name, column in shown.items()
+    }
+    text = pd.DataFrame(columns, index=results.index)
+    failed = results["status"] != "SUCCEEDED"
+    text.loc[failed, "weights"] = results.loc[failed, "status"].str.lower()
+    return text
+
+
+def weights_folder(results: pd.DataFrame, folder: Path) -> Path:
+    """The folder that has the folders of all weights; the experiment's where there are none."""
+    runs = [Path(path).parents[1] for path in results["weights"].dropna()]
+    return Path(os.path.commonpath(runs)) if runs else folder
+
+
+def _shown(value: Any, form: Any) -> str:
+    return "-" if pd.isna(value) or value == "" else str(form(value))
+
+
+def _below(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def aligned(text: pd.DataFrame) -> list[str]:
+    """A table of text as lines: names to the left, numbers to the right, nothing padded."""
+    columns = []
+    for name, column in text.items():
+        cells = [str(name), *column]
+        width = max(map(len, cells))
+        adjust = str.ljust if name in _LEFT else str.rjust
+        columns.append([adjust(cell, width) for cell in cells])
+    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+
+
+def summary(experiment: Experiment) -> str:
+    """The table of all runs, and what follows from them."""
+    results = table(experiment)
+    name = experiment.config().get("experimentName", "")
+    lines = [f"experiment {experiment.id} {name}".rstrip(), f"files in {experiment.folder}"]
+    if not results.empty:
+        folder = weights_folder(results, experiment.folder)
+        lines += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
+    if "search" in set(results["stage"]):
+        lines.append(f"({SUPERNET})")
+    lines += [f"{f.name}: test accuracy {f.tested}" for f in found(experiment) if f.test_accs]
+    known = ledger(experiment)
+    best = protocol.winner(settings(experiment), known.results, known.failures)
+    if best is not None:
+        lines.append(f"selected {short_name(best)}: {best}")
+    return "\n".join(lines)

@@ -1,0 +1,143 @@
+"""How a network of chosen cells is trained from scratch (paper, A.2 and A.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler
+from torchmetrics.classification import MulticlassAccuracy
+
+from nni_darts.checkpoint import KEY
+from nni_darts.checkpoint_io import AtomicCheckpointIO
+from nni_darts.config import Training
+from nni_darts.divergence import require_finite
+from search_spaces.darts_network import DartsNetwork
+
+BEST = "best.ckpt"
+"""The weights of the epoch that is best on the validation data."""
+LAST = "last.ckpt"
+"""Everything that it takes to go on after the last epoch."""
+
+
+class TrainingRecipe(pl.LightningModule):
+    """SGD with momentum, an auxiliary loss, drop path that grows linearly with the epochs.
+
+    Args:
+        network: to be trained; with an auxiliary head if its loss has a weight.
+        settings: of the training.
+        described: what its checkpoints say of the network, see `nni_darts.checkpoint.describe`.
+    """
+
+    def __init__(
+        self, network: DartsNetwork, settings: Training, described: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self.described = described
+        self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        # micro: the share of images that are right, as papers report it
+        classes = network.arguments["num_classes"]
+        self.train_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+
+    def on_train_epoch_start(self) -> None:
+        # The reference's schedule: 0 in the first epoch, one step short of it in the last.
+        done = self.current_epoch / self.settings.epochs
+        self.network.drop_path = self.settings.drop_path * done
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        output = self.network(x)
+        if isinstance(output, tuple):
+            logits, auxiliary_logits = output
+            loss = self.loss(logits, y)
+            loss = loss + self.settings.auxiliary_weight * self.loss(auxiliary_logits, y)
+        else:
+            logits = output
+            loss = self.loss(logits, y)
+        require_finite("training loss", loss, self.current_epoch, batch_idx)
+        self.train_accuracy(logits, y)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True)
+        self.log("train_acc", self.train_accuracy, on_step=False, on_epoch=True)
+        return loss  # type: ignore[no-any-return]
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        logits = self.network(x)
+        self.val_accuracy(logits, y)
+        self.log("val_loss", nn.functional.cross_entropy(logits, y), sync_dist=True)
+        self.log("val_acc", self.val_accuracy, prog_bar=True)
+
+    def configure_optimizers(self) -> tuple[list[SGD], list[LRScheduler]]:
+        s = self.settings
+        sgd = SGD(self.parameters(), s.learning_rate, s.momentum, weight_decay=s.weight_decay)
+        if s.schedule == "cosine":
+            return [sgd], [CosineAnnealingLR(sgd, s.epochs, s.learning_rate_min or 0.0)]
+        return [sgd], [ExponentialLR(sgd, s.learning_rate_decay or 0.97)]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[KEY] = self.described
+
+
+def trainer(
+    settings: Training,
+    output: Path,
+    devices: list[torch.device],
+    validates: bool,
+    callbacks: list[Callback],
+    progress_bar: bool,
+) -> pl.Trainer:
+    """A trainer that writes checkpoints to `output`: the last one and, if it validates, the best.
+
+    Args:
+        settings: of the training.
+        output: an existing folder.
+        devices: GPUs; or the CPU, for as many processes as `settings.devices`.
+        validates: whether there is validation data.
+        callbacks: besides the checkpoints; called before they are written.
+        progress_bar: whether to show one.
+    """
+    gpu = devices[0].type == "cuda"
+    checkpoints: list[Callback] = [
+        ModelCheckpoint(
+            output, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+    ]
+    if validates:
+        best = ModelCheckpoint(
+            output,
+            Path(BEST).stem,
+            monitor="val_acc",
+            mode="max",
+            save_weights_only=True,
+            enable_version_counter=False,
+        )
+        checkpoints.insert(0, best)
+    # Same seed, same machine, same weights, on a GPU too; an operation without a deterministic
+    # form warns. Filling new memory with NaN, a help for finding bugs, would only cost time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return pl.Trainer(
+        accelerator="gpu" if gpu else "cpu",
+        devices=[device.index for device in devices] if gpu else settings.devices,
+        strategy="ddp" if settings.devices > 1 else "auto",
+        # The data knows which process it is for, and counts no image twice.
+        use_distributed_sampler=False,
+        max_epochs=settings.epochs,
+        precision=settings.precision,
+        gradient_clip_val=settings.gradient_clip,
+        deterministic="warn",
+        callbacks=[*callbacks, *checkpoints],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=output,
+        logger=False,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )

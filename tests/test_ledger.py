@@ -1,0 +1,129 @@
+"""NNI gives parameters to whichever trial asks first: the ledger must not be led astray."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from nni_darts.ledger import Ledger
+from nni_darts.stored import Trial
+
+
+def trial(status: str, key: str | None = None, done: bool = False) -> Trial:
+    result: dict[str, Any] | None = {"key": key, "default": 0.5} if done else None
+    return Trial("id", status, {}, result, key)
+
+
+def ledger(*issued: str) -> Ledger:
+    made = Ledger()
+    for key in issued:
+        made.issue(key)
+    return made
+
+
+def state(made: Ledger) -> tuple[set[str], dict[str, int], dict[str, int]]:
+    return set(made.results), dict(+made.failures), dict(+made.pending)
+
+
+@pytest.mark.parametrize(
+    ("issued", "trials", "expected"),
+    [
+        # Nothing has become a trial yet.
+        ("ab", [], (set(), {}, {"a": 1, "b": 1})),
+        # Started, silent so far.
+        ("ab", [trial("RUNNING"), trial("WAITING")], (set(), {}, {"a": 1, "b": 1})),
+        # One has reported: the other must be b, wherever NNI wrote that down.
+        ("ab", [trial("RUNNING", "a"), trial("WAITING")], (set(), {}, {"a": 1, "b": 1})),
+        ("ab", [trial("RUNNING", "b", done=True)], ({"b"}, {}, {"a": 1})),
+        # It died after a report: that says which it was.
+        ("ab", [trial("FAILED", "b"), trial("RUNNING")], (set(), {"b": 1}, {"a": 1})),
+        ("ab", [trial("USER_CANCELED", "b"), trial("RUNNING", "a")], (set(), {"b": 1}, {"a": 1})),
+        # It died in silence while another is silent too: it may have been either.
+        ("ab", [trial("FAILED"), trial("RUNNING")], (set(), {}, {"a": 1, "b": 1})),
+        # ... until the other one speaks, or has ended.
+        ("ab", [trial("FAILED"), trial("RUNNING", "a")], (set(), {"b": 1}, {"a": 1})),
+        ("ab", [trial("FAILED"), trial("SUCCEEDED", "b", done=True)], ({"b"}, {"a": 1}, {})),
+        ("ab", [trial("FAILED"), trial("FAILED")], (set(), {"a": 1, "b": 1}, {})),
+        # One is still to become a trial: it could be the silent one's.
+        ("ab", [trial("FAILED")], (set(), {}, {"a": 1, "b": 1})),
+        # NNI says that it succeeded, but there is no result.
+        ("a", [trial("SUCCEEDED")], (set(), {"a": 1}, {})),
+        # A result counts, whatever became of its trial afterwards.
+        ("a", [trial("FAILED", "a", done=True)], ({"a"}, {}, {})),
+    ],
+)
+def test_where_the_runs_are(
+    issued: str, trials: list[Trial], expected: tuple[set[str], dict[str, int], dict[str, int]]
+) -> None:
+    made = ledger(*issued)
+    made.update(trials)
+    assert state(made) == expected
+
+
+def test_a_silent_failure_stays_with_its_run_while_it_is_tried_again() -> None:
+    made = ledger("a", "b")
+    before = [trial("FAILED"), trial("SUCCEEDED", "b", done=True)]
+    made.update(before)
+    made.issue("a")
+    made.update([*before, trial("RUNNING")])
+    assert state(made) == ({"b"}, {"a": 1}, {"a": 1})
+    made.update([*before, trial("RUNNING", "a")])
+    assert state(made) == ({"b"}, {"a": 1}, {"a": 1})
+    made.update([*before, trial("SUCCEEDED", "a", done=True)])
+    assert state(made) == ({"a", "b"}, {"a": 1}, {})
+
+
+def test_two_silent_failures_of_a_run() -> None:
+    made = ledger("a")
+    made.update([trial("FAILED")])
+    made.issue("a")
+    made.update([trial("FAILED"), trial("FAILED")])
+    assert state(made) == (set(), {"a": 2}, {})
+
+
+def test_what_nni_had_not_started_before_a_stop_is_lost_and_no_failure() -> None:
+    made = ledger("a", "b", "c")
+    again = Ledger.from_json(made.to_json())
+    trials = [trial("SUCCEEDED", "a", done=True), trial("WAITING")]
+    again.resume(trials)
+    again.update(trials)
+    # b or c: NNI has taken up one of them again, which has not spoken yet.
+    assert state(again) == ({"a"}, {}, {"b": 1, "c": 1})
+    again.update([trials[0], trial("RUNNING", "c")])
+    assert state(again) == ({"a"}, {}, {"c": 1})
+    assert again.lost == Counter(b=1)
+    again.issue("b")
+    again.update([trials[0], trial("RUNNING", "c"), trial("RUNNING")])
+    assert state(again) == ({"a"}, {}, {"b": 1, "c": 1})
+
+
+def test_a_resumed_trial_that_does_another_run_again() -> None:
+    # Trial 1 did b under the parameters of a, trial 2 was doing a under those of b. After a stop
+    # NNI starts trial 2 again, with the parameters of b.
+    again = Ledger.from_json(ledger("a", "b").to_json())
+    done = trial("SUCCEEDED", "b", done=True)
+    again.resume([done, trial("WAITING")])
+    again.update([done, trial("WAITING")])
+    assert state(again) == ({"b"}, {}, {"a": 1})
+    again.update([done, trial("SUCCEEDED", "b", done=True)])
+    assert state(again) == ({"b"}, {}, {})
+    again.issue("a")
+    assert again.pending["a"] == 1
+
+
+def test_a_run_that_could_not_be_issued_is_as_before() -> None:
+    made = ledger("a")
+    made.issue("b")
+    made.withdraw("b")
+    made.update([trial("RUNNING")])
+    assert state(made) == (set(), {}, {"a": 1})
+
+
+def test_the_state_outlives_a_restart() -> None:
+    made = ledger("a", "b", "b")
+    made.update([trial("SUCCEEDED", "a", done=True), trial("FAILED"), trial("FAILED")])
+    again = Ledger.from_json(made.to_json())
+    assert (again.issued, again.silent, again.results) == (made.issued, made.silent, made.results)
+    assert again.silent == Counter(b=2)

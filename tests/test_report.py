@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import base64
+import shlex
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments import (
+    NAME_A,
+    NAME_B,
+    ROOT,
+    SAMPLE,
+    SETTINGS,
+    TRAINING,
+    A,
+    B,
+    ended,
+    evaluated,
+    searched,
+    selected,
+    store,
+)
+from nni_darts import experiment_file, protocol, reproduction, results
+from nni_darts.cli import main
+from nni_darts.config import parse
+from nni_darts.found import found
+from nni_darts.report import html
+from nni_darts.stored import Experiment, StoredError
+
+WHOLE = [
+    searched(0, (-3.0, A)),
+    searched(1, (-4.0, B)),
+    selected(A, 0.6),
+    selected(B, 0.5),
+    evaluated(A, 0, 0.96),
+    evaluated(A, 1, 0.98),
+]
+
+
+class Page(HTMLParser):
+    """What a page shows, and the elements of which it is made."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words = ""
+        self.feed(text)
+        self.words = " ".join(self.words.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.words += "" if tag == "code" else " "
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words += data
+
+
+def page(experiment: Experiment) -> Page:
+    made = Page(html(experiment))
+    assert made.open == []
+    return made
+
+
+def test_a_finished_experiment(home: Path) -> None:
+    words = page(store(home, "abc", WHOLE)).words
+    assert "test (abc) test Experiment abc. Search in DartsCNN (channels 4, num_cells 3)" in words
+    assert "6 of 6 runs are done; the protocol is over." in words
+    assert f"selected genotype {NAME_A}" in words
+    assert "mean ± standard deviation of 2 trainings 97.00 ± 1.41%" in words
+    assert f"evaluate 1 {NAME_A} 4,474 80.00% 98.00% 2 1.5 cpu evaluate-{NAME_A}-1" in words
+    assert f"{NAME_A} selected normal 2: " in words
+    assert "4,474 parameters, 79,936 multiply-adds in the network of stage evaluate" in words
+    assert "one for each multiplication by a weight" in words
+    assert "Seeds: of the split of the data 0; search 0, 1; select 0; evaluate 0, 1." in words
+    assert "Versions: python 3.11.7, torch 2.6.0, pytorch-lightning 2.5.0, nni 3.0." in words
+
+
+def test_a_page_stands_alone_and_runs_nothing(home: Path) -> None:
+    name = "<script>alert(1)</script>&amp;"
+    experiment = store(home, "abc", WHOLE, experimentName=name)
+    (experiment.folder / "drawings").mkdir()
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(2)</script></svg>'
+    (experiment.folder / "drawings" / "cell <1>.svg").write_text(drawing)
+    (experiment.folder / "drawings" / "notes.txt").write_text("no drawing")
+    text = html(experiment)
+    made = Page(text)
+    assert {tag for tag, _ in made.tags}.isdisjoint({"script", "link", "iframe", "object", "svg"})
+    assert not any(key.startswith("on") for _, attributes in made.tags for key in attributes)
+    assert "alert(2)" not in text
+    assert name in made.words  # as text
+    (image,) = [attributes for tag, attributes in made.tags if tag == "img"]
+    assert image["alt"] == "cell <1>"
+    kind, _, data = str(image["src"]).partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert ET.fromstring(base64.b64decode(data)).tag.endswith("svg")
+    assert [a["src"] for _, a in made.tags if "src" in a] == [image["src"]]
+    assert not any("href" in attributes for _, attributes in made.tags)
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        (
+            [*WHOLE[:3], ended("RUNNING", f"select-{NAME_B}-0")],
+            [
+                "3 of 6 runs are done, 1 under way; the protocol is not over.",
+                "nnictl resume abc",
+                "No genotype is selected yet.",
+            ],
+        ),
+        (
+            [*WHOLE[:3], *[ended("FAILED", f"select-{NAME_B}-0")] * 2],
+            [
+                f"3 of 6 runs are done, 1 failed for good (select-{NAME_B}-0); the protocol is not",
+                f"select-{NAME_B}-0 failed 2 times and is left out",
+                f"selected genotype {NAME_A} validation accuracy when selected 60.00%",
+                f"select 0 {NAME_B} - - - - - - failed",
+            ],
+        ),
+        (
+            [ended("FAILED", f"search-{seed}") for seed in (0, 0, 1, 1)],
+            [
+                "0 of 2 runs are done, 2 failed for good (search-0, search-1); the protocol cannot "
+                "come to its end: no search has a result",
+                "No genotype is selected.",
+            ],
+        ),
+    ],
+)
+def test_an_experiment_that_runs_or_failed(
+    trials: list[dict[str, Any]], expected: list[str], home: Path
+) -> None:
+    words = page(store(home, "abc", trials)).words
+    for text in expected:
+        assert text in words
+
+
+def test_a_search_without_the_rest(home: Path) -> None:
+    settings = {key: SETTINGS[key] for key in ("space", "data", "search")}
+    words = page(store(home, "abc", WHOLE[:2], settings=settings)).words
+    assert "2 of 2 runs are done; the protocol is over." in words
+    assert f"{NAME_A} normal 2: " in words
+    assert f"{NAME_A} trained from scratch, with the paper's settings" in words
+
+
+def test_a_search_in_a_space_that_is_not_one_of_cells(home: Path) -> None:
+    settings = {key: SETTINGS[key] for key in ("space", "data", "search")}
+    words = page(store(home, "abc", [searched(0, (-1.0, SAMPLE))], settings=settings)).words
+    assert f"architecture 1 {SAMPLE} Found by the search of seed 0" in words
+    assert "nni-darts retrain" not in words
+
+
+def test_genotypes_that_were_given(home: Path) -> None:
+    settings = {"genotypes": [A, B], "data": {"name": "digits"}, "select": TRAINING}
+    words = page(store(home, "abc", WHOLE[2:4], settings=settings)).words
+    assert "Genotypes that were given, on digits 2 of 2 runs are done" in words
+    assert f"selected genotype {NAME_A}" in words
+    assert "search of seed" not in words
+    assert f"{NAME_A} trained from scratch, as to select it" in words
+
+
+@pytest.mark.parametrize("trials", [[], [ended("RUNNING", "search-0")], [ended("FAILED")]])
+def test_nothing_to_report_yet(
+    trials: list[dict[str, Any]], home: Path, message: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = store(home, "abc", trials)
+    text = message(StoredError, html, experiment)
+    assert text.startswith("no run of experiment abc has ended with a result; trials: ")
+    assert main(["report", "-o", str(home / "page.html")]) == 2
+    assert capsys.readouterr().err == f"error: {text}\n"
+    assert not (home / "page.html").exists()
+
+
+def test_the_command(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = store(home, "abc", WHOLE)
+    monkeypatch.chdir(home)
+    assert main(["report"]) == 0
+    assert capsys.readouterr().out == "written to report-abc.html\n"
+    assert (home / "report-abc.html").read_text(encoding="utf-8") == html(experiment)
+    assert main(["report", "-o", "/no/such/folder/page.html"]) == 2
+    assert "cannot write /no/such/folder/page.html" in capsys.readouterr().err
+
+
+# How to reproduce
+
+
+def test_the_experiment_file_is_the_users(home: Path, tmp_path: Path) -> None:
+    text = reproduction.experiment_file(store(home, "abc", WHOLE))
+    assert yaml.safe_load(text) == {
+        "experimentName": "test",
+        "searchSpace": {},
+        "trialCommand": "python -m nni_darts.trial",
+        "trialCodeDirectory": str(ROOT),
+        "trialConcurrency": 1,
+        "maxTrialNumber": 6,
+        "tuner": {
+            "className": "nni_darts.tuner.DartsProtocol",
+            "codeDirectory": str(ROOT),
+            "classArgs": SETTINGS,
+        },
+        "trainingService": {"platform": "local"},
+    }
+    assert "      seeds: [0, 1]\n" in text
+    assert "&" not in text  # no aliases
+    path = tmp_path / reproduction.FILE
+    path.write_text(text)
+    _, settings = experiment_file.check(path)
+    assert settings == parse(SETTINGS)
+
+
+def test_the_experiment_file_has_no_secrets(home: Path) -> None:
+    machine = {"host": "a", "user": "u", "password": "hidden!", "sshPassphrase": "hidden!"}
+    service = {"platform": "remote", "machineList": [machine], "reuseMode": False}
+    text = reproduction.experiment_file(store(home, "abc", WHOLE, trainingService=service))
+    assert "hidden!" not in text
+    assert yaml.safe_load(text)["trainingService"] == {
+        "platform": "remote",
+        "machineList": [
+            {"host": "a", "user": "u", "password": "(left out)", "sshPassphrase": "(left out)"}
+        ],
+    }
+
+
+def commands(experiment: Experiment, weights: str | None = None) -> list[list[str]]:
+    best = next(iter(found(experiment)), None)
+    made = reproduction.commands(results.settings(experiment), best, weights)
+    return [shlex.split(command) for _, command in made]
+
+
+def test_the_commands(home: Path) -> None:
+    run, retrain, *tests = commands(store(home, "abc", WHOLE), "/a b/best.ckpt")
+    assert run == ["nni-darts", "run", "experiment.yml"]
+    assert retrain[:4] == ["nni-darts", "retrain", A, "--data"]
+    flags = dict(zip(retrain[3::2], retrain[4::2], strict=True))
+    assert flags == {
+        "--data": "digits",
+        "--seed": "0",
+        "--channels": "4",
+        "--num-cells": "3",
+        "--epochs": "2",
+        "--batch-size": "64",
+        "--auxiliary-weight": "0.0",
+        "--cutout": "0",
+    }
+    evaluate = ["nni-darts", "evaluate"]
+    assert tests == [
+        [*evaluate, f"retrain-{protocol.digest(A)}-digits-0/best.ckpt", "--data", "digits"],
+        [*evaluate, "/a b/best.ckpt", "--data", "digits"],
+    ]
+
+
+def test_the_commands_say_what_is_no_default(home: Path) -> None:
+    settings = {
+        "genotypes": [A],
+        "data": {"name": "image_folder", "root": "/my data", "image_size": 64, "seed": 3},
+        "evaluate": {"seeds": [5], "val_share": 0, "gradient_clip": None},
+    }
+    _, retrain, evaluate = commands(store(home, "abc", [evaluated(A, 5, 0.9)], settings=settings))
+    data = ["--data", "image_folder", "--root", "/my data", "--image-size", "64"]
+    rest = ["--split-seed", "3", "--seed", "5", "--gradient-clip", "none", "--val-share", "0.0"]
+    assert retrain[3:] == [*data, *rest]
+    assert evaluate[2:] == [f"retrain-{NAME_A}-image_folder-5/last.ckpt", *data]
+
+
+def test_data_with_arguments_of_its_own_has_no_commands(home: Path) -> None:
+    settings = {**SETTINGS, "data": {"name": "my.Images", "size": 3}}
+    assert len(commands(store(home, "abc", WHOLE, settings=settings))) == 1
+
+
+def test_versions_that_differ_are_told_apart() -> None:
+    texts = ['{"torch": "2.6"}', '{"torch": "2.7"}', '{"torch": "2.6"}']
+    assert reproduction.versions([{}, *({"versions": t} for t in texts)]) == [
+        "torch 2.6",
+        "torch 2.7",
+    ]

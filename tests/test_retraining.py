@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from nni_darts.checkpoint import CheckpointError, load
+from nni_darts.config import Component, SettingsError, Training
+from nni_darts.data import TrainingData
+from nni_darts.divergence import DivergedError
+from nni_darts.random_cells import draw
+from nni_darts.retraining import Job, count, prepare, train
+from nni_darts.retraining import test as measure
+from nni_darts.training import BEST, LAST
+from search_spaces.darts_network import DartsNetwork
+
+GENOTYPE = draw(1, 0, num_nodes=2)[0]
+DIGITS = Component(name="digits")
+SMALL: dict[str, Any] = {
+    "channels": 4,
+    "num_cells": 3,
+    "epochs": 3,
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "auxiliary_weight": 0,
+    "drop_path": 0.3,
+    "cutout": 2,
+    "val_share": 0.2,
+}
+
+
+def job(folder: Path, data: Component = DIGITS, seed: int = 0, **changes: Any) -> Job:
+    settings = Training(**{**SMALL, **changes})
+    return Job(GENOTYPE, settings, data, seed, folder, "retrain")
+
+
+def quiet(report: Any) -> None:
+    pass
+
+
+def state(path: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return found
+
+
+def require_equal(one: Path, other: Path) -> None:
+    first, second = state(one), state(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A training without any trouble."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(job(folder), quiet, tested=True)
+
+
+def test_what_comes_out(whole: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = whole
+    history = pd.read_csv(folder / "history.csv")
+    best = history.loc[history["default"].idxmax()]
+    assert result["default"] == result["val_acc"] == best["default"]
+    assert result["val_loss"] == best["val_loss"]
+    assert result["best_epoch"] == best["epoch"]
+    assert result["weights"] == str(folder / BEST)
+    assert len(history) == 3
+    assert {"train_loss", "train_acc", "learning_rate", "drop_path"} <= set(history)
+    # It has learnt: ten classes.
+    assert result["test_acc"] > 0.3
+
+
+def test_the_weights_give_the_accuracies_that_are_reported(
+    whole: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = whole
+    data = TrainingData("digits", val_share=0.2)
+    data.setup("fit")
+    data.setup("test")
+    network = load(folder / BEST)
+    found = {}
+    for name, loader in (("val_acc", data.val_dataloader()), ("test_acc", data.test_dataloader())):
+        right, total = 0, 0
+        for x, y in loader:  # type: ignore[assignment]
+            right += int((network(x).argmax(1) == y).sum())  # type: ignore[attr-defined]
+            total += len(y)
+        found[name] = right / total
+    assert found["val_acc"] == pytest.approx(result["val_acc"], abs=1e-6)
+    assert found["test_acc"] == pytest.approx(result["test_acc"], abs=1e-6)
+
+
+def test_counts_are_of_the_network_without_its_auxiliary_head() -> None:
+    with torch.device("meta"):
+        bare, full = (DartsNetwork(GENOTYPE, 4, 3, auxiliary=head) for head in (False, True))
+    assert count(bare, 32) == count(full, 32)
+    assert count(bare, None) == {"params": sum(p.numel() for p in bare.parameters())}
+
+
+def test_without_validation_the_last_epoch_counts(tmp_path: Path) -> None:
+    result = train(job(tmp_path, val_share=0, epochs=2), quiet, tested=True)
+    assert result["weights"] == str(tmp_path / LAST)
+    assert result["default"] == result["test_acc"]
+    assert result["best_epoch"] == 1
+    assert not (tmp_path / BEST).exists()
+    assert not {"val_acc", "val_loss"} & result.keys()
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_training_stopped_between_epochs_goes_on_bit_for_bit(
+    whole: tuple[Path, dict[str, Any]], epoch: int, tmp_path: Path
+) -> None:
+    def stop(report: dict[str, Any]) -> None:
+        # Reported, but its checkpoint is not written yet: the epoch is done again.
+        if report["epoch"] == epoch + 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(job(tmp_path), stop)
+    result = train(job(tmp_path), quiet, tested=True)
+    for name, value in whole[1].items():
+        if name not in ("seconds", "weights"):
+            assert result[name] == value, name
+    require_equal(tmp_path / BEST, whole[0] / BEST)
+    require_equal(tmp_path / LAST, whole[0] / LAST)
+    tables = [pd.read_csv(f / "history.csv").drop(columns="seconds") for f in (tmp_path, whole[0])]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_a_training_that_was_over_gives_its_result_again(
+    whole: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = whole
+    before = (folder / LAST).read_bytes()
+    again = train(job(folder), quiet, tested=True)
+    assert {**again, "seconds": 0} == {**result, "seconds": 0}
+    assert (folder / LAST).read_bytes() == before
+
+
+def test_seeds_differ_and_a_seed_repeats(
+    whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    train(job(tmp_path / "same"), quiet)
+    require_equal(tmp_path / "same" / LAST, whole[0] / LAST)
+    train(job(tmp_path / "other", seed=1), quiet)
+    name = next(name for name in state(whole[0] / LAST) if name.endswith("weight"))
+    other = state(tmp_path / "other" / LAST)[name]
+    assert not torch.equal(other, state(whole[0] / LAST)[name])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"epochs": 4}, "epochs is 3 there and 4 here"),
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+        ({"data": Component(name="digits", seed=3)}, "data is "),
+    ],
+)
+def test_a_folder_with_another_training_is_left_alone(
+    whole: tuple[Path, dict[str, Any]], changes: dict[str, Any], expected: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in whole[0].iterdir()}
+    with pytest.raises(SettingsError, match="holds another training") as caught:
+        train(job(whole[0], **changes), quiet)
+    (problem,) = caught.value.problems
+    assert expected in problem
+    assert {path.name: path.read_bytes() for path in whole[0].iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+def test_a_damaged_checkpoint_stops_it_and_is_left_as_it_is(
+    whole: tuple[Path, dict[str, Any]], damage: str, tmp_path: Path
+) -> None:
+    content = bytearray((whole[0] / LAST).read_bytes())
+    if damage == "flipped":
+        with zipfile.ZipFile(whole[0] / LAST) as archive:
+            largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+        # Behind the entry's own header, which is padded to 64 bytes.
+        content[largest.header_offset + 64 + largest.file_size // 2] ^= 0xFF
+    bad = {"truncated": content[:-1000], "flipped": content, "empty": b"", "foreign": b"x" * 99}
+    (tmp_path / LAST).write_bytes(bad[damage])
+    with pytest.raises(CheckpointError, match=re.escape(str(tmp_path / LAST))) as caught:
+        train(job(tmp_path), quiet)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / LAST).read_bytes() == bad[damage]
+
+
+def test_a_folder_without_its_history(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / LAST).write_bytes((whole[0] / LAST).read_bytes())
+    with pytest.raises(SettingsError, match=r"has lost its history.csv"):
+        train(job(tmp_path), quiet)
+
+
+def test_a_diverging_training_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="the training loss is"):
+        train(job(tmp_path, learning_rate=1e30, gradient_clip=None), quiet)
+
+
+IMAGES = Component(name="images.Images")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"data": Component(name="digit")}, "data: unknown data set 'digit'; did you mean"),
+        ({"batch_size": 5000}, "batch_size must be at most 1149"),
+        ({"val_share": 0.0001}, "val_share 0.0001 of the 1437 training images of digits leaves"),
+        ({"cutout": 9}, "cutout must be a whole number from 0 to 8, got 9"),
+        ({"auxiliary_weight": 0.4}, "do not fit the network"),
+        ({"data": Component(name="images.Image")}, "did you mean 'Images'?"),
+        ({"data": IMAGES}, "cutout: images.Images takes no such argument; set cutout: 0"),
+        (
+            {"data": Component(name="images.NoChannels"), "cutout": 0},
+            "images.NoChannels must have an attribute in_channels",
+        ),
+        ({"stem": "imagenet"}, None),
+    ],
+)
+def test_mistakes_are_found_before_training(
+    changes: dict[str, Any], expected: str | None, tmp_path: Path
+) -> None:
+    wrong = job(tmp_path / "out", **changes)
+    if expected is None:
+        prepare(wrong)
+        return
+    with pytest.raises(SettingsError) as caught:
+        train(wrong, quiet)
+    (problem,) = caught.value.problems
+    assert expected in problem
+    assert "\n" not in problem
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_data_module_of_the_users(tmp_path: Path) -> None:
+    made = job(tmp_path, IMAGES, cutout=0, auxiliary_weight=0.4, batch_size=16)
+    result = train(made, quiet, tested=True)
+    assert {"val_acc", "test_acc", "params", "multiply_adds"} <= result.keys()
+
+
+def test_every_test_image_counts_once() -> None:
+    class Right(torch.nn.Module):
+        """Knows the labels by the order of the images."""
+
+        def __init__(self, labels: torch.Tensor) -> None:
+            super().__init__()
+            self.labels, self.at = labels, 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            labels = self.labels[self.at : self.at + len(x)]
+            self.at += len(x)
+            return 100.0 * torch.nn.functional.one_hot(labels, 10).float()
+
+    data = TrainingData("digits", batch_size=100)
+    data.setup("test")
+    labels = torch.cat([y for _, y in data.test_dataloader()])
+    # A last batch that is not full, and a few answers that are wrong.
+    assert len(labels) % 100
+    answers = labels.clone()
+    answers[-7:] = (answers[-7:] + 1) % 10
+    found = measure(Right(answers), data, torch.device("cpu"))
+    assert found["test_acc"] == pytest.approx(1 - 7 / len(labels))
+    assert found["test_loss"] == pytest.approx(100 * 7 / len(labels))
+
+
+SCRIPT = """
+import json, sys, warnings
+warnings.filterwarnings("ignore")
+import test_retraining as t
+from pathlib import Path
+changes = json.loads(sys.argv[2])
+result = t.train(t.job(Path(sys.argv[1]), **changes), t.quiet, tested=True)
+print(json.dumps(result))
+"""
+
+
+def script(folder: Path, **changes: Any) -> subprocess.Popen[str]:
+    here = Path(__file__).parent
+    path = folder.parent / "script.py"
+    path.write_text(SCRIPT)
+    return subprocess.Popen(
+        [sys.executable, str(path), str(folder), json.dumps(changes)],
+        env={**os.environ, "PYTHONPATH": str(here), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_as_one_never_killed(
+    whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    first = script(folder)
+    limit = time.monotonic() + 300
+    while not (folder / LAST).exists():
+        assert time.monotonic() < limit
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    second = script(folder)
+    output, _ = second.communicate(timeout=300)
+    result = json.loads(output.splitlines()[-1])
+    for name, value in whole[1].items():
+        if name not in ("seconds", "weights"):
+            assert result[name] == value, name
+    require_equal(folder / LAST, whole[0] / LAST)
+
+
+@pytest.mark.slow
+def test_two_processes_train_together(tmp_path: Path) -> None:
+    """Each has half of every epoch; validation and test count every image once."""
+    folder = tmp_path / "both"
+    both = script(folder, devices=2, batch_size=64)
+    output, _ = both.communicate(timeout=600)
+    assert both.returncode == 0
+    result = json.loads(output.splitlines()[-1])
+    history = pd.read_csv(folder / "history.csv")
+    assert len(history) == 3
+    data = TrainingData("digits", val_share=0.2)
+    data.setup("fit")
+    network = load(folder / BEST)
+    right = sum(int((network(x).argmax(1) == y).sum()) for x, y in data.val_dataloader())  # type: ignore[union-attr]
+    images = sum(len(y) for _, y in data.val_dataloader())  # type: ignore[union-attr]
+    assert result["val_acc"] == pytest.approx(right / images, abs=1e-6)
+    assert result["test_acc"] > 0.3
