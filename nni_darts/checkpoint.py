@@ -104,15 +104,19 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         CheckpointError: there is no such file; it is damaged, would need code to load, or is not a
             checkpoint of such a network.
     """
-    content = _content(path)
+    values = content(path)
     try:
-        return _checkpoint(content)
+        return _checkpoint(values)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
 
 
-def _content(path: str | os.PathLike[str]) -> Any:
-    """What lies in the file: tensors and plain values."""
+def content(path: str | os.PathLike[str]) -> Any:
+    """What lies in a file of torch's: tensors and plain values.
+
+    Raises:
+        CheckpointError: it cannot be read, is damaged, or needs code to load.
+    """
     try:
         with open(path, "rb") as file:
             with zipfile.ZipFile(file) as archive:
@@ -140,13 +144,13 @@ def _content(path: str | os.PathLike[str]) -> Any:
         ) from None
 
 
-def _checkpoint(content: Any) -> Checkpoint:
-    if not isinstance(content, dict) or KEY not in content:
+def _checkpoint(values: Any) -> Checkpoint:
+    if not isinstance(values, dict) or KEY not in values:
         raise ValueError(
             f"is not a checkpoint of a network trained here: it lacks the key {KEY!r}; give one "
             "that a training of nni_darts wrote (the checkpoint of a search holds no network yet)"
         )
-    fields = _of_type(content[KEY], KEY, dict)
+    fields = _of_type(values[KEY], KEY, dict)
     version = _of_type(fields.get("version"), "version", int)
     if version > VERSION:
         raise ValueError(
@@ -157,7 +161,7 @@ def _checkpoint(content: Any) -> Checkpoint:
         _of_type(fields.get(name), name, kind)
     state = {
         name.removeprefix(PREFIX): _of_type(value, name, Tensor)
-        for name, value in _of_type(content.get("state_dict"), "state_dict", dict).items()
+        for name, value in _of_type(values.get("state_dict"), "state_dict", dict).items()
         if isinstance(name, str) and name.startswith(PREFIX)
     }
     _check_input(fields["input"])

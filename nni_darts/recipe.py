@@ -13,6 +13,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.classification import MulticlassAccuracy
 
+from nni_darts import checkpoint
 from nni_darts.checkpoint_io import AtomicCheckpointIO
 from nni_darts.config import Search
 
@@ -65,8 +66,11 @@ def search_evaluator(
     """The evaluator of a search.
 
     It writes a checkpoint to `output` after every epoch and goes on from one that lies there.
+
+    Raises:
+        CheckpointError: the one that lies there is damaged.
     """
-    checkpoint = ModelCheckpoint(
+    written = ModelCheckpoint(
         output,
         Path(CHECKPOINT).stem,
         save_on_train_epoch_end=True,
@@ -81,7 +85,7 @@ def search_evaluator(
         max_epochs=settings.epochs,
         precision=settings.precision,
         deterministic="warn",
-        callbacks=[*callbacks, checkpoint],
+        callbacks=[*callbacks, written],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=output,
         logger=False,
@@ -91,6 +95,7 @@ def search_evaluator(
     )
     fit: dict[str, Any] = {}
     if (output / CHECKPOINT).exists():
+        checkpoint.content(output / CHECKPOINT)
         # Whoever can write a checkpoint there must not be able to run code here.
         fit = {"ckpt_path": str(output / CHECKPOINT), "weights_only": True}
     return Lightning(

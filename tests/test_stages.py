@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from nni_darts.checkpoint import CheckpointError
 from nni_darts.config import SettingsError, parse_run
 from nni_darts.divergence import DivergedError
 from nni_darts.protocol import key
@@ -136,6 +137,17 @@ def test_a_diverging_search_keeps_its_last_good_checkpoint(tmp_path: Path) -> No
     with pytest.raises(DivergedError, match=r"is (nan|inf) in epoch \d, step \d"):
         search(parse_run({**bad}), tmp_path / "bad", lambda report: None)
     assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_of_a_search_is_one_line(tmp_path: Path) -> None:
+    one = parse_run({**TINY, "search": {**TINY["search"], "epochs": 1}})
+    search(one, tmp_path, lambda report: None)
+    damaged = (tmp_path / "last.ckpt").read_bytes()[:-500]
+    (tmp_path / "last.ckpt").write_bytes(damaged)
+    with pytest.raises(CheckpointError, match=r"last.ckpt: is not a complete checkpoint") as caught:
+        search(one, tmp_path, lambda report: None)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "last.ckpt").read_bytes() == damaged
 
 
 def trained(stage: str, **changes: Any) -> dict[str, Any]:

@@ -1,7 +1,31 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from nni_darts import stages
+from nni_darts.checkpoint import CheckpointError
+from nni_darts.config import Run, SettingsError
+from nni_darts.divergence import DivergedError
+from nni_darts.trial import perform
+
+SEARCH: dict[str, Any] = {
+    "stage": "search",
+    "seed": 3,
+    "space": {"name": "DartsCNN"},
+    "data": {"name": "digits"},
+}
+
+Sent = list[tuple[dict[str, Any], str]]
 
 
 def test_outside_of_an_experiment_it_says_what_to_do() -> None:
@@ -11,3 +35,105 @@ def test_outside_of_an_experiment_it_says_what_to_do() -> None:
     assert run.returncode == 2
     assert "nni-darts run FILE" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """NNI's folder of an environment, with that of this trial in it."""
+    monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path / "trials" / "abcde"))
+    return tmp_path
+
+
+def play(monkeypatch: pytest.MonkeyPatch, stage: Callable[..., dict[str, Any]]) -> None:
+    monkeypatch.setattr(stages, "STAGES", {"search": stage})
+
+
+def test_a_run_has_a_folder_of_its_own_and_reports(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stage(run: Run, output: Path, send: Any) -> dict[str, Any]:
+        assert output == environment / "runs" / "search-3"
+        send({"epoch": 0})
+        return {"default": run.seed}
+
+    play(monkeypatch, stage)
+    sent: Sent = []
+    assert perform(SEARCH, lambda report, kind: sent.append((report, kind))) == 0
+    assert sent == [({"epoch": 0}, "PERIODICAL"), ({"default": 3}, "FINAL")]
+
+
+def test_a_run_that_was_over_hands_in_its_result_without_doing_it_again(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch, lambda run, output, send: {"default": 0.5})
+    perform(SEARCH, lambda report, kind: None)
+    # Another trial, as after a stop.
+    monkeypatch.setenv("NNI_OUTPUT_DIR", str(environment / "trials" / "fghij"))
+    play(monkeypatch, lambda run, output, send: 1 / 0)  # type: ignore[arg-type, return-value]
+    sent: Sent = []
+    assert perform(SEARCH, lambda report, kind: sent.append((report, kind))) == 0
+    assert sent == [({"default": 0.5}, "FINAL")]
+    assert "this run was over before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SettingsError(["data: there is none"]), 2),
+        (DivergedError("the training loss is nan"), 1),
+        (CheckpointError("last.ckpt: is not a complete checkpoint"), 1),
+        (OSError(28, "No space left on device"), 1),
+    ],
+)
+def test_what_goes_wrong_is_the_last_line(
+    environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    status: int,
+) -> None:
+    def stage(run: Run, output: Path, send: Any) -> dict[str, Any]:
+        raise error
+
+    play(monkeypatch, stage)
+    sent: Sent = []
+    assert perform(SEARCH, lambda report, kind: sent.append((report, kind))) == status
+    assert sent == []
+    assert not list(environment.glob("runs/*/result.json"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: {error}"
+
+
+def test_wrong_parameters(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert perform({**SEARCH, "stage": "serach"}, lambda report, kind: None) == 2
+    assert "error: stage: input should be" in capsys.readouterr().err
+    assert not (environment / "runs").exists()
+
+
+def test_a_run_that_another_process_still_does_is_waited_for(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = environment / "runs" / "search-3"
+    folder.mkdir(parents=True)
+    other = FileLock(folder / "lock")
+    other.acquire()
+    play(monkeypatch, lambda run, output, send: 1 / 0)  # type: ignore[arg-type, return-value]
+    sent: Sent = []
+    trial = threading.Thread(target=perform, args=(SEARCH, lambda r, kind: sent.append((r, kind))))
+    trial.start()
+    time.sleep(0.5)
+    assert trial.is_alive()
+    # The other one ends with a result.
+    (folder / "result.json").write_text(json.dumps({"default": 0.1}))
+    other.release()
+    trial.join(timeout=10)
+    assert sent == [({"default": 0.1}, "FINAL")]
+    assert "waiting for another process to leave" in capsys.readouterr().out
+
+
+def test_an_unwritable_folder_is_found_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NNI_OUTPUT_DIR", "/dev/null/trials/abcde")
+    assert perform(SEARCH, lambda report, kind: None) == 2
+    assert "error: the output directory of the run: /dev/null" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from nni_darts.manager import set_max_trials
+
+Requests = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[int, Requests]]:
+    requests: Requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            length = int(self.headers["Content-Length"])
+            requests.append((self.path, json.loads(self.rfile.read(length))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    made = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made.server_port, requests
+    made.shutdown()
+
+
+@pytest.mark.parametrize("prefix", ["", "/a/b"])
+def test_it_asks_the_manager_of_this_experiment(
+    server: tuple[int, Requests], prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, requests = server
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://localhost:{port}{prefix}/tuner")
+    set_max_trials(7)
+    path = f"{prefix}/api/v1/nni/experiment?update_type=MAX_TRIAL_NUM"
+    assert requests == [(path, {"params": {"maxTrialNumber": 7}})]
+
+
+def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NNI_TUNER_COMMAND_CHANNEL", raising=False)
+    set_max_trials(7)
+
+
+def test_a_manager_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:1/tuner")
+    with pytest.raises(OSError, match="refused"):
+        set_max_trials(7)
