@@ -7,17 +7,15 @@ from typing import Any
 
 import torch
 from nni.nas.evaluator.pytorch import Lightning, LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts import checkpoint
-from nni_darts.checkpoint_io import AtomicCheckpointIO
 from nni_darts.config import Search
-
-CHECKPOINT = "last.ckpt"
+from nni_darts.trainer_options import LAST, go_on, last_checkpoint, trainer_options
 
 
 class SearchRecipe(LightningModule):
@@ -70,34 +68,13 @@ def search_evaluator(
     Raises:
         CheckpointError: the one that lies there is damaged.
     """
-    written = ModelCheckpoint(
-        output,
-        Path(CHECKPOINT).stem,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    # Same seed, same machine, same genotype, on a GPU too; an operation without a deterministic
-    # form warns. Filling new memory with NaN, a help for finding bugs, would only cost time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    fit = go_on(output)
+    if fit:
+        checkpoint.content(output / LAST)
     trainer = Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index] if device.type == "cuda" else 1,
-        max_epochs=settings.epochs,
-        precision=settings.precision,
-        deterministic="warn",
-        callbacks=[*callbacks, written],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=output,
-        logger=False,
-        enable_progress_bar=progress_bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
+        **trainer_options(settings.epochs, settings.precision, output, [device], progress_bar),
+        callbacks=[*callbacks, last_checkpoint(output)],
     )
-    fit: dict[str, Any] = {}
-    if (output / CHECKPOINT).exists():
-        checkpoint.content(output / CHECKPOINT)
-        # Whoever can write a checkpoint there must not be able to run code here.
-        fit = {"ckpt_path": str(output / CHECKPOINT), "weights_only": True}
     return Lightning(
         SearchRecipe(settings, data.num_classes), trainer, datamodule=data, fit_kwargs=fit
     )

@@ -23,7 +23,8 @@ from nni_darts.device import free_devices
 from nni_darts.files import unwritable
 from nni_darts.genotype import Genotype
 from nni_darts.reporting import Report, Reporter
-from nni_darts.training import BEST, LAST, TrainingRecipe, trainer
+from nni_darts.trainer_options import LAST, go_on
+from nni_darts.training import BEST, TrainingRecipe, trainer
 from search_spaces.darts_network import DartsNetwork
 
 DEVICES = "NNI_DARTS_DEVICES"
@@ -99,13 +100,10 @@ def train(job: Job, send: Callable[[Any], None], tested: bool = False) -> dict[s
     started = time.time()
     settings, output = job.settings, job.output
     data, network = prepare(job)
-    go_on: dict[str, Any] = {}
-    if (output / LAST).exists():
+    if fit := go_on(output):
         _require_same(job.text, checkpoint.read(output / LAST).training, output)
         if not (output / "history.csv").exists():
             raise SettingsError([f"{output} has lost its history.csv; choose another directory"])
-        # Whoever can write a checkpoint there must not be able to run code here.
-        go_on = {"ckpt_path": str(output / LAST), "weights_only": True}
     output.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(send, output, job.key, job.seed, settings.epochs)
     recipe = TrainingRecipe(
@@ -117,7 +115,7 @@ def train(job: Job, send: Callable[[Any], None], tested: bool = False) -> dict[s
             print(f"{job.key}: trained on {devices[0]}; results in {output}", flush=True)
         report: list[pl.Callback] = [_ReportEpoch(reporter)]
         made = trainer(settings, output, devices, validates, report, sys.stdout.isatty())
-        made.fit(recipe, datamodule=data, **go_on)
+        made.fit(recipe, datamodule=data, **fit)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         if not is_first:

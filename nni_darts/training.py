@@ -14,15 +14,13 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRSchedul
 from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts.checkpoint import KEY
-from nni_darts.checkpoint_io import AtomicCheckpointIO
 from nni_darts.config import Training
 from nni_darts.divergence import require_finite
+from nni_darts.trainer_options import last_checkpoint, trainer_options
 from search_spaces.darts_network import DartsNetwork
 
 BEST = "best.ckpt"
 """The weights of the epoch that is best on the validation data."""
-LAST = "last.ckpt"
-"""Everything that it takes to go on after the last epoch."""
 
 
 class TrainingRecipe(pl.LightningModule):
@@ -104,12 +102,7 @@ def trainer(
         callbacks: besides the checkpoints; called before they are written.
         progress_bar: whether to show one.
     """
-    gpu = devices[0].type == "cuda"
-    checkpoints: list[Callback] = [
-        ModelCheckpoint(
-            output, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
-        )
-    ]
+    checkpoints: list[Callback] = [last_checkpoint(output)]
     if validates:
         best = ModelCheckpoint(
             output,
@@ -120,24 +113,14 @@ def trainer(
             enable_version_counter=False,
         )
         checkpoints.insert(0, best)
-    # Same seed, same machine, same weights, on a GPU too; an operation without a deterministic
-    # form warns. Filling new memory with NaN, a help for finding bugs, would only cost time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    common = trainer_options(settings.epochs, settings.precision, output, devices, progress_bar)
+    if devices[0].type == "cpu":
+        common["devices"] = settings.devices
     return pl.Trainer(
-        accelerator="gpu" if gpu else "cpu",
-        devices=[device.index for device in devices] if gpu else settings.devices,
+        **common,
         strategy="ddp" if settings.devices > 1 else "auto",
         # The data knows which process it is for, and counts no image twice.
         use_distributed_sampler=False,
-        max_epochs=settings.epochs,
-        precision=settings.precision,
         gradient_clip_val=settings.gradient_clip,
-        deterministic="warn",
         callbacks=[*callbacks, *checkpoints],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=output,
-        logger=False,
-        enable_progress_bar=progress_bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
     )

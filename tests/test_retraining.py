@@ -22,7 +22,8 @@ from nni_darts.divergence import DivergedError
 from nni_darts.random_cells import draw
 from nni_darts.retraining import Job, count, prepare, train
 from nni_darts.retraining import test as measure
-from nni_darts.training import BEST, LAST
+from nni_darts.trainer_options import LAST
+from nni_darts.training import BEST
 from search_spaces.darts_network import DartsNetwork
 
 GENOTYPE = draw(1, 0, num_nodes=2)[0]

@@ -15,7 +15,8 @@ from nni_darts.checkpoint import describe, load
 from nni_darts.config import Training
 from nni_darts.divergence import DivergedError
 from nni_darts.random_cells import draw
-from nni_darts.training import BEST, LAST, TrainingRecipe, trainer
+from nni_darts.trainer_options import LAST
+from nni_darts.training import BEST, TrainingRecipe, trainer
 from search_spaces.darts_network import DartsNetwork
 from search_spaces.operations import DropPath
 

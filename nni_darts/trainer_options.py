@@ -1,0 +1,60 @@
+"""What every Lightning trainer here has in common, in the search and from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from nni_darts.checkpoint_io import AtomicCheckpointIO
+
+LAST = "last.ckpt"
+"""Everything that it takes to go on after the last epoch."""
+
+
+def trainer_options(
+    epochs: int, precision: str, output: Path, devices: list[torch.device], progress_bar: bool
+) -> dict[str, Any]:
+    """Arguments for a `Trainer` that is reproducible and writes nothing but its checkpoints.
+
+    Args:
+        epochs: of the whole training.
+        precision: Lightning's name for it.
+        output: an existing folder.
+        devices: GPUs, or the CPU alone.
+        progress_bar: whether to show one.
+    """
+    # Same seed, same machine, same outcome, on a GPU too; an operation without a deterministic
+    # form warns. Filling new memory with NaN, a help for finding bugs, would only cost time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    gpu = devices[0].type == "cuda"
+    return {
+        "accelerator": "gpu" if gpu else "cpu",
+        "devices": [device.index for device in devices] if gpu else 1,
+        "max_epochs": epochs,
+        "precision": precision,
+        "deterministic": "warn",
+        "plugins": [AtomicCheckpointIO()],
+        "default_root_dir": output,
+        "logger": False,
+        "enable_progress_bar": progress_bar,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+
+
+def last_checkpoint(output: Path) -> ModelCheckpoint:
+    """Writes `LAST` to `output` after every epoch."""
+    return ModelCheckpoint(
+        output, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+
+
+def go_on(output: Path) -> dict[str, Any]:
+    """Arguments for `fit`: from `LAST` in `output`, if it is there."""
+    if not (output / LAST).exists():
+        return {}
+    # Whoever can write a checkpoint there must not be able to run code here.
+    return {"ckpt_path": str(output / LAST), "weights_only": True}
