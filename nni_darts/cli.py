@@ -40,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nni-darts",
-        description="DARTS on NNI: search, select and evaluate cells; train and test networks.",
+        description="DARTS on NNI: search, select, evaluate, draw cells; train and test networks.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_experiment_commands(commands)
     _add_network_commands(commands)
+    _add_picture_commands(commands)
     return parser
 
 
@@ -120,6 +121,40 @@ def _add_network_commands(commands: Commands) -> None:
     random.add_argument("--seed", type=_seed, default=0, metavar="N", help="0 by default")
     random.add_argument("--format", choices=FORMATS, default="json", help="json by default")
     random.set_defaults(run=networks.random)
+
+
+def _add_picture_commands(commands: Commands) -> None:
+    from nni_darts import cli_pictures as pictures
+
+    draw = commands.add_parser("draw", help="draw the cells of a genotype")
+    _add_genotype(draw)
+    _add_picture(draw, ".svg, .png or .pdf")
+    draw.set_defaults(run=pictures.draw)
+
+    plot = commands.add_parser("plot", help="draw the weights of a search over its epochs")
+    _add_history(plot)
+    _add_picture(plot, ".svg, .png or .pdf")
+    plot.set_defaults(run=pictures.plot)
+
+    animate = commands.add_parser("animate", help="show how the cells of a search evolved")
+    _add_history(animate)
+    _add_picture(animate, ".gif")
+    animate.set_defaults(run=pictures.animate)
+
+
+def _add_picture(parser: argparse.ArgumentParser, suffixes: str) -> None:
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help=f"ends in {suffixes}"
+    )
+
+
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "history",
+        metavar="TRIAL_OR_HISTORY",
+        help="the history.csv of a search, the id of its trial, or a run of the latest experiment "
+        "such as search-0",
+    )
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import yaml
 
 from nni_darts import protocol, published
+from nni_darts.collapse import parse_rules
 from nni_darts.config import Run, Settings, SettingsError, parse
 from nni_darts.files import unwritable
 from nni_darts.messages import unknown
 from nni_darts.stored import TUNER
 
 TRIAL = "nni_darts.trial"
+ASSESSOR = "nni_darts.assessor.AlphaMonitor"
 
 
 def check(path: Path) -> tuple[Any, Settings]:
@@ -84,6 +86,7 @@ def _check_ours(values: dict[str, Any]) -> Settings:
             "tuner.codeDirectory: missing; NNI needs one to import a tuner, any folder "
             "will do where nni-darts is installed: codeDirectory: ."
         )
+    problems += _assessor(values.get("assessor"))
     if TRIAL not in str(values.get("trialCommand")):
         problems.append(
             f"trialCommand: must run {TRIAL}, as in 'python -m {TRIAL}', "
@@ -105,13 +108,32 @@ def _check_ours(values: dict[str, Any]) -> Settings:
     return settings
 
 
+def _assessor(values: Any) -> list[str]:
+    """What is wrong with ours; another one, or none, is NNI's business."""
+    if not isinstance(values, dict) or not str(values.get("className")).startswith("nni_darts."):
+        return []
+    if values["className"] != ASSESSOR:
+        return [f"assessor.className: {unknown('assessor', values['className'], [ASSESSOR])}"]
+    if "codeDirectory" not in values:
+        return ["assessor.codeDirectory: missing; any folder will do: codeDirectory: ."]
+    try:
+        parse_rules(values.get("classArgs") or {})
+    except SettingsError as error:
+        return [f"assessor.classArgs.{problem}" for problem in error.problems]
+    return []
+
+
 def _check_folders(config: Any) -> None:
     config = config.canonical_copy()
     problems = []
-    for key, folder in (
-        ("trialCodeDirectory", config.trial_code_directory),
-        ("tuner.codeDirectory", config.tuner.code_directory),
-    ):
+    folders = {
+        "trialCodeDirectory": config.trial_code_directory,
+        "tuner.codeDirectory": config.tuner.code_directory,
+        "assessor.codeDirectory": getattr(config.assessor, "code_directory", None),
+    }
+    for key, folder in folders.items():
+        if folder is None:
+            continue
         if not Path(folder).is_dir():
             problems.append(f"{key}: there is no folder {folder}")
     if (reason := unwritable(Path(config.experiment_working_directory))) is not None:

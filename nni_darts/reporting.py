@@ -1,4 +1,4 @@
-"""What a run tells of itself after each epoch: to NNI, to history.csv and on the screen."""
+"""What a run tells of itself after each epoch, and where."""
 
 from __future__ import annotations
 
@@ -12,28 +12,14 @@ from typing import Any
 import pandas as pd
 
 from nni_darts import files
+from nni_darts.events import FOLDER, Events
 from nni_darts.genotype import Genotype
+from nni_darts.short_names import LETTERS, SHORT
 
 Report = dict[str, float]
 
 MAX_KEY = 12
 """Characters of a key that NNI's web UI shows."""
-
-_CELL = {"normal": "n", "reduce": "r", "recurrent": "c"}
-_SHORT = {
-    "none": "none",
-    "max_pool_3x3": "maxp",
-    "avg_pool_3x3": "avgp",
-    "skip_connect": "skip",
-    "sep_conv_3x3": "sep3",
-    "sep_conv_5x5": "sep5",
-    "sep_conv_7x7": "sep7",
-    "dil_conv_3x3": "dil3",
-    "dil_conv_5x5": "dil5",
-    "conv_7x1_1x7": "c7x1",
-    "sigmoid": "sigm",
-    "identity": "iden",
-}
 
 
 def short_keys(choices: Mapping[str, list[Any]]) -> dict[tuple[str, Any], str]:
@@ -46,7 +32,7 @@ def short_keys(choices: Mapping[str, list[Any]]) -> dict[tuple[str, Any], str]:
     taken: set[str] = set()
     for label, names in choices.items():
         for name in names:
-            full = f"{_short_label(label)} {_SHORT.get(str(name), str(name))}"
+            full = f"{_short_label(label)} {SHORT.get(str(name), str(name))}"
             key, number = full[:MAX_KEY].strip(), 1
             while key in taken:
                 number += 1
@@ -58,8 +44,8 @@ def short_keys(choices: Mapping[str, list[Any]]) -> dict[tuple[str, Any], str]:
 
 def _short_label(label: str) -> str:
     kind, *states = label.split("_")
-    if kind in _CELL and len(states) == 2:
-        return f"{_CELL[kind]}{states[0]}<{states[1]}"
+    if kind in LETTERS and len(states) == 2:
+        return f"{LETTERS[kind]}{states[0]}<{states[1]}"
     # Room for the choice, which is what tells the keys of a label apart.
     return label if len(label) <= 7 else f"{label[:3]}.{label[-3:]}"
 
@@ -108,7 +94,7 @@ class History:
 
 
 class Reporter:
-    """Makes a report of each epoch: to NNI, to history.csv and on the screen.
+    """Makes a report of each epoch: to NNI, history.csv and TensorBoard, and on the screen.
 
     Args:
         send: takes each epoch's report to NNI.
@@ -126,6 +112,7 @@ class Reporter:
         self.key = key
         self.seed = seed
         self.history = History(folder)
+        self.events = Events(folder / FOLDER)
         self.epochs = epochs
         # A run that was over when it was killed reports no epoch any more.
         self.last = self.history.last()
@@ -144,6 +131,7 @@ class Reporter:
         report = {"default": metric, "epoch": epoch, "seed": self.seed, "seconds": seconds}
         self.last = {**report, **metrics}
         self.history.add(self.last)
+        self.events.add(self.last)
         self.send({**self.last, "key": self.key})
         print(summary(self.last, self.epochs), flush=True)
 
@@ -194,7 +182,7 @@ def leading(report: Mapping[str, float]) -> str:
         if "<" in edge and operation != "none":
             best[edge] = max(best.get(edge, (-1.0, "")), (value, operation))
     lines = []
-    for kind, letter in _CELL.items():
+    for kind, letter in LETTERS.items():
         operations = [o for edge, (_, o) in best.items() if edge.startswith(letter)]
         counts = pd.Series(operations, dtype=object).value_counts()
         if len(counts):

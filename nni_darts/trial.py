@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from nni_darts import files
 from nni_darts.config import SettingsError, parse_run
+from nni_darts.events import FOLDER, show_in_nni
 from nni_darts.protocol import key
 
 PARAMETERS = "NNI_DARTS_PARAMETERS"
@@ -78,6 +79,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     output = Path(os.environ["NNI_OUTPUT_DIR"]).parents[1] / "runs" / key(run)
     try:
         with _alone_in(output):
+            _show_events(output)
             result = _stored(output / RESULT)
             if result is None:
                 result = STAGES[run.stage](run, output, lambda report: send(report, "PERIODICAL"))
@@ -113,6 +115,18 @@ def _alone_in(output: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _show_events(output: Path) -> None:
+    """Where the manager is on this machine, its TensorBoard button shall find the event files."""
+    if os.environ.get("NNI_PLATFORM") != "local":
+        return
+    trial = Path(os.environ["NNI_OUTPUT_DIR"])
+    try:
+        # <experiment>/environments/<environment>/trials/<id>
+        show_in_nni(output / FOLDER, trial.parents[3], trial.name)
+    except OSError as error:
+        print(f"NNI's TensorBoard button will not find {output / FOLDER}: {error}", flush=True)
 
 
 def _stored(path: Path) -> dict[str, Any] | None:

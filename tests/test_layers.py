@@ -8,17 +8,28 @@ import sys
 import pytest
 
 PURE = [
+    "animation",
     "cell",
+    "cell_graph",
+    "cell_picture",
+    "colours",
     "config",
     "derivation",
+    "dot",
+    "evolution",
     "files",
     "genotype",
     "genotype_text",
+    "history_file",
+    "layered",
     "messages",
+    "plot",
     "protocol",
     "published",
     "random_cells",
     "ranking",
+    "short_names",
+    "search_picture",
     "stored",
 ]
 WITHOUT_NNI = [

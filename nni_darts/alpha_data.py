@@ -1,0 +1,226 @@
+"""A search as the alpha page shows it: its epochs in compact JSON, and back.
+
+The JSON of a search, which nni_darts/alphas.html reads::
+
+    {"version": 1, "key": "search-0", "seed": 0, "trial": "abcde", "planned": 50,
+     "verdict": {"text": ..., "epoch": 12, "holds": true, "stopped": false} or null,
+     "cells": [{"kind": "normal", "inputs": 2, "edges": [[2, 0], [2, 1], ...],
+                "operations": ["none", ...], "colours": [[light, dark], ...]}, ...],
+     "figures": ["val_acc", ...],
+     "epochs": [[epoch, [figures], [[weights of a cell, edge by edge], ...],
+                 [[edge, operation, edge, operation, ...] of the derived cell, ...] or null],
+                ...]}
+
+Edges are (node, source), operations of a derived cell are indices into `operations`, edges into
+`edges`. A space that is not one of cells has one cell of the kind "choices", whose edges are
+labels. What is not known is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from nni_darts.cell import KINDS
+from nni_darts.collapse import Figures, Verdict
+from nni_darts.colours import colour_of
+from nni_darts.evolution import accuracy, alphas_of, derived, skips
+
+VERSION = 1
+CHOICES = "choices"
+"""The kind of a space that is not one of cells."""
+FIGURES = ("val_acc", "train_acc", "val_loss", "train_loss", "entropy", "skips", "seconds")
+DIGITS = 4
+
+Row: TypeAlias = "tuple[int, int] | str"
+Table: TypeAlias = "dict[Row, dict[str, float]]"
+"""Edge, or label -> operation -> weight."""
+
+
+@dataclass
+class Epoch:
+    """What is kept of the report of an epoch."""
+
+    number: int
+    figures: dict[str, float | None]
+    weights: dict[str, Table]
+    """Kind of cell -> its table."""
+    kept: dict[str, list[tuple[Row, str]]] | None
+    """Kind of cell -> the edges that the derived cell has; None where there is no derived cell."""
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> Epoch:
+        weights: dict[str, Table] = {
+            kind: {edge: row for edge, row in edges.items()}
+            for kind, edges in alphas_of(report).items()
+        }
+        kept: dict[str, list[tuple[Row, str]]] | None = None
+        count: int | None = None
+        try:
+            genotype = derived(report)
+        except ValueError:  # a report that was cut, or a space that is not one of cells
+            weights = weights or _choices(report)
+        else:
+            count = skips(genotype)
+            kept = {
+                cell.kind: [
+                    ((node, edge.source), edge.operation)
+                    for node, edges in enumerate(cell.nodes, cell.num_inputs)
+                    for edge in edges
+                ]
+                for cell in genotype.cells
+            }
+        figures = {name: _number(report.get(name)) for name in FIGURES}
+        figures |= {"val_acc": accuracy(report), "skips": count}
+        return cls(int(report["epoch"]), figures, weights, kept)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    # JSON has neither NaN nor infinity.
+    return float(f"{number:.5g}") if math.isfinite(number) else None
+
+
+def _choices(report: Mapping[str, Any]) -> dict[str, Table]:
+    """The weights of a space that is not one of cells: keys of a label and a choice."""
+    table: Table = {}
+    for key, value in report.items():
+        label, _, choice = str(key).partition(" ")
+        if choice and isinstance(value, int | float) and 0 <= value <= 1.01:
+            table.setdefault(label, {})[choice] = float(value)
+    return {CHOICES: table} if table else {}
+
+
+@dataclass
+class Search:
+    """The epochs of one search, whichever trials ran it."""
+
+    key: str
+    seed: int
+    trial: str
+    """The last one."""
+    status: str = "running"
+    """Or succeeded, failed, stopped."""
+    planned: int | None = None
+    """How many epochs it will have."""
+    verdict: Verdict | None = None
+    stopped: bool = False
+    epochs: dict[int, Epoch] = field(default_factory=dict)
+    _encoded: dict[int, str] = field(default_factory=dict)
+    _head: tuple[Any, ...] = ()
+
+    def add(self, epoch: Epoch) -> None:
+        """Take an epoch; a trial that goes back to its checkpoint does those after it again."""
+        for later in [number for number in self.epochs if number >= epoch.number]:
+            del self.epochs[later]
+            self._encoded.pop(later, None)
+        self.epochs[epoch.number] = epoch
+
+    def figures(self) -> list[Figures]:
+        """What the verdict depends on."""
+        return [
+            Figures(number, None if count is None else int(count), epoch.figures["entropy"])
+            for number, epoch in self.epochs.items()
+            for count in [epoch.figures["skips"]]
+        ]
+
+    def to_json(self) -> str:
+        cells = list(self._cells())
+        head = tuple((kind, tuple(rows), tuple(names)) for kind, rows, names in cells)
+        if head != self._head:  # else the epochs before are as they were
+            self._head, self._encoded = head, {}
+        for number, epoch in self.epochs.items():
+            if number not in self._encoded:
+                self._encoded[number] = _compact(_encode(epoch, cells))
+        verdict = self.verdict and {
+            "text": self.verdict.text,
+            "epoch": self.verdict.first,
+            "holds": self.verdict.holds,
+            "stopped": self.stopped,
+        }
+        values = {
+            "version": VERSION,
+            "key": self.key,
+            "seed": self.seed,
+            "trial": self.trial,
+            "planned": self.planned,
+            "verdict": verdict,
+            "cells": [
+                {
+                    "kind": kind,
+                    "inputs": KINDS[kind].num_inputs if kind in KINDS else 0,
+                    "edges": rows,
+                    "operations": names,
+                    "colours": [colour_of(name) for name in names],
+                }
+                for kind, rows, names in cells
+            ],
+            "figures": FIGURES,
+        }
+        return f'{_compact(values)[:-1]},"epochs":[{",".join(self._encoded.values())}]}}'
+
+    @classmethod
+    def from_json(cls, text: str, status: str) -> Search:
+        """Raises ValueError, KeyError, TypeError or IndexError for what `to_json` did not write."""
+        values = json.loads(text)
+        if values["version"] != VERSION:
+            raise ValueError(f"version {values['version']!r} of the alpha page's data")
+        cells = [
+            (c["kind"], [r if isinstance(r, str) else (r[0], r[1]) for r in c["edges"]], c)
+            for c in values["cells"]
+        ]
+        search = cls(values["key"], values["seed"], values["trial"], status, values["planned"])
+        if (verdict := values["verdict"]) is not None:
+            search.verdict = Verdict(verdict["epoch"], verdict["holds"], verdict["text"])
+            search.stopped = verdict["stopped"]
+        for number, figures, weights, kept in values["epochs"]:
+            epoch = Epoch(number, dict(zip(values["figures"], figures, strict=True)), {}, None)
+            if kept is not None:
+                epoch.kept = {}
+            for i, (kind, rows, cell) in enumerate(cells):
+                names = cell["operations"]
+                flat = iter(weights[i])
+                for row in rows:
+                    found = {name: w for name in names if (w := next(flat)) is not None}
+                    if found:
+                        epoch.weights.setdefault(kind, {})[row] = found
+                if epoch.kept is not None:
+                    pairs = zip(kept[i][::2], kept[i][1::2], strict=True)
+                    epoch.kept[kind] = [(rows[edge], names[name]) for edge, name in pairs]
+            search.epochs[number] = epoch
+        return search
+
+    def _cells(self) -> Iterator[tuple[str, list[Row], list[str]]]:
+        """Kind, edges and operations of each cell, those of any epoch."""
+        for kind in (*KINDS, CHOICES):
+            tables = [e.weights[kind] for e in self.epochs.values() if kind in e.weights]
+            rows = dict.fromkeys(row for table in tables for row in table)
+            names = dict.fromkeys(n for table in tables for row in table.values() for n in row)
+            if rows:
+                yield kind, list(rows) if kind == CHOICES else sorted(rows, key=_order), list(names)
+
+
+def _order(row: Row) -> tuple[int, int]:
+    return (0, 0) if isinstance(row, str) else row
+
+
+def _encode(epoch: Epoch, cells: list[tuple[str, list[Row], list[str]]]) -> list[Any]:
+    weights, kept = [], []
+    for kind, rows, names in cells:
+        table = epoch.weights.get(kind, {})
+        values = [table.get(row, {}).get(name) for row in rows for name in names]
+        weights.append([None if v is None else round(v, DIGITS) for v in values])
+        chosen = epoch.kept.get(kind, []) if epoch.kept else []
+        kept.append([i for row, name in chosen for i in (rows.index(row), names.index(name))])
+    figures = [epoch.figures[name] for name in FIGURES]
+    return [epoch.number, figures, weights, None if epoch.kept is None else kept]
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,134 @@
+"""The evolution of the cells over a search, as an animated GIF.
+
+matplotlib and Pillow are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nni_darts.cell import KINDS, Cell
+from nni_darts.cell_picture import DRAWN, figure_of_cells
+from nni_darts.colours import LIGHT, NODES, colour_of
+from nni_darts.evolution import accuracy, alphas_of, derived_cell, strengths
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Frame", "animation", "frames_of"]
+
+_DPI = 90
+_MILLISECONDS = 300  # per epoch, less for very long searches
+_LONGEST = 30_000
+_LAST = 3_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An epoch: its cells, and (node, source) -> the strength of each edge, for each of them."""
+
+    epoch: int  # from 0
+    title: str
+    cells: tuple[Cell, ...]
+    strengths: tuple[Mapping[tuple[int, int], float], ...]
+
+
+def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
+    """A frame for every epoch whose cells can be derived as whole as any; the others are left out.
+
+    Args:
+        reports: of one search, in the order of their epochs.
+    """
+    frames = []
+    for report in reports:
+        weights = alphas_of(report)
+        try:
+            cells = tuple(derived_cell(kind, edges) for kind, edges in weights.items())
+        except ValueError:
+            continue
+        strong = tuple(strengths(weights[cell.kind]) for cell in cells)
+        frames.append(Frame(int(report["epoch"]), _title(report), cells, strong))
+    # Boxes must not jump: all frames show the same boxes.
+    shapes = [{cell.kind: len(cell.nodes) for cell in frame.cells} for frame in frames]
+    whole = {k: max((shape.get(k, 0) for shape in shapes), default=0) for k in KINDS}
+    whole = {kind: count for kind, count in whole.items() if count}
+    return [f for f, shape in zip(frames, shapes, strict=True) if shape == whole]
+
+
+def _title(report: Mapping[Any, Any]) -> str:
+    parts = [f"epoch {int(report['epoch']) + 1}"]
+    if (value := accuracy(report)) is not None:
+        parts.append(f"val accuracy {value:.2%}")
+    entropy = float(report.get("entropy") or math.nan)
+    if math.isfinite(entropy):
+        parts.append(f"entropy {entropy:.3f}")
+    return "    ".join(parts)
+
+
+def animation(frames: Sequence[Frame]) -> bytes:
+    """The frames as a GIF that runs for ever, at least one of them; the last one stays longer."""
+    from PIL.Image import Dither
+
+    images = [_image(frame) for frame in frames]
+    palette = _palette(frames)
+    images = [image.quantize(palette=palette, dither=Dither.NONE) for image in images]
+    pause = min(_MILLISECONDS, _LONGEST // len(images))
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=[pause] * (len(images) - 1) + [_LAST],
+        loop=0,
+        # What does not change from frame to frame is stored once.
+        disposal=1,
+        optimize=False,
+    )
+    return buffer.getvalue()
+
+
+def _image(frame: Frame) -> Image:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    figure = figure_of_cells(frame.cells, frame.strengths, title=frame.title)
+    figure.set_dpi(_DPI)
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves its methods untyped
+    canvas.draw()
+    size = canvas.get_width_height()
+    return Image.frombytes("RGBA", size, bytes(canvas.buffer_rgba())).convert("RGB")
+
+
+def _palette(frames: Sequence[Frame]) -> Image:
+    """At most 256 colours for all frames: those that are drawn, and steps from there to white.
+
+    One palette for all keeps what does not change the same to the bit.
+    """
+    from PIL import Image
+
+    names = {name for f in frames for cell in f.cells for name in _operations(cell)}
+    drawn = [colour_of(name).light for name in sorted(names)]
+    drawn += [colour for pair in NODES.values() for colour in pair]
+    drawn += ["#000000", *DRAWN]
+    steps = max(1, min(10, 255 // len(drawn)))
+    colours = [_towards_white(colour, step / steps) for step in range(steps) for colour in drawn]
+    # What is nearly white would do for white, as Pillow looks colours up.
+    colours = [LIGHT] + [c for c in colours if min(c[1:3], c[3:5], c[5:7]) < "F2"]
+    values = [int(colour[i : i + 2], 16) for colour in colours[:256] for i in (1, 3, 5)]
+    image = Image.new("P", (1, 1))
+    image.putpalette(values + values[:3] * (256 - len(values) // 3))
+    return image
+
+
+def _operations(cell: Cell) -> list[str]:
+    return [edge.operation for node in cell.nodes for edge in node]
+
+
+def _towards_white(colour: str, share: float) -> str:
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + (255 - part) * share):02X}" for part in parts)

@@ -1,0 +1,258 @@
+"""The live page of the alphas, and the stop of a collapsed search: an NNI assessor.
+
+It runs beside NNI's manager, so remote trials are seen as well, and must start within ten seconds:
+no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import re
+import threading
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from nni.assessor import Assessor, AssessResult
+
+from nni_darts import files, manager
+from nni_darts.alpha_data import VERSION, Epoch, Search
+from nni_darts.collapse import judge, parse_rules
+from nni_darts.config import parse
+from nni_darts.resumed import Resumed
+from nni_darts.stored import Experiment
+
+PAGE = "alphas.html"
+FOLDER = "alphas"
+"""Beside the page: index.json, and a file for each search."""
+POLL_SECONDS = 5.0
+"""How often the trials that NNI resumed are looked at."""
+
+_logger = logging.getLogger("nni_darts.assessor")
+_KEY = re.compile(r"search-(\d{1,10})", re.ASCII)
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _harmlessly(method: Method) -> Method:
+    """An exception in an assessor would kill NNI's dispatcher: it is reported once, all goes on."""
+
+    @functools.wraps(method)
+    def wrapped(self: AlphaMonitor, *args: Any, **kwargs: Any) -> Any:
+        # Trials that NNI resumed are followed on a thread of our own.
+        with self._lock:
+            try:
+                return method(self, *args, **kwargs)
+            except Exception as error:
+                self._complain(f"the alpha page: {type(error).__name__}: {error}")
+                return AssessResult.Good
+
+    return cast(Method, wrapped)
+
+
+class AlphaMonitor(Assessor):  # type: ignore[misc]  # NNI has no usable types
+    """Shows the searches on `http://HOST:PORT/logs/alphas.html`, and says when one has collapsed.
+
+    A search has collapsed when the derived normal cell has more than `max_skips` skip connections
+    for `epochs` epochs in a row, or when the mean entropy of the mixing weights is below
+    `min_entropy`. The verdict stands on the page and in the log. With `on_collapse: stop` NNI kills
+    the trial (EARLY_STOPPED; USER_CANCELED where it was faster to die), so that it has no final
+    result. To the tuner that is a failed run: it is tried once more from its checkpoint, stopped
+    again after its next epoch, and left out; the protocol goes on with the other searches. A search
+    is not stopped after its last epoch.
+
+    The page and its data lie in the experiment's log folder, which the manager serves and which
+    stays. Where nothing can be written there, that is reported once; no trial is harmed by it.
+
+    Args:
+        class_args: see `nni_darts.collapse.Rules`: on_collapse ("warn" or "stop"), max_skips,
+            epochs, min_entropy.
+
+    Raises:
+        SettingsError: for other class_args.
+    """
+
+    def __init__(self, **class_args: Any) -> None:
+        self._rules = parse_rules(class_args)
+        self._lock = threading.RLock()
+        self._searches: dict[str, Search] = {}
+        self._taken: dict[str, int] = {}
+        self._written: dict[Path, str] = {}
+        self._said: set[str] = set()
+        self._failing = False
+        self._planned: int | None = None
+        self._folder = Path(os.environ.get("NNI_LOG_DIRECTORY", "")).resolve()
+        self._experiment = Experiment(self._folder.parent.name, self._folder.parent)
+        # Before NNI resumes any trial, which it does once this process is connected.
+        self._resumed = Resumed(self._experiment)
+        self._begin()
+
+    @_harmlessly
+    def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:
+        """Take the reports that are new. Runs of other stages are left alone."""
+        before = self._taken.get(trial_job_id, 0)
+        self._taken[trial_job_id] = len(trial_history)
+        return self._take(trial_job_id, trial_history[before:])
+
+    @_harmlessly
+    def trial_end(self, trial_job_id: str, success: bool) -> None:
+        self._taken.pop(trial_job_id, None)
+        self._end(trial_job_id, success)
+
+    @_harmlessly
+    def load_checkpoint(self) -> None:
+        """After `nnictl resume`: what is in the folder has been read, the trials come as news."""
+        threading.Thread(target=self._follow, name="alpha page", daemon=True).start()
+
+    @_harmlessly
+    def _begin(self) -> None:
+        if not os.environ.get("NNI_LOG_DIRECTORY"):
+            self._complain("the alpha page is not written: NNI_LOG_DIRECTORY is not set")
+            return
+        self._load()
+        page = Path(__file__).with_name(PAGE).read_text(encoding="utf-8")
+        self._write(self._folder / PAGE, page)
+        self._write_index()
+        if (url := manager._url()) is not None and not self._failing:
+            self._say(f"the alpha page is at {url.removesuffix('/api/v1/nni')}/logs/{PAGE}")
+
+    # What is known
+
+    def _load(self) -> None:
+        """What an earlier dispatcher of this experiment has written."""
+        index = self._folder / FOLDER / "index.json"
+        if not index.exists():
+            return
+        try:
+            entries = json.loads(index.read_text(encoding="utf-8"))["searches"]
+            for entry in entries:
+                text = self._path(entry["key"]).read_text(encoding="utf-8")
+                self._searches[entry["key"]] = Search.from_json(text, entry["status"])
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            self._complain(f"the alpha page begins anew, {index.parent} cannot be read: {error!r}")
+
+    def _path(self, key: str) -> Path:
+        # Only numbers vary in a key, so that it cannot lead anywhere else.
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"no key of a search: {key!r}")
+        return self._folder / FOLDER / f"{key}.json"
+
+    def _take(self, trial: str, reports: Sequence[Any]) -> AssessResult:
+        search = None
+        for report in reports:
+            match = _KEY.fullmatch(str(report.get("key"))) if isinstance(report, dict) else None
+            if match is None or "epoch" not in report:
+                continue
+            key = match[0]
+            search = self._searches.setdefault(key, Search(key, int(match[1]), trial))
+            if search.trial != trial or search.status != "running":
+                # Another attempt, which goes on from the checkpoint.
+                search.trial, search.status, search.stopped = trial, "running", False
+            search.add(Epoch.of(report))
+        if search is None:
+            return AssessResult.Good
+        search.planned = self._epochs()
+        before, search.verdict = search.verdict, judge(search.figures(), self._rules)
+        stop = self._stops(search)
+        search.stopped = search.stopped or stop
+        if search.verdict is not None and (before is None or stop):
+            what = "it is stopped" if stop else f"on_collapse: {self._rules.on_collapse}"
+            self._say(f"{search.key} {search.verdict.text} ({what})", logging.WARNING)
+        self._write_search(search)
+        return AssessResult.Bad if stop else AssessResult.Good
+
+    def _stops(self, search: Search) -> bool:
+        if search.verdict is None or self._rules.on_collapse != "stop":
+            return False
+        # The trial that has done its last epoch is about to hand in its result.
+        return search.verdict.holds and max(search.epochs) + 1 != search.planned
+
+    def _epochs(self) -> int | None:
+        """How many a search has, by the tuner's settings."""
+        if self._planned is None and self._experiment.database.exists():
+            try:
+                settings = parse((self._experiment.config().get("tuner") or {})["classArgs"])
+                self._planned = None if settings.search is None else settings.search.epochs
+            except (ValueError, KeyError):  # only for the axes of the page
+                return None
+        return self._planned
+
+    def _end(self, trial: str, success: bool) -> None:
+        for search in self._searches.values():
+            if search.trial == trial:
+                ended = "stopped" if search.stopped else "failed"
+                search.status = "succeeded" if success else ended
+                self._write_search(search)
+
+    # Trials that NNI resumed
+
+    def _follow(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(POLL_SECONDS):
+            self._look()
+
+    @_harmlessly
+    def _look(self) -> None:
+        bad: dict[str, None] = {}
+        for trial, news in self._resumed.news():
+            if isinstance(news, str):
+                self._end(trial, news == "SUCCEEDED")
+            elif self._take(trial, [news]) is AssessResult.Bad:
+                bad[trial] = None
+        for trial in bad:
+            _cancel(trial)
+
+    # Telling
+
+    def _write_search(self, search: Search) -> None:
+        self._write(self._path(search.key), search.to_json())
+        self._write_index()
+
+    def _write_index(self) -> None:
+        searches = [
+            {
+                "key": search.key,
+                "seed": search.seed,
+                "trial": search.trial,
+                "status": search.status,
+                "collapsed": search.verdict is not None and search.verdict.holds,
+            }
+            for search in sorted(self._searches.values(), key=lambda search: search.seed)
+        ]
+        index = {"version": VERSION, "experiment": self._experiment.id, "searches": searches}
+        self._write(self._folder / FOLDER / "index.json", json.dumps(index, separators=(",", ":")))
+
+    def _write(self, path: Path, text: str) -> None:
+        if not os.environ.get("NNI_LOG_DIRECTORY") or self._written.get(path) == text:
+            return
+        try:
+            path.parent.mkdir(exist_ok=True)
+            files.write(path, text)
+        except OSError as error:  # a full disk may have room again, so the next epoch is tried
+            if not self._failing:
+                self._failing = True
+                self._complain(f"the alpha page cannot be written: {error}")
+            return
+        if path.name == "index.json":  # the only one that is often the same
+            self._written[path] = text
+
+    def _complain(self, text: str) -> None:
+        self._say(text, logging.ERROR)
+
+    def _say(self, text: str, level: int = logging.INFO) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            _logger.log(level, text)
+            print(f"nni-darts: {text}", flush=True)
+
+
+def _cancel(trial: str) -> None:
+    """End a trial as the web UI does: NNI takes no verdicts on trials that it resumed."""
+    if (url := manager._url()) is not None:
+        request = urllib.request.Request(f"{url}/trial-jobs/{trial}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=20):
+            pass

@@ -1,0 +1,129 @@
+"""The commands that draw: draw, plot and animate."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nni_darts import published, stored
+from nni_darts.config import SettingsError
+from nni_darts.evolution import alphas_of, gaps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """A ValueError is what the user has to know."""
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+
+
+def draw(options: argparse.Namespace) -> int:
+    from nni_darts import plot
+
+    with _one_line():
+        genotype = published.find(options.genotype)
+        drawn_by = plot.draw(genotype, options.output)
+    print(f"written to {options.output}, drawn by {drawn_by}")
+    return 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    from nni_darts import plot as pictures
+
+    with _one_line():
+        pictures.format_of(options.output)
+        table = _history(options.history)
+        pictures.plot_history(table, options.output)
+    _say_what_is_missing(table)
+    print(f"written to {options.output}: {_epochs(len(table))}")
+    return 0
+
+
+def animate(options: argparse.Namespace) -> int:
+    from nni_darts import plot as pictures
+    from nni_darts.animation import animation, frames_of
+
+    with _one_line():
+        pictures.format_of(options.output, ["gif"])
+        table = _history(options.history)
+        frames = frames_of(table.to_dict("records"))
+        if not frames:
+            raise ValueError(f"{options.history}: no epoch has the weights of a whole cell")
+        pictures.write_bytes(options.output, animation(frames))
+    _say_what_is_missing(table)
+    print(f"written to {options.output}: {_epochs(len(frames))}")
+    return 0
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
+def _say_what_is_missing(table: pd.DataFrame) -> None:
+    for line in gaps(table.to_dict("records")):
+        print(f"note: {line}", file=sys.stderr)
+
+
+# What a user means by a history
+
+
+def _history(text: str) -> pd.DataFrame:
+    """Of a history.csv, of a trial by its id, or of a run of the latest experiment.
+
+    Raises:
+        ValueError: one line.
+    """
+    from nni_darts import history_file
+
+    if os.path.exists(text) or os.sep in text or text.endswith(".csv"):
+        return history_file.read(Path(text))
+    trial = _trial(text)
+    try:
+        return history_file.table_of([trial.reports[epoch] for epoch in sorted(trial.reports)])
+    except ValueError:
+        raise ValueError(
+            f"trial {trial.id} ({trial.key or 'which has not said its run'}) has not reported "
+            "weights of edges; only searches for cells do, after each epoch"
+        ) from None
+
+
+def _trial(text: str) -> stored.Trial:
+    """A trial of an experiment of ours by its id, or one of the latest experiment by its run."""
+    searches: list[str] = []
+    latest = True
+    for experiment in stored.experiments():
+        if not experiment.is_ours():
+            continue
+        try:
+            trials = experiment.trials()
+        except stored.StoredError:
+            continue  # of another experiment than the one that is asked for, most likely
+        for trial in reversed(trials):
+            if text == trial.id or (latest and text == trial.key):
+                return trial
+        if latest:
+            searches = [_named(trial) for trial in trials if _searched(trial)]
+        latest = False
+    known = ", ".join(searches) or "none"
+    raise ValueError(
+        f"{text!r} is neither a file nor a trial of an experiment of nni-darts on this machine; "
+        f"searches of the latest one: {known}"
+    )
+
+
+def _searched(trial: stored.Trial) -> bool:
+    return any(alphas_of(report) for report in trial.reports.values())
+
+
+def _named(trial: stored.Trial) -> Any:
+    return f"{trial.key} (trial {trial.id})" if trial.key else trial.id

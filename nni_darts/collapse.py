@@ -1,0 +1,77 @@
+"""When a search has collapsed: what counts as that, and the verdict on its epochs so far.
+
+DARTS is known to drift to skip connections, which have no weights to train: the derived network is
+then shallow, and poor. A mixture that is all but decided shows by its entropy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from nni_darts.config import NotNegative, _Settings, _validated
+
+
+class Rules(_Settings):
+    """The `classArgs` of `nni_darts.assessor.AlphaMonitor`."""
+
+    on_collapse: Literal["warn", "stop"] = "warn"
+    max_skips: Annotated[int, Field(ge=0)] = 2
+    """Skip connections that the derived normal cell may have."""
+    epochs: Annotated[int, Field(ge=1)] = 3
+    """How many in a row with more of them make a collapse."""
+    min_entropy: NotNegative | None = None
+    """Also a collapse: a mean entropy of the mixing weights (nats) below this."""
+
+
+def parse_rules(values: Mapping[str, Any]) -> Rules:
+    """Rules from what a YAML file holds. Raises SettingsError as `nni_darts.config.parse` does."""
+    return _validated(Rules, values)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one epoch; None for what is not known."""
+
+    epoch: int
+    skips: int | None
+    entropy: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A collapse."""
+
+    first: int
+    """The epoch with which it was one, counted from 0."""
+    holds: bool
+    """Whether it still is one after the last epoch."""
+    text: str
+    """In one line with its numbers; epochs are counted from 1 there, as on the screen."""
+
+
+def judge(epochs: Sequence[Figures], rules: Rules) -> Verdict | None:
+    """The verdict on the epochs of a search so far, in their order; None where all is well."""
+    first, why, holds, run = -1, "", False, 0
+    for figures in epochs:
+        skips, entropy = figures.skips, figures.entropy
+        run = run + 1 if skips is not None and skips > rules.max_skips else 0
+        reasons = []
+        if run >= rules.epochs:
+            times = "" if rules.epochs == 1 else f" for {rules.epochs} epochs in a row"
+            reasons.append(
+                f"{skips} skip connections in the derived normal cell, "
+                f"more than {rules.max_skips}{times}"
+            )
+        if entropy is not None and rules.min_entropy is not None and entropy < rules.min_entropy:
+            reasons.append(f"mean entropy {entropy:.4g}, below {rules.min_entropy:g}")
+        holds = bool(reasons)
+        if reasons and first < 0:
+            first, why = figures.epoch, " and ".join(reasons)
+    if first < 0:
+        return None
+    since = "" if holds else f"; no longer so after epoch {epochs[-1].epoch + 1}"
+    return Verdict(first, holds, f"collapsed after epoch {first + 1}: {why}{since}")

@@ -1,0 +1,85 @@
+"""TensorBoard event files of a run: scalars and, of a search, its alphas and cells as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nni_darts.animation import frames_of
+from nni_darts.cell_picture import figure_of_cells
+from nni_darts.evolution import alphas_of
+from nni_darts.search_picture import heat_maps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
+
+FOLDER = "tensorboard"
+_DPI = 80
+
+
+class Events:
+    """Writes event files to a folder, an epoch at a time.
+
+    Epochs that a resumed run does again replace the ones before. A picture that cannot be drawn is
+    said once and left out: it must not end a search.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writer: SummaryWriter | None = None
+        self._complained = False
+
+    def add(self, report: Mapping[str, Any]) -> None:
+        """Add an epoch.
+
+        Args:
+            report: as NNI gets it; the weights of edges, `n2<0 sep3`, become pictures.
+        """
+        epoch = int(report["epoch"])
+        if self._writer is None:
+            # It takes seconds to import.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.folder), purge_step=epoch)  # type: ignore[no-untyped-call]
+        for name, value in report.items():
+            if name not in ("epoch", "seed") and "<" not in name and isinstance(value, int | float):
+                self._writer.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
+        if alphas_of(report):
+            try:
+                self._add_pictures(report, epoch)
+            except Exception as error:  # whatever it is, the search is worth more
+                if not self._complained:
+                    print(f"TensorBoard goes without pictures: {error}", flush=True)
+                self._complained = True
+        self._writer.flush()  # type: ignore[no-untyped-call]
+
+    def _add_pictures(self, report: Mapping[str, Any], epoch: int) -> None:
+        figures = {"alphas": heat_maps(report)}
+        for frame in frames_of([report]):
+            figures["cells"] = figure_of_cells(frame.cells, frame.strengths)
+        for name, figure in figures.items():
+            self._add_figure(name, figure, epoch)
+
+    def _add_figure(self, name: str, figure: Figure, epoch: int) -> None:
+        assert self._writer is not None
+        figure.set_dpi(_DPI)
+        self._writer.add_figure(name, figure, epoch, close=False)  # type: ignore[no-untyped-call]
+
+
+def show_in_nni(events: Path, experiment: Path, trial: str) -> None:
+    """Put the event files where the TensorBoard button of NNI's web UI looks for them.
+
+    Args:
+        events: the folder that they are in, or will be.
+        experiment: the experiment's folder, on the machine of its manager.
+        trial: its id.
+    """
+    place = experiment / "trials" / trial / "output" / FOLDER
+    events.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink():
+        place.unlink()  # of the run that the trial did before it was resumed
+    if not place.exists():
+        place.symlink_to(events, target_is_directory=True)

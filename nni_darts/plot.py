@@ -1,0 +1,112 @@
+"""Pictures of cells and of searches, as files.
+
+Everything stands on a white background that the picture brings along, so that it is as legible on a
+dark page. Files are written as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nni_darts import dot, files
+from nni_darts.cell_graph import graph_of
+from nni_darts.cell_picture import figure_of_cell, figure_of_cells
+from nni_darts.genotype import Genotype
+from nni_darts.search_picture import figure_of_history, heat_maps
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "BUILT_IN",
+    "FORMATS",
+    "GRAPHVIZ",
+    "draw",
+    "figure_of_cell",
+    "figure_of_cells",
+    "figure_of_history",
+    "format_of",
+    "heat_maps",
+    "plot_history",
+    "save",
+    "write_bytes",
+]
+
+FORMATS = ("svg", "png", "pdf")
+GRAPHVIZ = "graphviz"
+BUILT_IN = "the built-in layout"
+
+
+def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> str:
+    """Draw the cells of a genotype as the paper does, into a file.
+
+    Args:
+        genotype: convolutional or recurrent.
+        path: its suffix, .svg, .png or .pdf, says in which format.
+        title: above the cells.
+
+    Returns:
+        What drew it: `GRAPHVIZ` where its program dot is installed, else `BUILT_IN`, followed by
+        the reason in parentheses.
+
+    Raises:
+        ValueError: one line, for another suffix, or where the file cannot be written.
+    """
+    format = format_of(path)
+    reason = "no graphviz: its program dot was not found"
+    if dot.installed():
+        try:
+            picture = dot.render([graph_of(cell) for cell in genotype.cells], format, title)
+        except dot.DotError as error:
+            reason = f"graphviz failed: {error}"
+        else:
+            write_bytes(path, picture)
+            return GRAPHVIZ
+    save(figure_of_cells(genotype.cells, title=title), path)
+    return f"{BUILT_IN} ({reason})"
+
+
+def plot_history(table: pd.DataFrame, path: str | Path) -> None:
+    """Draw the weights of all edges over the epochs of a search, see `figure_of_history`.
+
+    Raises:
+        ValueError: as `draw`, and for a table without weights.
+    """
+    format_of(path)
+    save(figure_of_history(table), path)
+
+
+def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:
+    """The format that a file's suffix asks for; ValueError with one line for any other."""
+    suffix = Path(path).suffix.lower().lstrip(".")
+    if suffix not in formats:
+        known = ", ".join(f".{name}" for name in formats)
+        raise ValueError(f"the name of a picture must end in one of {known}; got {str(path)!r}")
+    return suffix
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure in the format of its suffix; ValueError as `draw`."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=format_of(path), dpi=200)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Replace a file as a whole, in a folder that is made if need be; ValueError as `draw`."""
+    path = Path(path)
+    if problem := files.unwritable(path.absolute().parent):
+        raise ValueError(f"cannot write {path}: {problem}")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise ValueError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,267 @@
+"""How a search went, in figures: the weights of its edges over epochs, or as heat maps of one.
+
+matplotlib is imported where it is used, and never pyplot: see `nni_darts.cell_picture`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from nni_darts.cell import KINDS
+from nni_darts.cell_graph import CAPTIONS, state_name
+from nni_darts.colours import LIGHT, colour_of
+from nni_darts.evolution import (
+    Weights,
+    accuracy,
+    alphas_of,
+    derived_cell,
+    operations_of,
+    skips_in,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
+
+__all__ = ["figure_of_history", "heat_maps"]
+
+_INK = "#333333"
+_GRID = "#E3E5E8"
+_SMALL = 7.0  # points
+_PANEL = 0.84  # inches
+_HEAD = 0.58  # above each part
+
+# Epochs (from 1) -> the reports and the weights of each.
+_Epochs = dict[int, tuple[Mapping[Any, Any], Weights]]
+
+
+def figure_of_history(table: pd.DataFrame) -> Figure:
+    """Small multiples of a search's history.csv.
+
+    Above, over epochs: the validation accuracy, the entropy of the weights and the number of skip
+    connections in the derived normal cell. Below, for each cell, one panel per edge with a line per
+    operation: a row for each node, a column for each source. Lines break where epochs are missing.
+
+    Args:
+        table: a row per epoch; see `nni_darts.evolution.alphas_of` for its columns.
+
+    Raises:
+        ValueError: no row has weights of edges.
+    """
+    from matplotlib.figure import Figure
+
+    every: _Epochs = {}
+    for report in table.to_dict("records"):
+        every[int(report["epoch"]) + 1] = (report, alphas_of(report))
+    every = dict(sorted(every.items()))
+    kinds = [kind for kind in KINDS if any(kind in weights for _, weights in every.values())]
+    if not kinds:
+        raise ValueError("no epoch has weights of edges, such as 'n2<0 sep3'")
+    edges = {
+        kind: sorted({edge for _, w in every.values() for edge in w.get(kind, {})})
+        for kind in kinds
+    }
+    names = dict.fromkeys(
+        name for _, w in every.values() for row in w.values() for name in operations_of(row)
+    )
+    parts = [1.0] + [_PANEL * len({node for node, _ in edges[kind]}) for kind in kinds]
+    wide = max(len({source for _, source in edges[kind]}) for kind in kinds)
+    legend_rows = math.ceil(len(names) / 4)
+    foot = 0.4 + 0.17 * legend_rows
+    width = max(5.5, 0.6 + 1.15 * wide)
+    height = sum(parts) + _HEAD * len(parts) + foot - 0.2
+
+    figure = Figure(figsize=(width, height), facecolor=LIGHT)
+    top = height + 0.2
+    for kind, part in zip([None, *kinds], parts, strict=True):
+        top -= _HEAD
+        grid = figure.add_gridspec(
+            1,
+            1,
+            left=0.5 / width,
+            right=1 - 0.12 / width,
+            top=top / height,
+            bottom=(top - part) / height,
+        )
+        if kind is None:
+            _summaries(figure, grid[0], every)
+        else:
+            figure.text(0.1 / width, (top + 0.22) / height, CAPTIONS[kind], size=9, color=_INK)
+            _multiples(figure, grid[0], kind, edges[kind], every)
+        top -= part
+    lines = [_line(name) for name in names]
+    figure.legend(
+        lines,
+        list(names),
+        loc="lower center",
+        ncols=4,
+        fontsize=_SMALL + 0.5,
+        frameon=False,
+        handlelength=1.6,
+    )
+    return figure
+
+
+def _line(name: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour_of(name).light, linewidth=1.8, linestyle=_style(name))
+
+
+def _style(name: str) -> Literal["-", ":"]:
+    # Besides their colours; what leads on an edge is a full line.
+    return ":" if name == "none" else "-"
+
+
+def _summaries(figure: Figure, at: SubplotSpec, every: _Epochs) -> None:
+    entropies = {epoch: report.get("entropy") for epoch, (report, _) in every.items()}
+    accuracies = {epoch: accuracy(report) for epoch, (report, _) in every.items()}
+    skips: dict[int, float | None] = dict.fromkeys(every)
+    for epoch, (_, weights) in every.items():
+        if "normal" in weights:
+            try:
+                skips[epoch] = skips_in(derived_cell("normal", weights["normal"]))
+            except ValueError:
+                continue  # a gap, as `nni_darts.evolution.gaps` says
+    shown = [("validation accuracy", accuracies), ("entropy of the weights (nats)", entropies)]
+    if any(value is not None for value in skips.values()):
+        shown.append(("skips in the normal cell", skips))
+    grid = at.subgridspec(1, len(shown), wspace=0.3)
+    for i, (title, values) in enumerate(shown):
+        axes = figure.add_subplot(grid[0, i])
+        _prepare(axes, list(every))
+        axes.set_title(title, size=_SMALL + 1, color=_INK, pad=4)
+        numbers = [value for value in map(_number, values.values()) if not math.isnan(value)]
+        if not numbers:
+            axes.text(
+                0.5,
+                0.5,
+                "not reported",
+                size=_SMALL,
+                color="#777777",
+                ha="center",
+                va="center",
+                transform=axes.transAxes,
+            )
+            axes.set_yticks([])
+            continue
+        _plot(axes, values, color=_INK, linewidth=1.3)
+        if values is skips:
+            axes.set_ylim(-0.4, max(8.0, *numbers) + 0.4)
+            axes.set_yticks(range(0, int(max(8, *numbers)) + 1, 2))
+        axes.set_xlabel("epoch", size=_SMALL, labelpad=1, color=_INK)
+
+
+def _multiples(
+    figure: Figure, at: SubplotSpec, kind: str, edges: Sequence[tuple[int, int]], every: _Epochs
+) -> None:
+    nodes = sorted({node for node, _ in edges})
+    sources = sorted({source for _, source in edges})
+    columns = max(len(sources), 4)
+    grid = at.subgridspec(len(nodes), columns, wspace=0.14, hspace=0.3)
+    names = dict.fromkeys(
+        name for _, weights in every.values() for name in operations_of(weights.get(kind, {}))
+    )
+    rows = [weights.get(kind, {}) for _, weights in every.values()]
+    top = max(weight for row in rows for edge in row.values() for weight in edge.values())
+    for node, source in edges:
+        axes = figure.add_subplot(grid[nodes.index(node), sources.index(source)])
+        _prepare(axes, list(every))
+        axes.set_ylim(0, min(1.0, 1.08 * top))
+        for name in names:
+            values = {
+                epoch: weights.get(kind, {}).get((node, source), {}).get(name)
+                for epoch, (_, weights) in every.items()
+            }
+            colour = colour_of(name).light
+            _plot(axes, values, color=colour, linewidth=1.1, linestyle=_style(name))
+        ends = [_symbol(kind, source), _symbol(kind, node)]
+        axes.set_title(r" $\to$ ".join(ends), size=_SMALL, color=_INK, pad=2)
+        axes.tick_params(labelleft=source == sources[0], labelbottom=node == nodes[-1])
+
+
+def _symbol(kind: str, state: int) -> str:
+    name = state_name(kind, state)
+    return f"${name}$" if "_" in name else name
+
+
+def _prepare(axes: Axes, epochs: Sequence[int]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.tick_params(labelsize=_SMALL - 1, length=2, pad=1.5, color="#AAAAAA", labelcolor=_INK)
+    axes.grid(color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#AAAAAA")
+
+
+def _plot(axes: Axes, values: Mapping[int, Any], **style: Any) -> None:
+    """A line that breaks where epochs are missing; an epoch that stands alone is a dot."""
+    known = {epoch: _number(value) for epoch, value in values.items()}
+    epochs = range(min(known), max(known) + 1)
+    y = [known.get(epoch, math.nan) for epoch in epochs]
+    axes.plot(epochs, y, **style)
+    padded = [math.nan, *y, math.nan]
+    alone = [i for i in range(len(y)) if math.isnan(padded[i]) and math.isnan(padded[i + 2])]
+    axes.plot([epochs[i] for i in alone], [y[i] for i in alone], ".", ms=3, color=style["color"])
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def heat_maps(report: Mapping[Any, Any], *, title: str | None = None) -> Figure:
+    """softmax(alpha) of one epoch: for each cell, edges by operations, darker for heavier.
+
+    Args:
+        report: see `nni_darts.evolution.alphas_of`.
+        title: above all.
+
+    Raises:
+        ValueError: the report has no weights of edges.
+    """
+    from matplotlib.figure import Figure
+
+    weights = alphas_of(report)
+    if not weights:
+        raise ValueError("the report has no weights of edges, such as 'n2<0 sep3'")
+    most = max(len(edges) for edges in weights.values())
+    wide = max(len(operations_of(edges)) for edges in weights.values())
+    width, height = (0.85 + 0.36 * wide) * len(weights) + 0.5, 1.35 + 0.24 * most
+    figure = Figure(figsize=(width, height), facecolor=LIGHT, layout="constrained")
+    if title:
+        figure.suptitle(title, size=10)
+    panels = figure.subplots(1, len(weights), squeeze=False)[0]
+    for axes, (kind, edges) in zip(panels, weights.items(), strict=True):
+        names = operations_of(edges)
+        values = [[row.get(name, math.nan) for name in names] for row in edges.values()]
+        image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        axes.set_title(CAPTIONS[kind], size=9, color=_INK)
+        axes.set_xticks(
+            range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", size=_SMALL
+        )
+        ends = [[_symbol(kind, s), _symbol(kind, n)] for n, s in edges]
+        axes.set_yticks(range(len(edges)), [r" $\to$ ".join(e) for e in ends], size=_SMALL)
+        axes.tick_params(length=0)
+        for y, row in enumerate(values):
+            for x, value in enumerate(row):
+                if not math.isnan(value):
+                    ink = "white" if value > 0.55 else "black"
+                    text = f"{value:.2f}".removeprefix("0")
+                    axes.text(x, y, text, size=5.5, color=ink, ha="center", va="center")
+    bar = figure.colorbar(image, ax=panels, shrink=0.6, pad=0.02)
+    bar.ax.tick_params(labelsize=_SMALL)
+    bar.set_label("weight", size=_SMALL)
+    return figure

@@ -1,0 +1,314 @@
+"""The page of the alphas in a real browser, while a test plays the assessor.
+
+The pictures are kept in $NNI_DARTS_PICTURES where it is set, else in pytest's temporary folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from searches import Report, reports
+
+from nni_darts.assessor import AlphaMonitor
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
+expect = sync_api.expect
+SECONDS = 1000  # in the browser's milliseconds
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def send_header(self, keyword: str, value: str) -> None:
+        # Its time stamps are of whole seconds; NNI's manager has an ETag.
+        if keyword != "Last-Modified":
+            super().send_header(keyword, value)
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "exp1" / "log"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("NNI_LOG_DIRECTORY", str(folder))
+    return folder
+
+
+@pytest.fixture
+def address(log: Path) -> Iterator[str]:
+    """Of the log folder, served as NNI's manager does."""
+    handler = functools.partial(Quiet, directory=str(log))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens the page; in the end there must have been no error and no request to elsewhere."""
+    wrong: list[str] = []
+    contexts = []
+
+    def opened(part: str = "", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1366, "height": 768}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda r: r.url.startswith(address) or wrong.append(r.url))
+        page.on("response", lambda r: r.status < 400 or wrong.append(f"{r.status} {r.url}"))
+        page.goto(f"{address}alphas.html{part}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[[Any, str], None]:
+    folder = Path(os.environ.get("NNI_DARTS_PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return lambda page, name: page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+def tell(monitor: AlphaMonitor, trial: str, made: list[Report]) -> None:
+    monitor.assess_trial(trial, made)
+
+
+def drawn(page: Any) -> list[str]:
+    """What the drawings of the cells say, for those who hear them too."""
+    return page.locator("#cells svg").evaluate_all("all => all.map(a => a.ariaLabel)")
+
+
+def epoch(page: Any) -> str:
+    return page.locator("#now").inner_text()
+
+
+def test_a_search_while_it_runs(visit: Any, picture: Any) -> None:
+    monitor, made = AlphaMonitor(), reports(30)
+    page = visit()
+    expect(page.locator("#nothing")).to_be_visible()
+    expect(page.locator("#search")).to_be_disabled()
+
+    tell(monitor, "a", made[:1])
+    expect(page.locator("#now")).to_have_text("epoch 1 of 1", timeout=6 * SECONDS)
+    for count in (2, 12, 30):
+        tell(monitor, "a", made[:count])
+        expect(page.locator("#now")).to_have_text(f"epoch {count} of {count}", timeout=6 * SECONDS)
+    expect(page.locator("#status")).to_have_text("running · 30 epochs")
+    last = drawn(page)
+    assert len(last) == 2
+    for text in last:
+        assert len(re.findall(r" → \d [a-z]", text)) == 8
+    picture(page, "alphas-light")
+
+    # The slider, by its keys, and a new epoch meanwhile: it stays where it is.
+    page.locator("#epoch").focus()
+    page.keyboard.press("Home")
+    assert epoch(page) == "epoch 1 of 30"
+    assert drawn(page) != last
+    page.keyboard.press("ArrowRight")
+    assert epoch(page) == "epoch 2 of 30"
+    tell(monitor, "a", [*made, *reports(1, start=30)])
+    expect(page.locator("#now")).to_have_text("epoch 2 of 31", timeout=6 * SECONDS)
+
+    # Buttons, and arrows anywhere on the page.
+    page.locator("#forth").click()
+    assert epoch(page) == "epoch 3 of 31"
+    page.locator("#back").click()
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+    assert epoch(page) == "epoch 3 of 31"
+
+    monitor.trial_end("a", True)
+    expect(page.locator("#status")).to_have_text("succeeded · 31 epochs", timeout=6 * SECONDS)
+
+
+def test_play(visit: Any) -> None:
+    tell(AlphaMonitor(), "a", reports(8))
+    page = visit()
+    play = page.locator("#play")
+    expect(page.locator("#now")).to_have_text("epoch 8 of 8")
+    play.focus()
+    page.keyboard.press("Enter")
+    expect(play).to_have_text("Pause")
+    expect(page.locator("#now")).to_have_text("epoch 3 of 8", timeout=6 * SECONDS)
+    page.keyboard.press("Enter")
+    expect(play).to_have_text("Play")
+    at = epoch(page)
+    page.wait_for_timeout(1500)
+    assert epoch(page) == at
+    play.click()
+    expect(page.locator("#now")).to_have_text("epoch 8 of 8", timeout=9 * SECONDS)
+    expect(play).to_have_text("Play")
+
+
+def test_numbers(visit: Any) -> None:
+    made = reports(4)
+    tell(AlphaMonitor(), "a", made)
+    page = visit()
+    cell = page.locator("#heat .heat").first.locator("tbody td").nth(4)
+    weight = made[-1]["n2<0 sep3"]
+    expect(cell).to_have_attribute("title", re.compile("c_k-2 → 0  sep_conv_3x3  0[.]"))
+    assert float(cell.get_attribute("title").split()[-1]) == pytest.approx(weight, abs=5e-5)
+    assert page.locator("#heat td.kept").count() == 16
+    page.locator("summary").click()
+    table = page.locator("#tables table").nth(1)
+    expect(table.locator("caption")).to_have_text("reduction cell, epoch 4")
+    expect(table.locator("tbody tr")).to_have_count(14)
+    expect(table.locator("tbody tr").first.locator("td").nth(3)).to_have_text(
+        f"{made[-1]['r2<0 skip']:.4f}"
+    )
+    page.keyboard.press("Tab")
+    page.locator("h1").click()
+    page.keyboard.press("ArrowLeft")
+    expect(table.locator("caption")).to_have_text("reduction cell, epoch 3")
+
+
+def test_choosing_a_search_and_its_verdict_in_the_dark(visit: Any, picture: Any) -> None:
+    monitor = AlphaMonitor(on_collapse="stop")
+    tell(monitor, "a", reports(10))
+    monitor.trial_end("a", True)
+    made = reports(25, seed=1, drift=0.2)
+    for count in range(1, 26):
+        tell(monitor, "b", made[:count])
+    monitor.trial_end("b", False)
+    page = visit(color_scheme="dark")
+    expect(page.locator("#now")).to_have_text("epoch 10 of 10")
+    expect(page.locator("#verdict")).to_be_hidden()
+    page.locator("#search").select_option("search-1")
+    expect(page.locator("#now")).to_have_text("epoch 25 of 25")
+    expect(page.locator("#search option").nth(1)).to_have_text(
+        "search-1 · seed 1 · stopped · collapsed"
+    )
+    expect(page.locator("#verdict")).to_contain_text(
+        re.compile(r"collapsed after epoch \d+: \d skip connections .* The search was stopped")
+    )
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 29)"
+    picture(page, "alphas-dark")
+    page.reload()
+    expect(page.locator("#now")).to_have_text("epoch 25 of 25")
+
+
+def test_recurrent_cell(visit: Any, picture: Any) -> None:
+    tell(AlphaMonitor(), "a", reports(12, kinds=["recurrent"]))
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 12 of 12")
+    (text,) = drawn(page)
+    assert len(re.findall(r" → \d [a-z]", text)) == 8
+    picture(page, "alphas-recurrent")
+
+
+@pytest.mark.parametrize("width", [1280, 1024, 760])
+def test_gaps_and_no_scrolling_sideways(visit: Any, picture: Any, width: int) -> None:
+    made = [r for r in reports(12) if r["epoch"] not in (3, 7, 8)]
+    made[5] = {k: v for k, v in made[5].items() if not k.startswith("n3<")}
+    tell(AlphaMonitor(), "a", made)
+    page = visit(viewport={"width": width, "height": 800})
+    expect(page.locator("#missing")).to_have_text(
+        "No report of epoch 4, 8-9. Weights are missing in epoch 7."
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for _ in range(3):
+        page.locator("#back").click()
+    assert epoch(page) == "epoch 7 of 12"
+    assert drawn(page)[0] == "normal cell: cannot be derived"
+    picture(page, f"alphas-gaps-{width}")
+
+
+def test_names_do_not_overlap(visit: Any) -> None:
+    """On each other or on a state, in any epoch of some searches."""
+    monitor = AlphaMonitor()
+    for seed in range(3):
+        tell(monitor, f"t{seed}", reports(15, seed))
+    page = visit()
+    for seed in range(3):
+        page.locator("#search").select_option(f"search-{seed}")
+        expect(page.locator("#now")).to_have_text("epoch 15 of 15")
+        for _ in range(15):
+            assert page.evaluate(OVERLAPS) == []
+            page.keyboard.press("Escape")
+            page.locator("h1").click()
+            page.keyboard.press("ArrowLeft")
+
+
+OVERLAPS = """() => {
+  const found = [];
+  for (const svg of document.querySelectorAll("#cells svg")) {
+    const names = [...svg.querySelectorAll(".name")];
+    const boxes = [...names, ...svg.querySelectorAll("rect:not(.plate)")].map(e =>
+      [e.textContent || e.getAttribute("class"), e.getBoundingClientRect()]);
+    boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
+      const across = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+      const down = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+      if (i < names.length && across > 2 && down > 3) found.push(`${a} on ${b}`);
+    }));
+  }
+  return found;
+}"""
+
+
+def test_markup_is_shown_as_text(visit: Any) -> None:
+    nasty = "</td><script>document.title='x'</script><img src=x onerror=document.title='x'>"
+    made = [{**report, **{f"{cell}2<0 {nasty}": 0.9 for cell in "nr"}} for report in reports(3)]
+    tell(AlphaMonitor(), "<i>", made)
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 3 of 3")
+    page.locator("summary").click()
+    assert page.locator("img, table script").count() == 0
+    assert nasty in page.locator("#tables").inner_text()
+    assert page.title() == "Alphas of exp1"
+
+
+def test_a_space_without_cells(visit: Any, picture: Any) -> None:
+    made = [
+        {"default": 0.5, "epoch": e, "key": "search-0", "x.1 conv": 0.3, "x.1 pool": 0.7, "y 16": 1}
+        for e in range(3)
+    ]
+    tell(AlphaMonitor(), "a", made)
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 3 of 3")
+    expect(page.locator("#cells-part")).to_be_hidden()
+    expect(page.locator("#missing")).to_be_hidden()
+    expect(page.locator("#heat tbody th")).to_have_text(["x.1", "y"])
+    picture(page, "alphas-choices")
+
+
+def test_without_javascript(visit: Any) -> None:
+    AlphaMonitor()
+    page = visit(java_script_enabled=False)
+    assert "JavaScript, which is switched off" in page.inner_text("body")
+
+
+def test_it_loads_in_a_second(visit: Any) -> None:
+    monitor = AlphaMonitor()
+    for seed in range(50):
+        tell(monitor, f"t{seed}", reports(50 if seed == 0 else 1, seed))
+    page = visit("#search-0")
+    expect(page.locator("#now")).to_have_text("epoch 50 of 50")
+    assert page.evaluate("performance.now()") < 3 * SECONDS  # a second where nothing else runs

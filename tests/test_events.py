@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nni_darts import events
+from nni_darts.events import Events, show_in_nni
+from nni_darts.genotype import PRIMITIVES
+from nni_darts.reporting import search_metrics
+
+
+def report(epoch: int, **metrics: float) -> dict[str, Any]:
+    weights = dict.fromkeys(PRIMITIVES, 0.125)
+    labels = {f"{kind}_2_{i}": weights for kind in ("normal", "reduce") for i in (0, 1)}
+    shared = {"default": 0.5, "epoch": epoch, "seed": 3}
+    return {**shared, **search_metrics({"val_loss": 1.0, **metrics}, labels)}
+
+
+def read(folder: Path) -> EventAccumulator:
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return found
+
+
+def test_scalars_and_pictures_of_every_epoch(tmp_path: Path) -> None:
+    made = Events(tmp_path)
+    for epoch in (0, 1):
+        made.add(report(epoch, val_loss=1.0 - epoch / 2))
+    found = read(tmp_path)
+    assert set(found.Tags()["scalars"]) == {"default", "val_loss", "entropy"}
+    assert [(e.step, e.value) for e in found.Scalars("val_loss")] == [(0, 1.0), (1, 0.5)]
+    for name in ("alphas", "cells"):
+        assert [image.step for image in found.Images(name)] == [0, 1]
+        assert found.Images(name)[0].width > 100
+
+
+def test_a_training_has_scalars_only(tmp_path: Path) -> None:
+    Events(tmp_path).add({"default": 0.5, "epoch": 0, "seed": 0, "learning_rate": 0.1})
+    assert read(tmp_path).Tags()["images"] == []
+
+
+def test_an_epoch_that_is_done_again_replaces_the_one_before(tmp_path: Path) -> None:
+    first = Events(tmp_path)
+    for epoch in (0, 1, 2):
+        first.add({"default": 0.1, "epoch": epoch})
+    again = Events(tmp_path)
+    again.add({"default": 0.9, "epoch": 2})
+    values = [(e.step, round(e.value, 3)) for e in read(tmp_path).Scalars("default")]
+    assert values == [(0, 0.1), (1, 0.1), (2, 0.9)]
+
+
+def test_a_picture_that_fails_does_not_end_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(events, "heat_maps", lambda report: 1 / 0)
+    made = Events(tmp_path)
+    made.add(report(0))
+    made.add(report(1))
+    assert len(read(tmp_path).Scalars("default")) == 2
+    assert capsys.readouterr().out.count("TensorBoard goes without pictures") == 1
+
+
+def test_the_button_of_nni_finds_them(tmp_path: Path) -> None:
+    for run in ("search-0", "search-1"):
+        show_in_nni(tmp_path / run / "tensorboard", tmp_path, "abcde")
+    place = tmp_path / "trials" / "abcde" / "output" / "tensorboard"
+    assert place.resolve() == tmp_path / "search-1" / "tensorboard"
+    (tmp_path / "search-1" / "tensorboard" / "file").touch()
+    assert [path.name for path in place.iterdir()] == ["file"]
