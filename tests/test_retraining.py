@@ -253,6 +253,22 @@ def test_a_data_module_of_the_users(tmp_path: Path) -> None:
     assert {"val_acc", "test_acc", "params", "multiply_adds"} <= result.keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "purpose", "expected"),
+    [
+        ("NoTest", "tested", "images.NoTest has no test_dataloader, evaluate needs one"),
+        ("NoValidation", "compared", "images.NoValidation has no validation data to compare on"),
+    ],
+)
+def test_what_a_purpose_needs_is_there_before_training(
+    name: str, purpose: str, expected: str, tmp_path: Path
+) -> None:
+    made = job(tmp_path / "out", Component(name=f"images.{name}"), cutout=0, batch_size=16)
+    with pytest.raises(SettingsError, match=expected):
+        train(made, quiet, **{purpose: True})
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_test_image_counts_once() -> None:
     class Right(torch.nn.Module):
         """Knows the labels by the order of the images."""
