@@ -294,6 +294,21 @@ def test_every_test_image_counts_once() -> None:
     assert found["test_loss"] == pytest.approx(100 * 7 / len(labels))
 
 
+def test_a_network_is_tested_in_evaluation_mode() -> None:
+    class Whims(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = torch.zeros(len(x), 10)
+            logits[:, 0 if self.training else 1] = 1.0
+            return logits
+
+    data = TrainingData("digits")
+    data.setup("test")
+    ones = sum(int((y == 1).sum()) for _, y in data.test_dataloader())
+    total = sum(len(y) for _, y in data.test_dataloader())
+    found = measure(Whims().train(), data, torch.device("cpu"))
+    assert found["test_acc"] == pytest.approx(ones / total)
+
+
 SCRIPT = """
 import json, sys, warnings
 warnings.filterwarnings("ignore")
