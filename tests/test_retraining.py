@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -298,7 +299,7 @@ def test_a_network_is_tested_in_evaluation_mode() -> None:
     class Whims(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             logits = torch.zeros(len(x), 10)
-            logits[:, 0 if self.training else 1] = 1.0
+            logits[:, 1] = 0.0 if self.training else 1.0
             return logits
 
     data = TrainingData("digits")
@@ -307,6 +308,7 @@ def test_a_network_is_tested_in_evaluation_mode() -> None:
     total = sum(len(y) for _, y in data.test_dataloader())
     found = measure(Whims().train(), data, torch.device("cpu"))
     assert found["test_acc"] == pytest.approx(ones / total)
+    assert found["test_loss"] == pytest.approx(math.log(math.e + 9) - ones / total)
 
 
 SCRIPT = """
