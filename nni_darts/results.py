@@ -58,9 +58,15 @@ def table(experiment: Experiment) -> pd.DataFrame:
             rows.pop(trial.key, None)
         else:
             rows[trial.key] = _failed_row(trial, trial.key)
-    order = sorted(rows.values(), key=lambda row: (_ORDER[row["stage"]], row["seed"]))
+    order = sorted(rows.values(), key=_place)
     made = pd.DataFrame(order, columns=list(COLUMNS))
     return made.astype(dict.fromkeys(_WHOLE, "Int64"))
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, str, int]:
+    """Searches by seed; trainings by genotype, each by seed."""
+    genotype = "" if row["stage"] == "search" else row["genotype"]
+    return _ORDER[row["stage"]], genotype, row["seed"]
 
 
 def _row(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:

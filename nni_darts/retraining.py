@@ -78,12 +78,15 @@ class _ReportEpoch(pl.Callback):
         self.reporter.epoch(trainer.current_epoch, metric, dict(sorted(metrics.items())))
 
 
-def train(job: Job, send: Callable[[Any], None], tested: bool = False) -> dict[str, Any]:
+def train(
+    job: Job, send: Callable[[Any], None], *, compared: bool = False, tested: bool = False
+) -> dict[str, Any]:
     """Train; goes on from the last checkpoint in the output folder if there is one.
 
     Args:
         job: what to train.
         send: takes each epoch's report.
+        compared: whether its validation accuracy is to be compared with others': there must be one.
         tested: whether the weights are tested in the end: of the epoch that is best on the
             validation data, of the last one where there is none.
 
@@ -100,6 +103,11 @@ def train(job: Job, send: Callable[[Any], None], tested: bool = False) -> dict[s
     started = time.time()
     settings, output = job.settings, job.output
     data, network = prepare(job)
+    validates = resolve.validates(data)
+    if compared and not validates:
+        raise SettingsError([f"data: {job.data.name} has no validation data to compare on"])
+    if tested:
+        resolve.require_test(job.data, data)
     if fit := go_on(output):
         _require_same(job.text, checkpoint.read(output / LAST).training, output)
         if not (output / "history.csv").exists():
@@ -109,7 +117,6 @@ def train(job: Job, send: Callable[[Any], None], tested: bool = False) -> dict[s
     recipe = TrainingRecipe(
         network, settings, checkpoint.describe(network, resolve.input_of(data), job.text)
     )
-    validates = resolve.validates(data)
     with _devices(settings.devices) as (devices, is_first):
         if is_first:
             print(f"{job.key}: trained on {devices[0]}; results in {output}", flush=True)

@@ -111,7 +111,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
 
 def select(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
     """Train a genotype briefly, to compare it on validation data. See `retraining.train`."""
-    return _train(run, output, send, tested=False)
+    return _train(run, output, send, compared=True)
 
 
 def evaluate(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
@@ -119,10 +119,10 @@ def evaluate(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, A
     return _train(run, output, send, tested=True)
 
 
-def _train(run: Run, output: Path, send: Callable[[Any], None], tested: bool) -> dict[str, Any]:
+def _train(run: Run, output: Path, send: Callable[[Any], None], **purpose: bool) -> dict[str, Any]:
     genotype = found(str(run.genotype))
     job = Job(genotype, run.training, run.data, run.seed, output, key(run))
-    result = train(job, send, tested)
+    result = train(job, send, **purpose)
     return {
         **result,
         "genotype": genotype.to_json(),

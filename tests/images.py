@@ -43,6 +43,12 @@ class NoTest(Images):
     test_dataloader = LightningDataModule.test_dataloader  # type: ignore[assignment]
 
 
+class NoValidation(Images):
+    """The same without validation data."""
+
+    val_dataloader = LightningDataModule.val_dataloader  # type: ignore[assignment]
+
+
 class NoChannels(LightningDataModule):
     """It lacks what the network needs to know."""
 

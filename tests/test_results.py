@@ -34,8 +34,9 @@ def test_a_row_per_run_by_stage(home: Path) -> None:
     assert rows(table, "stage", "seed", "genotype", "trial") == [
         ("search", 0, NAME_A, "trial1"),
         ("search", 1, NAME_B, "trial0"),
-        ("select", 0, NAME_A, "trial2"),
+        # By name, whichever ended first: NAME_B is before NAME_A.
         ("select", 0, NAME_B, "trial3"),
+        ("select", 0, NAME_A, "trial2"),
         ("evaluate", 0, NAME_A, "trial4"),
         ("evaluate", 1, NAME_A, "trial5"),
     ]

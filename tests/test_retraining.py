@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -253,6 +254,22 @@ def test_a_data_module_of_the_users(tmp_path: Path) -> None:
     assert {"val_acc", "test_acc", "params", "multiply_adds"} <= result.keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "purpose", "expected"),
+    [
+        ("NoTest", "tested", "images.NoTest has no test_dataloader, evaluate needs one"),
+        ("NoValidation", "compared", "images.NoValidation has no validation data to compare on"),
+    ],
+)
+def test_what_a_purpose_needs_is_there_before_training(
+    name: str, purpose: str, expected: str, tmp_path: Path
+) -> None:
+    made = job(tmp_path / "out", Component(name=f"images.{name}"), cutout=0, batch_size=16)
+    with pytest.raises(SettingsError, match=expected):
+        train(made, quiet, **{purpose: True})
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_test_image_counts_once() -> None:
     class Right(torch.nn.Module):
         """Knows the labels by the order of the images."""
@@ -276,6 +293,22 @@ def test_every_test_image_counts_once() -> None:
     found = measure(Right(answers), data, torch.device("cpu"))
     assert found["test_acc"] == pytest.approx(1 - 7 / len(labels))
     assert found["test_loss"] == pytest.approx(100 * 7 / len(labels))
+
+
+def test_a_network_is_tested_in_evaluation_mode() -> None:
+    class Whims(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = torch.zeros(len(x), 10)
+            logits[:, 1] = 0.0 if self.training else 1.0
+            return logits
+
+    data = TrainingData("digits")
+    data.setup("test")
+    ones = sum(int((y == 1).sum()) for _, y in data.test_dataloader())
+    total = sum(len(y) for _, y in data.test_dataloader())
+    found = measure(Whims().train(), data, torch.device("cpu"))
+    assert found["test_acc"] == pytest.approx(ones / total)
+    assert found["test_loss"] == pytest.approx(math.log(math.e + 9) - ones / total)
 
 
 SCRIPT = """

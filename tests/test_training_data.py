@@ -302,6 +302,17 @@ def test_the_network_draws_the_same_too() -> None:
     assert draws(1) != draws(2)
 
 
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    data = TrainingData("digits", val_share=0)
+    data.setup("fit")
+    orders = []
+    for epoch in (0, 1):
+        loader = data.train_dataloader()
+        loader._epoch = lambda epoch=epoch: epoch  # type: ignore[misc]
+        orders.append(torch.cat([labels for _, labels in loader]).tolist())
+    assert orders[0] != orders[1]
+
+
 def test_without_a_trainer_it_is_always_epoch_0() -> None:
     data = ready("digits")
     loader = data.train_dataloader()

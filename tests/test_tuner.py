@@ -13,6 +13,7 @@ from nni_darts import manager
 from nni_darts.config import Run
 from nni_darts.protocol import digest
 from nni_darts.random_cells import draw
+from nni_darts.stored import Experiment
 from nni_darts.tuner import DartsProtocol
 
 A, B, C = (genotype.to_json() for genotype in draw(3, 0))
@@ -119,6 +120,37 @@ def _stage(nni: FakeManager) -> str:
     if results.get("search", 0) < 3:
         return "search"
     return "select" if results.get("select", 0) < 3 else "evaluate"
+
+
+def test_requests_that_could_not_be_answered_are_answered_as_soon_as_possible(make: Make) -> None:
+    nni = make(3)
+    while nni.submit():
+        nni.ask(nni.alive[-1])
+    first, second, third = nni.alive
+    nni.finish(first)
+    nni.finish(second)
+    assert not nni.submit()
+    nni.finish(third)
+    # All three places are taken at once, by what only now can be run.
+    assert nni.submit()
+    assert nni.submit()
+    assert nni.submit()
+    assert len(nni.alive) == 3
+
+
+def test_a_trial_that_is_started_again_may_do_another_run(make: Make, tmp_path: Path) -> None:
+    nni = make(1)
+    nni.submit()
+    nni.ask(nni.alive[0])
+    nni.report(nni.alive[0])
+    experiment = Experiment("id", tmp_path)
+    assert [trial.key for trial in experiment.trials()] == ["search-0"]
+    nni.stop_and_resume()
+    assert [trial.key for trial in experiment.trials()] == [None]
+    nni.submit()
+    nni.ask(nni.alive[0])
+    nni.report(nni.alive[0])
+    assert [trial.key for trial in experiment.trials()] == ["search-0"]
 
 
 def test_a_run_that_keeps_failing_is_left_out(
