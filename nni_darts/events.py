@@ -42,10 +42,10 @@ class Events:
             # It takes seconds to import.
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.folder), purge_step=epoch)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self.folder), purge_step=epoch)
         for name, value in report.items():
             if name not in ("epoch", "seed") and "<" not in name and isinstance(value, int | float):
-                self._writer.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(name, value, epoch)
         if alphas_of(report):
             try:
                 self._add_pictures(report, epoch)
@@ -53,7 +53,7 @@ class Events:
                 if not self._complained:
                     print(f"TensorBoard goes without pictures: {error}", flush=True)
                 self._complained = True
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
 
     def _add_pictures(self, report: Mapping[str, Any], epoch: int) -> None:
         figures = {"alphas": heat_maps(report)}
@@ -65,7 +65,7 @@ class Events:
     def _add_figure(self, name: str, figure: Figure, epoch: int) -> None:
         assert self._writer is not None
         figure.set_dpi(_DPI)
-        self._writer.add_figure(name, figure, epoch, close=False)  # type: ignore[no-untyped-call]
+        self._writer.add_figure(name, figure, epoch, close=False)
 
 
 def show_in_nni(events: Path, experiment: Path, trial: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nni_darts.protocol import ATTEMPTS
 from nni_darts.stored import RESUMED, Trial
 
 
@@ -69,6 +70,10 @@ class Ledger:
             (self.silent if silently else self.lost).update(open_)
             open_ = Counter()
         self.failures = told + self.silent
+        for trial in failed:
+            if trial.key and trial.status == "EARLY_STOPPED":
+                # Not by accident: it would only be stopped again.
+                self.failures[trial.key] = ATTEMPTS
         self.pending = open_ + under_way
 
     # The state that outlives a restart.

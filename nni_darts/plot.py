@@ -33,6 +33,7 @@ __all__ = [
     "format_of",
     "heat_maps",
     "plot_history",
+    "rendered",
     "save",
     "write_bytes",
 ]
@@ -90,11 +91,21 @@ def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:
     return suffix
 
 
+def rendered(figure: Figure, format: str) -> bytes:
+    """A figure as the content of a file: the same bytes for the same figure."""
+    import matplotlib
+
+    # SVG has the time and random names otherwise.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format)
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "nni-darts"}):
+        figure.savefig(buffer, format=format, dpi=200, metadata=metadata)
+    return buffer.getvalue()
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure in the format of its suffix; ValueError as `draw`."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=format_of(path), dpi=200)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, rendered(figure, format_of(path)))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -105,7 +105,7 @@ class _Draft:
             name = key(run)
             times = self.failures.get(name, 0)
             if name not in self.results and times >= ATTEMPTS:
-                self.notes.append(f"{name} failed {times} times and is left out")
+                self.notes.append(f"{name} failed {times} times, or was stopped early: left out")
             elif times and name not in self.results:
                 self.notes.append(f"{name} failed and is tried again, from its checkpoint")
         return [run for run in stage if key(run) in self.results]

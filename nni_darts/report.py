@@ -14,6 +14,7 @@ from nni_darts import protocol, reproduction, results
 from nni_darts.config import Component, Settings
 from nni_darts.found import COUNTED, cells, found, short_name
 from nni_darts.ledger import Ledger
+from nni_darts.plot import figure_of_cells, rendered
 from nni_darts.stored import Experiment
 
 
@@ -48,7 +49,6 @@ def html(experiment: Experiment) -> str:
         genotypes=[f for f in best if f.name in runs or f.text in runs],
         networks={stage: _network(settings, stage) for stage in ("select", "evaluate")},
         counted=COUNTED,
-        drawings=_drawings(experiment.folder),
         file_name=reproduction.FILE,
         file=reproduction.experiment_file(experiment),
         commands=reproduction.commands(
@@ -64,6 +64,7 @@ def _template() -> jinja2.Template:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["cells"] = cells
+    environment.filters["drawing"] = _drawing
     source = importlib.resources.files("nni_darts").joinpath("report.html.j2")
     return environment.from_string(source.read_text(encoding="utf-8"))
 
@@ -130,10 +131,11 @@ def _network(settings: Settings, stage: str) -> str:
     return f"{training.channels} channels, {training.num_cells} cells"
 
 
-def _drawings(folder: Path) -> list[tuple[str, str]]:
-    """Name and address of each drawing; as the source of an image, where no script can run."""
-    return [
-        (path.stem, f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}")
-        for path in sorted(folder.glob("drawings/*.svg"))
-        if path.is_file()
-    ]
+def _drawing(text: str) -> str | None:
+    """The address of a drawing of a genotype: the source of an image, where no script can run."""
+    try:
+        genotype = protocol.found(text)
+    except ValueError:
+        return None
+    svg = rendered(figure_of_cells(genotype.cells), "svg")
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

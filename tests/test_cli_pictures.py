@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from histories import reports
 from PIL import Image
 
 from nni_darts import dot, stored
 from nni_darts.animation import animation, frames_of
 from nni_darts.cell import RNN_PRIMITIVES
 from nni_darts.cli import main
-from tests.histories import reports
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from histories import reports
 
 from nni_darts.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
 from nni_darts.derivation import derive, strength
@@ -19,7 +20,6 @@ from nni_darts.evolution import (
 )
 from nni_darts.genotype import Genotype
 from nni_darts.reporting import short_keys
-from tests.histories import reports
 
 DARTS = ("normal", "reduce")
 

@@ -50,6 +50,8 @@ def state(made: Ledger) -> tuple[set[str], dict[str, int], dict[str, int]]:
         ("ab", [trial("FAILED")], (set(), {}, {"a": 1, "b": 1})),
         # NNI says that it succeeded, but there is no result.
         ("a", [trial("SUCCEEDED")], (set(), {"a": 1}, {})),
+        # A search that was stopped because it collapsed is not tried again.
+        ("ab", [trial("EARLY_STOPPED", "a"), trial("RUNNING", "b")], (set(), {"a": 2}, {"b": 1})),
         # A result counts, whatever became of its trial afterwards.
         ("a", [trial("FAILED", "a", done=True)], ({"a"}, {}, {})),
     ],

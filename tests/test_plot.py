@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from histories import reports
 from PIL import Image
+from test_layered import require_clear
 
 from nni_darts import dot, plot, published, random_cells
 from nni_darts.cell import RNN_PRIMITIVES, Cell
@@ -14,8 +16,6 @@ from nni_darts.cell_graph import candidates, graph_of, label_lines, state_name
 from nni_darts.cell_picture import picture_of
 from nni_darts.evolution import alphas_of, derived, strengths
 from nni_darts.genotype import Genotype
-from tests.histories import reports
-from tests.test_layered import require_clear
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
 
@@ -279,3 +279,9 @@ def test_heat_maps() -> None:
     assert plot.heat_maps(report).axes[0].images[0].get_array().shape == (36, 5)
     with pytest.raises(ValueError, match="has no weights of edges"):
         plot.heat_maps({"epoch": 0})
+
+
+def test_the_same_picture_is_the_same_file(tmp_path: Path, without_dot: None) -> None:
+    for name in ("a.svg", "b.svg"):
+        plot.draw(published.get("DARTS_V2"), tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

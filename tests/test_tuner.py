@@ -169,7 +169,7 @@ def test_a_run_that_keeps_failing_is_left_out(
     assert nni.submitted == nni.max_trials == 2 + 2 + 2 + 2
     printed = capsys.readouterr().out
     assert printed.count("search-0 failed and is tried again, from its checkpoint") == 1
-    assert printed.count("search-0 failed 2 times and is left out") == 1
+    assert printed.count("search-0 failed 2 times, or was stopped early: left out") == 1
 
 
 def test_the_last_run_is_tried_again_too(make: Make, tmp_path: Path) -> None:
