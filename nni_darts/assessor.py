@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import threading
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -54,16 +53,14 @@ def _harmlessly(method: Method) -> Method:
     return cast(Method, wrapped)
 
 
-class AlphaMonitor(Assessor):  # type: ignore[misc]  # NNI has no usable types
+class AlphaMonitor(Assessor):
     """Shows the searches on `http://HOST:PORT/logs/alphas.html`, and says when one has collapsed.
 
     A search has collapsed when the derived normal cell has more than `max_skips` skip connections
     for `epochs` epochs in a row, or when the mean entropy of the mixing weights is below
     `min_entropy`. The verdict stands on the page and in the log. With `on_collapse: stop` NNI kills
-    the trial (EARLY_STOPPED; USER_CANCELED where it was faster to die), so that it has no final
-    result. To the tuner that is a failed run: it is tried once more from its checkpoint, stopped
-    again after its next epoch, and left out; the protocol goes on with the other searches. A search
-    is not stopped after its last epoch.
+    the trial, so that it has no final result; the run is left out and the protocol goes on with
+    the other searches. A search is not stopped after its last epoch.
 
     The page and its data lie in the experiment's log folder, which the manager serves and which
     stays. Where nothing can be written there, that is reported once; no trial is harmed by it.
@@ -87,7 +84,7 @@ class AlphaMonitor(Assessor):  # type: ignore[misc]  # NNI has no usable types
         self._planned: int | None = None
         self._folder = Path(os.environ.get("NNI_LOG_DIRECTORY", "")).resolve()
         self._experiment = Experiment(self._folder.parent.name, self._folder.parent)
-        # Before NNI resumes any trial, which it does once this process is connected.
+        # Before any trial that NNI resumes has reported.
         self._resumed = Resumed(self._experiment)
         self._begin()
 
@@ -117,7 +114,7 @@ class AlphaMonitor(Assessor):  # type: ignore[misc]  # NNI has no usable types
         page = Path(__file__).with_name(PAGE).read_text(encoding="utf-8")
         self._write(self._folder / PAGE, page)
         self._write_index()
-        if (url := manager._url()) is not None and not self._failing:
+        if (url := manager.address()) is not None and not self._failing:
             self._say(f"the alpha page is at {url.removesuffix('/api/v1/nni')}/logs/{PAGE}")
 
     # What is known
@@ -159,11 +156,22 @@ class AlphaMonitor(Assessor):  # type: ignore[misc]  # NNI has no usable types
         before, search.verdict = search.verdict, judge(search.figures(), self._rules)
         stop = self._stops(search)
         search.stopped = search.stopped or stop
+        if stop:
+            self._note_stopped(trial)
         if search.verdict is not None and (before is None or stop):
             what = "it is stopped" if stop else f"on_collapse: {self._rules.on_collapse}"
             self._say(f"{search.key} {search.verdict.text} ({what})", logging.WARNING)
         self._write_search(search)
         return AssessResult.Bad if stop else AssessResult.Good
+
+    def _note_stopped(self, trial: str) -> None:
+        # NNI notes that it stops a trial only after the trial has ended, too late for its status.
+        stopped = dict.fromkeys([*self._experiment.stopped(), trial])
+        try:
+            self._experiment.stopped_file.parent.mkdir(exist_ok=True)
+            files.write(self._experiment.stopped_file, json.dumps(list(stopped)))
+        except OSError as error:
+            self._complain(f"trial {trial} may be tried again: {error}")
 
     def _stops(self, search: Search) -> bool:
         if search.verdict is None or self._rules.on_collapse != "stop":
@@ -204,7 +212,7 @@ class AlphaMonitor(Assessor):  # type: ignore[misc]  # NNI has no usable types
             elif self._take(trial, [news]) is AssessResult.Bad:
                 bad[trial] = None
         for trial in bad:
-            _cancel(trial)
+            manager.cancel(trial)
 
     # Telling
 
@@ -248,11 +256,3 @@ class AlphaMonitor(Assessor):  # type: ignore[misc]  # NNI has no usable types
             self._said.add(text)
             _logger.log(level, text)
             print(f"nni-darts: {text}", flush=True)
-
-
-def _cancel(trial: str) -> None:
-    """End a trial as the web UI does: NNI takes no verdicts on trials that it resumed."""
-    if (url := manager._url()) is not None:
-        request = urllib.request.Request(f"{url}/trial-jobs/{trial}", method="DELETE")
-        with urllib.request.urlopen(request, timeout=20):
-            pass

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nni_darts.config import NotNegative, _Settings, _validated
+from nni_darts.config import Frozen, NotNegative, validated
 
 
-class Rules(_Settings):
+class Rules(Frozen):
     """The `classArgs` of `nni_darts.assessor.AlphaMonitor`."""
 
     on_collapse: Literal["warn", "stop"] = "warn"
@@ -29,7 +29,7 @@ class Rules(_Settings):
 
 def parse_rules(values: Mapping[str, Any]) -> Rules:
     """Rules from what a YAML file holds. Raises SettingsError as `nni_darts.config.parse` does."""
-    return _validated(Rules, values)
+    return validated(Rules, values)
 
 
 @dataclass(frozen=True)

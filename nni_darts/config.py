@@ -40,11 +40,13 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
 
 
-class _Settings(BaseModel):
+class Frozen(BaseModel):
+    """Settings: they do not change, and unknown keys are errors."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Component(_Settings):
+class Component(Frozen):
     """A space or a data set: its name, and the arguments for it."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -56,7 +58,7 @@ class Component(_Settings):
         return dict(self.model_extra or {})
 
 
-class Search(_Settings):
+class Search(Frozen):
     """The search; the defaults are the paper's for CIFAR-10 (section 3.1.1 and A.1.1)."""
 
     seeds: Seeds = (0, 1, 2, 3)
@@ -87,7 +89,7 @@ class Search(_Settings):
     with more threads than cores, each epoch can take twenty times as long."""
 
 
-class Training(_Settings):
+class Training(Frozen):
     """Training a network from scratch; by default as the paper evaluates on CIFAR-10 (A.2)."""
 
     channels: Annotated[int, Field(ge=2, multiple_of=2)] = 36
@@ -151,7 +153,7 @@ class Evaluate(Training):
     seeds: Seeds = (0,)
 
 
-class Settings(_Settings):
+class Settings(Frozen):
     """All that the tuner and the trials need."""
 
     space: Component | None = None
@@ -245,20 +247,21 @@ def parse(values: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: with a line per mistake: the key, what is allowed, what came.
     """
-    return _validated(Settings, values)
+    return validated(Settings, values)
 
 
 def parse_run(values: Mapping[str, Any]) -> Run:
     """A run from the parameters of a trial. Raises SettingsError as `parse` does."""
-    return _validated(Run, values)
+    return validated(Run, values)
 
 
 def parse_training(values: Mapping[str, Any]) -> Training:
     """The settings of a training without an experiment. Raises SettingsError as `parse` does."""
-    return _validated(Training, values)
+    return validated(Training, values)
 
 
-def _validated(model: type[T], values: Mapping[str, Any]) -> T:
+def validated(model: type[T], values: Mapping[str, Any]) -> T:
+    """Settings of any kind. Raises SettingsError as `parse` does."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

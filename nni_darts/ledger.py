@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nni_darts.protocol import ATTEMPTS
-from nni_darts.stored import RESUMED, Trial
+from nni_darts.stored import RESUMED, STOPPED, Trial
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Ledger:
             open_ = Counter()
         self.failures = told + self.silent
         for trial in failed:
-            if trial.key and trial.status == "EARLY_STOPPED":
+            if trial.key and trial.status == STOPPED:
                 # Not by accident: it would only be stopped again.
                 self.failures[trial.key] = ATTEMPTS
         self.pending = open_ + under_way

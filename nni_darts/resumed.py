@@ -12,17 +12,27 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from nni_darts.stored import RESUMED, Experiment, Trial
+from nni_darts.stored import Experiment, Trial
 
 
 class Resumed:
-    """The resumed trials of an experiment, from now on; make it before NNI resumes them."""
+    """The trials of an experiment that are not over yet, from now on.
+
+    Made when NNI's dispatcher starts, these are the ones that NNI resumes, or has just marked so.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
         self._uri = f"{experiment.database.resolve().as_uri()}?mode=ro"
-        self._trials: dict[str, str] = {}
-        self._events = self._last("TrialJobEvent")
-        self._reports = self._last("MetricData")
+        self._events = self._reports = 0
+        try:
+            events = self._rows("TrialJobEvent", "event", 0)
+            last = self._query("select coalesce(max(rowid), 0) from MetricData")
+        except sqlite3.Error:  # a new experiment
+            events, last = [], [[0]]
+        self._reports = int(last[0][0])
+        self._events = events[-1][0] if events else 0
+        last_events = {trial: event for _, trial, event in events}
+        self._trials = {trial for trial, event in last_events.items() if _alive(event)}
 
     def news(self) -> Iterator[tuple[str, dict[str, Any] | str]]:
         """(trial, report), and (trial, status) when it has ended; each once.
@@ -33,13 +43,11 @@ class Resumed:
         # Events first: a trial's last report has been stored before its end.
         events = self._rows("TrialJobEvent", "event", self._events)
         reports = self._rows("MetricData", "data", self._reports, "and type = 'PERIODICAL'")
-        ended = []
+        ended: dict[str, str] = {}
         for row, trial, event in events:
             self._events = row
-            if event == RESUMED or trial in self._trials:
-                self._trials[trial] = event
-                if not Trial(trial, event).alive and event != "USER_TO_CANCEL":
-                    ended.append(trial)
+            if trial in self._trials and not _alive(event):
+                ended[trial] = event
         for row, trial, data in reports:
             self._reports = row
             if trial in self._trials:
@@ -47,14 +55,9 @@ class Resumed:
                 value = json.loads(value) if isinstance(value, str) else value
                 if isinstance(value, dict):
                     yield trial, value
-        for trial in ended:
-            yield trial, self._trials.pop(trial)
-
-    def _last(self, table: str) -> int:
-        try:
-            return int(self._query(f"select coalesce(max(rowid), 0) from {table}")[0][0])
-        except sqlite3.Error:  # a new experiment
-            return 0
+        for trial, event in ended.items():
+            self._trials.remove(trial)
+            yield trial, event
 
     def _rows(self, table: str, column: str, after: int, where: str = "") -> list[Any]:
         return self._query(
@@ -65,3 +68,7 @@ class Resumed:
     def _query(self, sql: str) -> list[Any]:
         with closing(sqlite3.connect(self._uri, uri=True, timeout=10)) as connection:
             return connection.execute(sql).fetchall()
+
+
+def _alive(event: str) -> bool:
+    return Trial("", event).alive or event == "USER_TO_CANCEL"

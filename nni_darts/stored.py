@@ -17,6 +17,7 @@ from typing import Any
 
 TUNER = "nni_darts.tuner.DartsProtocol"
 
+STOPPED = "EARLY_STOPPED"
 RESUMED = "ADD_RESUMED"
 """The status of a trial that NNI is about to start again. If the experiment is stopped before it
 does, it never will."""
@@ -97,7 +98,21 @@ class Experiment:
                 trial.result = value
             elif "epoch" in value:
                 trial.reports[int(value["epoch"])] = value
+        for id_ in self.stopped():
+            if id_ in trials and not trials[id_].alive and trials[id_].result is None:
+                trials[id_].status = STOPPED
         return list(trials.values())
+
+    def stopped(self) -> list[str]:
+        """The trials that the assessor stopped; NNI calls them failed or cancelled by the user."""
+        try:
+            return list(json.loads(self.stopped_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return []
+
+    @property
+    def stopped_file(self) -> Path:
+        return self.folder / "checkpoint" / "nni_darts_stopped.json"
 
     def _query(self, sql: str) -> list[Any]:
         try:

@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,16 +20,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from nni_darts import files
-from nni_darts.config import SettingsError, parse_run
+from nni_darts.config import Run, SettingsError, parse_run
 from nni_darts.events import FOLDER, show_in_nni
 from nni_darts.protocol import key
 
 PARAMETERS = "NNI_DARTS_PARAMETERS"
 """Tells the processes that train together with this one what they train."""
 RESULT = "result.json"
+PAGE = "alphas.html"
+"""What `nni_darts.assessor` writes into the experiment's log folder."""
 
 
 def main() -> int:
@@ -51,6 +55,7 @@ def main() -> int:
         )
         return 2
     os.environ[PARAMETERS] = json.dumps(parameters)
+    signal.signal(signal.SIGINT, _die_at_once)
     # While NNI's engine runs, it takes nni.report_* for itself: keep the way to the experiment.
     channel = get_default_trial_command_channel()
     parameter_id = nni.trial._params["parameter_id"]
@@ -61,6 +66,18 @@ def main() -> int:
         channel.send_metric(kind, parameter_id, trial_env_vars.NNI_TRIAL_JOB_ID, number, report)
 
     return perform(parameters, send)
+
+
+def _die_at_once(number: int, frame: Any) -> None:
+    """End as whoever is interrupted by a signal does: so NNI knows that it was stopped.
+
+    Lightning would end with an exit status, which NNI takes for a failure. Checkpoints are written
+    as a whole or not at all, so there is nothing to put in order but the processes started here.
+    """
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], None]) -> int:
@@ -79,7 +96,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     output = Path(os.environ["NNI_OUTPUT_DIR"]).parents[1] / "runs" / key(run)
     try:
         with _alone_in(output):
-            _show_events(output)
+            _show(run, output)
             result = _stored(output / RESULT)
             if result is None:
                 result = STAGES[run.stage](run, output, lambda report: send(report, "PERIODICAL"))
@@ -117,16 +134,21 @@ def _alone_in(output: Path) -> Iterator[None]:
         lock.release()
 
 
-def _show_events(output: Path) -> None:
-    """Where the manager is on this machine, its TensorBoard button shall find the event files."""
+def _show(run: Run, output: Path) -> None:
+    """Where the manager is on this machine: event files for its TensorBoard button; the page."""
     if os.environ.get("NNI_PLATFORM") != "local":
         return
     trial = Path(os.environ["NNI_OUTPUT_DIR"])
+    # <experiment>/environments/<environment>/trials/<id>
+    experiment = trial.parents[3]
     try:
-        # <experiment>/environments/<environment>/trials/<id>
-        show_in_nni(output / FOLDER, trial.parents[3], trial.name)
+        show_in_nni(output / FOLDER, experiment, trial.name)
     except OSError as error:
         print(f"NNI's TensorBoard button will not find {output / FOLDER}: {error}", flush=True)
+    if run.stage == "search" and (experiment / "log" / PAGE).exists():
+        # http://localhost:8080[/prefix]/env/<environment>/<id>
+        manager, _, _ = os.environ.get("NNI_TRIAL_COMMAND_CHANNEL", "").partition("/env/")
+        print(f"the alphas are drawn at {manager}/logs/{PAGE}", flush=True)
 
 
 def _stored(path: Path) -> dict[str, Any] | None:

@@ -295,6 +295,11 @@ def test_a_folder_that_cannot_be_written(
     assert [s["key"] for s in index(log)] == ["search-0", "search-1"]
 
 
+def test_a_trial_that_was_stopped_is_noted(log: Path) -> None:
+    play(AlphaMonitor(on_collapse="stop"), "a", reports(20, **COLLAPSE))
+    assert Experiment("exp1", log.parent).stopped() == ["a"]
+
+
 def test_without_a_log_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -364,18 +369,22 @@ def test_trials_that_nni_resumed(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
         row = [trial, json.dumps(json.dumps(report))]
         database.execute("insert into MetricData values (0, ?, 'PERIODICAL', ?)", row)
 
+    event("done", "RUNNING")
+    event("done", "SUCCEEDED")
     event("a", "RUNNING")
     made = reports(20, **COLLAPSE)
     play(AlphaMonitor(), "a", made[:2])
     metric("a", made[0])
     metric("a", made[1])
     cancelled: list[str] = []
-    monkeypatch.setattr(assessor, "_cancel", cancelled.append)
+    monkeypatch.setattr(assessor.manager, "cancel", cancelled.append)
+    event("a", "ADD_RESUMED")  # NNI does so while its dispatcher starts
     monitor = AlphaMonitor(on_collapse="stop")
-    event("a", "ADD_RESUMED")
     event("a", "RUNNING")
     metric("a", made[1])
-    metric("another", made[5])
+    metric("done", made[5])
+    event("new", "RUNNING")
+    metric("new", made[6])
     monitor._look()
     assert numbers(log) == [0, 1]
     assert cancelled == []
@@ -399,7 +408,7 @@ def test_the_address_is_told(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/pre/tuner")
-    assert manager._url() == "http://localhost:8080/pre/api/v1/nni"
+    assert manager.address() == "http://localhost:8080/pre/api/v1/nni"
     AlphaMonitor()
     assert "http://localhost:8080/pre/logs/alphas.html" in capsys.readouterr().out
     assert (log / "alphas.html").exists()

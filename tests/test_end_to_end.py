@@ -38,6 +38,7 @@ def experiment_file(folder: Path, **search: Any) -> Path:
     """The shipped experiment, made tiny."""
     values = yaml.safe_load((ROOT / "experiments/darts.yml").read_text())
     values["trialCodeDirectory"] = values["tuner"]["codeDirectory"] = str(ROOT)
+    values["assessor"]["codeDirectory"] = str(ROOT)
     values["maxTrialNumber"] = RUNS
     settings = values["tuner"]["classArgs"]
     settings["space"] |= {"channels": 4, "num_cells": 3, "num_nodes": 2}
@@ -272,6 +273,23 @@ def test_a_diverging_search_fails_and_says_why(run: Shell, tmp_path: Path) -> No
     assert "in epoch 0, step" in done.stdout
     assert "no search has a result: there is nothing to go on with" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_collapsed_search_is_stopped(run: Shell, tmp_path: Path) -> None:
+    """The bound is planted: no search has an entropy that high."""
+    path = experiment_file(tmp_path, seeds=[0, 1], epochs=20)
+    values = yaml.safe_load(path.read_text())
+    values["assessor"]["classArgs"] = {"on_collapse": "stop", "min_entropy": 10.0}
+    path.write_text(yaml.safe_dump(values))
+    done = run("nni-darts", "run", str(path), "--port", free_port())
+    assert done.returncode == 1
+    trials = run.experiment.trials()
+    # Once each: they would only be stopped again.
+    assert [trial.status for trial in trials] == ["EARLY_STOPPED"] * 2
+    assert all(len(trial.reports) < 20 for trial in trials)
+    assert "no search has a result: there is nothing to go on with" in done.stdout
+    index = (run.experiment.folder / "log" / "alphas" / "index.json").read_text()
+    assert "search-0" in index
 
 
 def test_wrong_settings_under_plain_nnictl_end_the_experiment(run: Shell, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nni_darts.manager import set_max_trials
+from nni_darts.manager import cancel, set_max_trials
 
 Requests = list[tuple[str, dict[str, Any]]]
 
@@ -21,6 +21,11 @@ def server() -> Iterator[tuple[int, Requests]]:
         def do_PUT(self) -> None:
             length = int(self.headers["Content-Length"])
             requests.append((self.path, json.loads(self.rfile.read(length))))
+            self.send_response(200)
+            self.end_headers()
+
+        def do_DELETE(self) -> None:
+            requests.append((self.path, {}))
             self.send_response(200)
             self.end_headers()
 
@@ -44,9 +49,19 @@ def test_it_asks_the_manager_of_this_experiment(
     assert requests == [(path, {"params": {"maxTrialNumber": 7}})]
 
 
+def test_a_trial_is_cancelled(
+    server: tuple[int, Requests], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, requests = server
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://localhost:{port}/tuner")
+    cancel("abcde")
+    assert requests == [("/api/v1/nni/trial-jobs/abcde", {})]
+
+
 def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NNI_TUNER_COMMAND_CHANNEL", raising=False)
     set_max_trials(7)
+    cancel("abcde")
 
 
 def test_a_manager_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

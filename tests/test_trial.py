@@ -131,6 +131,25 @@ def test_a_run_that_another_process_still_does_is_waited_for(
     assert "waiting for another process to leave" in capsys.readouterr().out
 
 
+def test_a_local_search_tells_where_it_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = tmp_path / "environments" / "local-env" / "trials" / "abcde"
+    monkeypatch.setenv("NNI_OUTPUT_DIR", str(trial))
+    monkeypatch.setenv("NNI_PLATFORM", "local")
+    url = "http://localhost:8081/prefix/env/local-env/abcde"
+    monkeypatch.setenv("NNI_TRIAL_COMMAND_CHANNEL", url)
+    play(monkeypatch, lambda run, output, send: {"default": 0.5})
+    perform(SEARCH, lambda report, kind: None)
+    assert "alphas" not in capsys.readouterr().out  # there is no such page
+    events = tmp_path / "trials" / "abcde" / "output" / "tensorboard"
+    assert events.resolve() == trial.parents[1] / "runs" / "search-3" / "tensorboard"
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "alphas.html").touch()
+    perform(SEARCH, lambda report, kind: None)
+    assert "at http://localhost:8081/prefix/logs/alphas.html" in capsys.readouterr().out
+
+
 def test_an_unwritable_folder_is_found_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
