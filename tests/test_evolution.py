@@ -19,6 +19,7 @@ from nni_darts.evolution import (
     strengths,
 )
 from nni_darts.genotype import Genotype
+from nni_darts.published import get
 from nni_darts.reporting import short_keys
 
 DARTS = ("normal", "reduce")
@@ -173,3 +174,9 @@ def test_what_a_history_lacks() -> None:
         "no weights of these edges of the normal cell: 3<1",
         "no weights of the reduce cell",
     ]
+
+
+def test_skips_are_those_of_the_normal_cell() -> None:
+    assert skips(get("DARTS_V2")) == 2
+    assert skips(get("DARTS_V1")) == 3
+    assert skips(get("RNN_DARTS_V2")) == 0

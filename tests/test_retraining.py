@@ -63,6 +63,10 @@ def require_equal(one: Path, other: Path) -> None:
         assert torch.equal(value, second[name]), name
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A training without any trouble."""
@@ -176,12 +180,12 @@ def test_seeds_differ_and_a_seed_repeats(
 def test_a_folder_with_another_training_is_left_alone(
     whole: tuple[Path, dict[str, Any]], changes: dict[str, Any], expected: str
 ) -> None:
-    before = {path.name: path.read_bytes() for path in whole[0].iterdir()}
+    before = contents(whole[0])
     with pytest.raises(SettingsError, match="holds another training") as caught:
         train(job(whole[0], **changes), quiet)
     (problem,) = caught.value.problems
     assert expected in problem
-    assert {path.name: path.read_bytes() for path in whole[0].iterdir()} == before
+    assert contents(whole[0]) == before
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +152,22 @@ def test_a_trial_that_is_started_again_may_do_another_run(make: Make, tmp_path: 
     nni.ask(nni.alive[0])
     nni.report(nni.alive[0])
     assert [trial.key for trial in experiment.trials()] == ["search-0"]
+
+
+def test_a_search_that_the_assessor_stopped_is_not_tried_again(make: Make, tmp_path: Path) -> None:
+    nni = make(1)
+    nni.submit()
+    nni.ask(nni.alive[0])
+    nni.report(nni.alive[0])
+    experiment = Experiment("id", tmp_path)
+    experiment.stopped_file.write_text(json.dumps([nni.alive[0].id]))
+    # NNI calls it cancelled by the user, as it does a trial that was killed.
+    nni.kill(nni.alive[0])
+    assert [trial.status for trial in experiment.trials()] == ["EARLY_STOPPED"]
+    play(nni, random.Random(0))
+    assert nni.done
+    assert "search-0" not in {result["key"] for result in nni.finished}
+    assert nni.submitted == 1 + 2 + 2 + 2
 
 
 def test_a_run_that_keeps_failing_is_left_out(
