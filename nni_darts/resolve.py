@@ -55,7 +55,7 @@ def data(component: Component, batch_size: int) -> Any:
     from nni_darts.data import BilevelData
 
     arguments = {"batch_size": batch_size, **component.arguments}
-    if "." not in component.name:
+    if _is_ours(component):
         parameters = inspect.signature(BilevelData).parameters
         return _make("data", BilevelData, parameters, {"name": component.name, **arguments})
     made = _data_class(component.name)
@@ -108,7 +108,7 @@ def training_data(component: Component, settings: Training, seed: int, load: boo
         "run_seed": seed,
     }
     with problems_of_the_data():
-        if "." not in component.name:
+        if _is_ours(component):
             parameters = inspect.signature(TrainingData).parameters
             arguments = {"name": component.name, **given, **component.arguments}
             module = _make("data", TrainingData, parameters, arguments)
@@ -142,9 +142,7 @@ def test_data(component: Component, batch_size: int) -> Any:
 
 def require_test(component: Component, module: Any) -> None:
     """SettingsError where a data module cannot have test images, as far as that shows cheaply."""
-    from nni_darts.data import TrainingData
-
-    if isinstance(module, TrainingData):
+    if _is_ours(component):
         with problems_of_the_data():
             check_test(component.name, component.arguments.get("root"))
     elif type(module).test_dataloader is LightningDataModule.test_dataloader:
@@ -191,15 +189,18 @@ def validates(module: Any) -> bool:
 
 
 def _load(component: Component, module: Any, load: bool) -> None:
-    from nni_darts.data import BilevelData, TrainingData
-
     if load:
         module.prepare_data()
         module.setup("fit")
-    elif isinstance(module, BilevelData | TrainingData):
+    elif _is_ours(component):
         check(component.name, component.arguments.get("root"))
     if not hasattr(module, "num_classes"):
         raise SettingsError(["data: the data module must have an attribute num_classes"])
+
+
+def _is_ours(component: Component) -> bool:
+    """Whether it is a data set by name, not a class of the user's (which may derive from ours)."""
+    return "." not in component.name
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from nni_darts.data import TrainingData
+
 
 class Images(LightningDataModule):
     """Noise, brighter for class 1; `tests` says so to a run: `images.Images`."""
@@ -35,6 +37,19 @@ class Images(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return self._loader(2)
+
+
+class Digits(TrainingData):
+    """A user's class that derives from ours."""
+
+    def __init__(self, batch_size: int, val_share: float, cutout: int, run_seed: int) -> None:
+        super().__init__(
+            "digits",
+            batch_size=batch_size,
+            val_share=val_share,
+            cutout=cutout,
+            run_seed=run_seed,
+        )
 
 
 class NoTest(Images):

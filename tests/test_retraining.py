@@ -258,6 +258,13 @@ def test_a_data_module_of_the_users(tmp_path: Path) -> None:
     assert {"val_acc", "test_acc", "params", "multiply_adds"} <= result.keys()
 
 
+def test_a_class_that_derives_from_ours(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    made = job(tmp_path, Component(name="images.Digits"))
+    prepare(made, load=False)
+    result = train(made, quiet, tested=True)
+    assert result["test_acc"] == whole[1]["test_acc"]
+
+
 @pytest.mark.parametrize(
     ("name", "purpose", "expected"),
     [
