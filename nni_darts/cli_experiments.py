@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     what = f"failed for good: {', '.join(failed)}" if failed else "it did not come to its end"
     print(
-        f"error: experiment {running.id} is {status.lower()}, {what}; "
+        f"error: experiment {running.id} ended as {status}; {what}; "
         f"the logs are in {experiment.folder}",
         file=sys.stderr,
     )

@@ -6,12 +6,9 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from live import free_port, until
 
 from nni_darts import load, stored
 from nni_darts.genotype import Genotype
@@ -80,12 +78,6 @@ def run(home: Path) -> Shell:
     return Shell(home)
 
 
-def free_port() -> str:
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        return str(candidate.getsockname()[1])
-
-
 Outcome = dict[str, tuple[Any, ...]]
 
 
@@ -99,14 +91,6 @@ def outcome(experiment: stored.Experiment) -> Outcome:
         row["key"]: tuple(None if pd.isna(row[name]) else row[name] for name in names)
         for _, row in table.iterrows()
     }
-
-
-def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
-    limit = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < limit, "it takes too long"
-        time.sleep(0.05)
-    return found
 
 
 def status(port: str) -> str:

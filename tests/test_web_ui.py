@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from live import free_port, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
@@ -28,14 +27,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium"),
 ]
-
-
-def until(condition: Callable[[], Any], seconds: float = 240) -> Any:
-    limit = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < limit, "it takes too long"
-        time.sleep(0.2)
-    return found
 
 
 def get(url: str) -> Any:
@@ -57,9 +48,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     del settings["select"], settings["evaluate"]
     file = home / "search.yml"
     file.write_text(yaml.safe_dump(values))
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        port = str(candidate.getsockname()[1])
+    port = free_port()
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1"}
     nnictl = [str(BIN / "nnictl")]
