@@ -23,7 +23,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ def first_order(
     modules: Iterable[nn.Module] = (),
 ) -> tuple[Tensor, ...]:
     """Eq. 6 with xi = 0: g = dalpha L_val(w, alpha). See `Hypergradient`."""
-    with auxiliary_passes(weights, modules) as run:
+    with auxiliary_passes(weights, modules) as run, _constant(weights):
         return _gradients(run(val_loss), alphas)
 
 
@@ -107,13 +107,15 @@ def finite_difference(
         if xi == 0:  # w' = w: nothing is unrolled
             return dalpha
         v = tuple(v_ if c_ == xi else v_ * (c_ / xi) for v_, c_ in zip(v, c, strict=True))
-        norm = torch.stack([v_.norm() for v_ in v]).norm()
+        norm = torch.stack(torch._foreach_norm(v)).norm()
         # v = 0 makes epsilon infinite and means H = 0; no branch, so that no device is waited for.
         epsilon = torch.where(norm > 0, 0.01 / norm, torch.zeros_like(norm))
-        _point(weights, [(w_ + epsilon * v_).to(w_.dtype) for w_, v_ in zip(w, v, strict=True)])
-        positive = _gradients(run(train_loss), alphas)
-        _point(weights, [(w_ - epsilon * v_).to(w_.dtype) for w_, v_ in zip(w, v, strict=True)])
-        negative = _gradients(run(train_loss), alphas)
+        step = [s.to(w_.dtype) for s, w_ in zip(torch._foreach_mul(v, epsilon), w, strict=True)]
+        with _constant(weights):
+            _point(weights, torch._foreach_add(w, step))
+            positive = _gradients(run(train_loss), alphas)
+            _point(weights, torch._foreach_sub(w, step))
+            negative = _gradients(run(train_loss), alphas)
         H = [
             torch.where(norm > 0, (p - n) / (2 * epsilon), torch.zeros_like(p))
             for p, n in zip(positive, negative, strict=True)
@@ -166,12 +168,20 @@ def virtual_step(
         TypeError: the optimiser is not `torch.optim.SGD`.
         ValueError: a weight is not held by the optimiser.
     """
-    return [
-        weight if gradient is None else _sgd(weight, gradient, group, optimizer.state.get(weight))
-        for weight, gradient, group in zip(
-            weights, gradients, _groups(weights, optimizer), strict=True
-        )
-    ]
+    w_prime = list(weights)
+    groups = _groups(weights, optimizer)
+    alike: dict[tuple[int, bool], list[int]] = {}
+    for i, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+        if gradient is not None:
+            buffered = _buffer(optimizer.state.get(weight)) is not None
+            alike.setdefault((id(groups[i]), buffered), []).append(i)
+    for (_, buffered), chosen in alike.items():
+        w = [weights[i] for i in chosen]
+        g = [cast(Tensor, gradients[i]) for i in chosen]
+        buf = [cast(Tensor, _buffer(optimizer.state[w_])) for w_ in w] if buffered else None
+        for i, w_ in zip(chosen, _sgd(w, g, groups[chosen[0]], buf), strict=True):
+            w_prime[i] = w_
+    return w_prime
 
 
 def step_sizes(
@@ -221,17 +231,29 @@ def _buffer(state: Mapping[str, Any] | None) -> Tensor | None:
     return buffer
 
 
-def _sgd(w: Tensor, g: Tensor, group: Mapping[str, Any], state: Mapping[str, Any] | None) -> Tensor:
-    """w' = w - xi * (mu * buf + dw L_train + lambda * w), and its variants in torch.optim.SGD."""
-    d = -g if group["maximize"] else g
+def _sgd(
+    w: list[Tensor], g: list[Tensor], group: Mapping[str, Any], buf: list[Tensor] | None
+) -> list[Tensor]:
+    """w' = w - xi * (mu * buf + dw L_train + lambda * w), and its variants in torch.optim.SGD.
+
+    All weights at once (`torch._foreach`), as the optimiser does: there are a thousand small ones.
+    """
+    d = _list(torch._foreach_neg(g)) if group["maximize"] else g
     if group["weight_decay"]:
-        d = d + group["weight_decay"] * w
+        d = _list(torch._foreach_add(d, w, alpha=group["weight_decay"]))
     if mu := group["momentum"]:
-        previous = _buffer(state)
-        buf = d if previous is None else mu * previous + (1 - group["dampening"]) * d
-        d = d + mu * buf if group["nesterov"] else buf
-    w_prime: Tensor = w - group["lr"] * d
-    return w_prime
+        if buf is None:
+            buf = d
+        else:
+            fresh = 1 - group["dampening"]
+            buf = _list(torch._foreach_add(torch._foreach_mul(buf, mu), d, alpha=fresh))
+        d = _list(torch._foreach_add(d, buf, alpha=mu)) if group["nesterov"] else buf
+    return _list(torch._foreach_add(w, d, alpha=-group["lr"]))
+
+
+def _list(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The stubs leave open which sequence the foreach functions return."""
+    return list(tensors)
 
 
 @contextmanager
@@ -268,6 +290,18 @@ def auxiliary_passes(
         randomness.set_state(random_state)
 
 
+@contextmanager
+def _constant(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Within, nothing is kept or computed for gradients of the weights."""
+    try:
+        for weight in weights:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
 def _point(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Let each weight stand for other storage; what it stood for before is not written."""
     for weight, value in zip(weights, values, strict=True):
@@ -286,8 +320,8 @@ def _gradients(
         assert grad_outputs is not None
         pairs = [(o, g) for o, g in zip(outputs, grad_outputs, strict=True) if o.grad_fn]
         outputs, grad_outputs = [o for o, _ in pairs], [g for _, g in pairs]
-        if not pairs:
-            return tuple(torch.zeros_like(i) for i in inputs)
+    if not (outputs.requires_grad if isinstance(outputs, Tensor) else outputs):
+        return tuple(torch.zeros_like(i) for i in inputs)
     found = torch.autograd.grad(outputs, inputs, grad_outputs, allow_unused=True)
     return tuple(
         torch.zeros_like(i) if g is None else g.detach() for i, g in zip(inputs, found, strict=True)

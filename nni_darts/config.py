@@ -83,6 +83,10 @@ class Search(Frozen):
     arc_weight_decay: NotNegative = 1e-3
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs at the start in which alpha rests."""
+    fused: bool = True
+    """Run the edges of a cell together; false gives the same results, slowly."""
+    recompute: bool = False
+    """Less memory for more time: compute cells again in the backward pass."""
     precision: Precision = "32-true"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     """Of each trial; all cores by default. Trials side by side on one CPU need their share set:

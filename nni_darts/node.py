@@ -1,11 +1,13 @@
-"""A node of a discrete cell."""
+"""Nodes of a cell."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class ChosenEdges(nn.Module):
@@ -27,3 +29,45 @@ class ChosenEdges(nn.Module):
 
     def extra_repr(self) -> str:
         return f"sources={self.sources}"
+
+
+class Nodes(nn.ModuleList):
+    """The intermediate nodes of a cell, in order: each adds a state to those before it.
+
+    `forward` takes the list of the cell's inputs and returns it with a state for each node. In a
+    model space they hold `nni_darts.supernet.Node`s; then `UnrolledDARTS` can fuse the edges of
+    the supernet and recompute the cell in the backward pass.
+    """
+
+    recompute = False
+    """Whether to drop what the nodes computed and compute it again in the backward pass."""
+
+    def forward(self, states: Sequence[Tensor]) -> list[Tensor]:
+        if self.recompute and torch.is_grad_enabled():
+            again: list[Tensor] = checkpoint(self.run, states, use_reentrant=False)
+            return again
+        return self.run(states)
+
+    def run(self, states: Sequence[Tensor]) -> list[Tensor]:
+        states = list(states)
+        for node in self:
+            states.append(node(states))
+        return states
+
+
+def recompute(network: nn.Module) -> None:
+    """Let the cells of a network compute again in the backward pass what lies within them.
+
+    Raises:
+        ValueError: it has no `Nodes`, or one in which statistics are counted: they would be twice.
+    """
+    cells = {name: m for name, m in network.named_modules() if isinstance(m, Nodes)}
+    if not cells:
+        raise ValueError("there are no cells of Nodes to recompute; leave out recompute")
+    for name, cell in cells.items():
+        if buffers := [buffer for buffer, _ in cell.named_buffers()]:
+            raise ValueError(
+                f"the cell {name} counts statistics, {buffers[0]}, and would count them twice; "
+                "leave out recompute, or use norms with track_running_stats=False"
+            )
+        cell.recompute = True

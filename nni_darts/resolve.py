@@ -14,6 +14,7 @@ from nni_darts.config import Component, Run, SettingsError, Training
 from nni_darts.data_sets import check, check_test
 from nni_darts.genotype import Genotype
 from nni_darts.messages import unknown
+from nni_darts.node import recompute
 
 SPACES: Mapping[str, str] = {"DartsCNN": "search_spaces.DartsCNN"}
 """Short names; anything else is `package.module.Class`."""
@@ -81,7 +82,13 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     module = data(run.data, run.search.batch_size)
     with problems_of_the_data():
         _load(run.data, module, load)
-    return module, space(run.space, module)
+    made = space(run.space, module)
+    if run.search.recompute:
+        try:
+            recompute(made)
+        except ValueError as error:
+            raise SettingsError([f"search.recompute: {error}"]) from None
+    return module, made
 
 
 def training_data(component: Component, settings: Training, seed: int, load: bool = True) -> Any:

@@ -76,6 +76,8 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     output.mkdir(parents=True, exist_ok=True)
     strategy = UnrolledDARTS(
         hypergradient=settings.hypergradient,
+        fused=settings.fused,
+        recompute=settings.recompute,
         arc_learning_rate=settings.arc_learning_rate,
         arc_betas=settings.arc_betas,
         arc_weight_decay=settings.arc_weight_decay,

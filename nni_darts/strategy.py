@@ -12,7 +12,9 @@ from nni.nas.strategy import DARTS
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
 from nni_darts.export import top_k
+from nni_darts.fused import fuse
 from nni_darts.messages import unknown
+from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
 from nni_darts.supernet import MixedCell, Ranked
 
@@ -32,6 +34,12 @@ class UnrolledDARTS(DARTS):
     Args:
         hypergradient: "finite_difference" (the published algorithm), "exact" (double backward: more
             memory, and not disturbed by the kinks of ReLU and max pooling) or "first_order".
+        fused: run the edges of a cell together: the same results to rounding, several times faster,
+            from the same parameters. It takes cells whose nodes are in `nni_darts.node.Nodes`, as
+            those of `search_spaces`; other cells, and operations that it does not know, run as they
+            are. Without, every operation runs by itself.
+        recompute: drop what is computed inside cells and compute it again in the backward pass:
+            less memory for more time. The space must have such cells.
         arc_learning_rate: of alpha's Adam, positive.
         arc_betas: of alpha's Adam.
         arc_weight_decay: of alpha's Adam.
@@ -51,6 +59,8 @@ class UnrolledDARTS(DARTS):
         self,
         *,
         hypergradient: str = "finite_difference",
+        fused: bool = True,
+        recompute: bool = False,
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -84,6 +94,8 @@ class UnrolledDARTS(DARTS):
             mutation_hooks=mutation_hooks,
         )
         self.hypergradient = hypergradient
+        self.fused = fused
+        self.recompute = recompute
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self._alpha_dataloader: Any = None
@@ -104,6 +116,14 @@ class UnrolledDARTS(DARTS):
     def default_mutation_hooks(self) -> list[Any]:
         hooks = super().default_mutation_hooks()
         return [MixedCell.mutate if h == DifferentiableMixedCell.mutate else h for h in hooks]
+
+    def mutate_model(self, model: Any) -> Any:
+        supernet = super().mutate_model(model)
+        if self.fused:
+            fuse(supernet)
+        if self.recompute:
+            recompute(supernet)
+        return supernet
 
     def mutate_evaluator(self, evaluator: Any) -> Any:
         self._alpha_dataloader = getattr(evaluator.datamodule, "alpha_dataloader", None)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nni_darts.genotype import Cell as CellGenotype
 from nni_darts.genotype import Genotype
-from nni_darts.node import ChosenEdges
+from nni_darts.node import ChosenEdges, Nodes
 from search_spaces.operations import (
     DropPath,
     FactorizedReduce,
@@ -42,13 +42,11 @@ class Cell(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs = nn.ModuleList(inputs)
-        self.nodes = nn.ModuleList(nodes)
+        self.nodes = Nodes(nodes)
         self.concat = tuple(concat)
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
-        states = [self.inputs[0](s0), self.inputs[1](s1)]
-        for node in self.nodes:
-            states.append(node(states))
+        states = self.nodes([self.inputs[0](s0), self.inputs[1](s1)])
         return torch.cat([states[i] for i in self.concat], dim=1)
 
 

@@ -45,6 +45,9 @@ WITHOUT_NNI = [
     "loaders",
     "data",
     "device",
+    "fused.depthwise",
+    "fused.layout",
+    "fused.recognise",
 ]
 
 

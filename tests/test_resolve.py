@@ -73,6 +73,7 @@ def test_what_the_data_takes_it_gets() -> None:
         ({"data": {"name": "test_resolve.MyData", "sizes": 3}}, "did you mean 'size'?"),
         ({"data": {"name": "test_resolve.NoClasses"}}, "must have an attribute num_classes"),
         ({"space": {"name": "spaces.Plain", "depth": 3}}, "space.depth: unknown key 'depth'"),
+        ({"search": {**RUN["search"], "recompute": True}}, "search.recompute: there are no cells"),
     ],
 )
 def test_mistakes(changes: dict[str, Any], expected: str) -> None:

@@ -18,6 +18,7 @@ from nni_darts.protocol import key
 from nni_darts.random_cells import draw
 from nni_darts.sources import Digits
 from nni_darts.stages import STAGES, search
+from nni_darts.strategy import UnrolledDARTS
 
 TINY: dict[str, Any] = {
     "stage": "search",
@@ -70,6 +71,31 @@ def test_a_search_killed_after_an_epoch_ends_as_one_never_killed(tmp_path: Path)
             assert resumed[name] == value, name
     tables = [pd.read_csv(tmp_path / f / "history.csv") for f in ("whole", "killed")]
     pd.testing.assert_frame_equal(*(t.drop(columns="seconds") for t in tables), check_exact=True)
+
+
+def test_faster_or_smaller_it_is_the_same_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+    plain = UnrolledDARTS.__init__
+
+    def init(self: UnrolledDARTS, **arguments: Any) -> None:
+        made.append(arguments)
+        plain(self, **arguments)
+
+    monkeypatch.setattr(UnrolledDARTS, "__init__", init)
+    found = []
+    for i, change in enumerate([{}, {"fused": False}, {"recompute": True}]):
+        settings = {**TINY["search"], "epochs": 1, "precision": "64-true", **change}
+        result = search(parse_run({**TINY, "search": settings}), tmp_path / str(i), lambda _: None)
+        found.append([result[name] for name in ("val_loss", "train_loss", "entropy", "score_1")])
+    assert [(a["fused"], a["recompute"]) for a in made] == [
+        (True, False),
+        (False, False),
+        (True, True),
+    ]
+    assert found[1] == pytest.approx(found[0], rel=1e-9)
+    assert found[2] == pytest.approx(found[0], rel=1e-9)
 
 
 def test_the_final_result_is_flat_and_enough_to_do_it_again(tmp_path: Path) -> None:

@@ -1,0 +1,156 @@
+"""What can run together in a cell of the supernet: decided once, when the supernet is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
+from torch import Tensor, nn
+
+from nni_darts.fused.recognise import Chain, Feature, Nothing, Reduction, recognise, stages_of
+from nni_darts.node import Nodes
+from nni_darts.supernet import MixedNode
+
+Shape = tuple[int, ...]
+
+
+class Kernels:
+    """The kernels of all convolutions that run together, joined in one copy for each shape.
+
+    Joined and divided at once, the gradient of all of them is one copy too.
+    """
+
+    def __init__(self) -> None:
+        self._modules: dict[Shape, list[nn.Conv2d]] = {}
+        self._sizes: dict[Shape, list[int]] = {}
+
+    def add(self, convolutions: Sequence[nn.Conv2d]) -> tuple[Shape, int]:
+        """Convolutions of one shape that run as one; returns where `joined` has their kernels."""
+        shape = tuple(convolutions[0].weight.shape)
+        self._modules.setdefault(shape, []).extend(convolutions)
+        sizes = self._sizes.setdefault(shape, [])
+        sizes.append(len(convolutions) * shape[0])
+        return shape, len(sizes) - 1
+
+    def joined(self) -> Mapping[Shape, Sequence[Tensor]]:
+        """For each shape (c_out, ...) the kernels of each `add`, (len * c_out, ...)."""
+        return {
+            shape: torch.cat([m.weight for m in modules]).split(self._sizes[shape])
+            for shape, modules in self._modules.items()
+        }
+
+
+Place = tuple[Shape, int]
+
+
+@dataclass(frozen=True)
+class Chains:
+    """One separable convolution on every edge that leaves a state."""
+
+    operation: int
+    kind: Chain
+    kernels: Sequence[tuple[Place, Place]]
+    """Of each stage: depthwise, pointwise."""
+
+
+@dataclass(frozen=True)
+class Reductions:
+    """`FactorizedReduce` on every edge that leaves a state."""
+
+    operation: int
+    kind: Reduction
+    kernels: tuple[Place, Place]
+    """Of the even and of the odd pixels."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """One operation without weights on every edge that leaves a state."""
+
+    operation: int
+    kind: Feature
+    pool: nn.Module | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The edges that leave a state, in the order of their targets.
+
+    Operations are numbered as in the layers' names, edges from `first` on, sources in order.
+    """
+
+    targets: tuple[int, ...]
+    """The states that they lead to."""
+    first: int
+    chains: Sequence[Chains]
+    reductions: Sequence[Reductions]
+    features: Sequence[Features]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell; states are numbered from its inputs on."""
+
+    sources: Sequence[Source]
+    layers: Sequence[Any]
+    """The mixed layer of every edge, by source."""
+    alone: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
+    """By target: source, edge, operation and module of what runs as it is, in the plain order."""
+    kernels: Kernels
+
+
+def make_plan(nodes: Nodes) -> Plan | None:
+    """The plan of a cell of the supernet, or None where nothing can run together.
+
+    It takes mixed nodes whose edges are mixed layers of one set of names.
+    """
+    if not nodes or not all(type(node) is MixedNode for node in nodes):
+        return None
+    edges = [list(cast(MixedNode, node).edges) for node in nodes]
+    every = [cast(Any, edge) for node in edges for edge in node]
+    if not every or not all(type(edge) is DifferentiableMixedLayer for edge in every):
+        return None
+    if len({tuple(edge.names) for edge in every}) > 1:
+        return None
+    inputs = len(edges[0])
+    if [len(node) for node in edges] != list(range(inputs, inputs + len(edges))):
+        return None
+
+    kernels = Kernels()
+    alone: dict[int, list[tuple[int, int, int, nn.Module]]] = {}
+    layers: list[Any] = []
+    sources = []
+    for source in range(len(edges[-1])):
+        first = len(layers)
+        leaving = [(inputs + i, node[source]) for i, node in enumerate(edges) if source < len(node)]
+        targets = tuple(target for target, _ in leaving)
+        layers += [edge for _, edge in leaving]
+        chains, reductions, features = [], [], []
+        for o, name in enumerate(every[0].names):
+            modules = [cast(Any, edge)[name] for _, edge in leaving]
+            kinds = {recognise(module) for module in modules}
+            kind = kinds.pop() if len(kinds) == 1 else None
+            if isinstance(kind, Chain):
+                stages = zip(*map(stages_of, modules), strict=True)
+                places = [
+                    (kernels.add([d for d, _ in stage]), kernels.add([p for _, p in stage]))
+                    for stage in stages
+                ]
+                chains.append(Chains(o, kind, places))
+            elif isinstance(kind, Reduction):
+                even, odd = ([getattr(m, name) for m in modules] for name in ("even", "odd"))
+                reductions.append(Reductions(o, kind, (kernels.add(even), kernels.add(odd))))
+            elif isinstance(kind, Feature):
+                parts = [m for m in modules[0].modules() if kind.pool and str(m) == kind.pool]
+                features.append(Features(o, kind, parts[0] if parts else None))
+            elif not isinstance(kind, Nothing):
+                for i, (target, module) in enumerate(zip(targets, modules, strict=True)):
+                    alone.setdefault(target, []).append((source, first + i, o, module))
+        sources.append(Source(targets, first, chains, reductions, features))
+    channels = {c.kind.channels for s in sources for c in s.chains}
+    channels |= {c.kind.channels for s in sources for c in s.reductions}
+    together = all(s.chains or s.reductions or s.features for s in sources)
+    return Plan(sources, layers, alone, kernels) if together and len(channels) <= 1 else None

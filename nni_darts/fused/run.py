@@ -1,0 +1,238 @@
+"""A cell of the supernet as its plan has it: the sum of section 2.2, in another order.
+
+    x_t = sum_{s < t} sum_o p_(s,t),o * o(x_s)        p = softmax(alpha)
+
+All edges that leave a state s run together. What hangs on x_s alone (ReLU, pools, their
+normalisation) is computed once; the convolutions of k edges are one with k times the channels; and
+p scales the last normalisation: norm(y) * p is the normalisation with the affine weight p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nni_darts.fused import layout
+from nni_darts.fused.depthwise import Geometry, depthwise
+from nni_darts.fused.plan import Chains, Features, Plan, Reductions, Shape, Source
+from nni_darts.node import Nodes
+
+
+class FusedNodes(Nodes):
+    """The nodes of a cell, with the same children, parameters and names; fused as planned."""
+
+    def __init__(self, nodes: Nodes, plan: Plan) -> None:
+        super().__init__(nodes)
+        self._plan = plan
+
+    def run(self, states: Sequence[Tensor]) -> list[Tensor]:
+        images = all(state.dim() == 4 for state in states)
+        if not images or len({state.shape[1] for state in states}) > 1:
+            return super().run(states)
+        return run(self._plan, states)
+
+
+def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The states (N, C, H, W) of a cell: its inputs, then its nodes."""
+    p = mixing_weights(plan.layers).unbind(1)
+    channels = inputs[0].shape[1]
+    mixtures = _per_source(plan, p, lambda source: source.features)
+    scales = _per_source(
+        plan,
+        [row.unsqueeze(-1).expand(-1, channels) for row in p],
+        lambda source: [*source.chains, *source.reductions],
+    )
+    kernels = plan.kernels.joined()
+    states = [layout.channels_last(x) for x in inputs]
+    total: dict[int, Tensor] = {}
+    for s, source in enumerate(plan.sources):
+        if s == len(states):
+            states.append(_complete(plan, s, total, p, states))
+        leaving = _leaving(source, states[s], mixtures[s], scales[s], kernels)
+        for t, x in zip(source.targets, leaving, strict=True):
+            total[t] = x if t not in total else total[t] + x
+    states.append(_complete(plan, len(states), total, p, states))
+    return states
+
+
+def mixing_weights(layers: Sequence[Any]) -> Tensor:
+    """p: (edges, operations), by whatever relaxation the layers have."""
+    if all(type(layer._softmax) is nn.Softmax and layer._softmax.dim == -1 for layer in layers):
+        return torch.stack([layer._arch_alpha for layer in layers]).softmax(-1)
+    return torch.stack([layer._softmax(layer._arch_alpha) for layer in layers])
+
+
+def _per_source(
+    plan: Plan,
+    p: Sequence[Tensor],
+    wanted: Callable[[Source], Sequence[Chains | Reductions | Features]],
+) -> list[Sequence[Tensor]]:
+    """For each source p of the wanted operations, on its edges alone.
+
+    Taken out and divided for all sources at once: each small copy is a kernel, with more of them in
+    the backward pass.
+    """
+    operations = [[part.operation for part in wanted(source)] for source in plan.sources]
+    every = sorted({o for of_source in operations for o in of_source})
+    if not every:
+        return [() for _ in plan.sources]
+    parts = torch.stack([p[o] for o in every]).split([len(s.targets) for s in plan.sources], 1)
+    rows = [dict(zip(every, part.unbind(0), strict=True)) for part in parts]
+    return [
+        [of_part[o] for o in of_source] for of_part, of_source in zip(rows, operations, strict=True)
+    ]
+
+
+def _complete(
+    plan: Plan,
+    target: int,
+    total: dict[int, Tensor],
+    p: Sequence[Tensor],
+    states: Sequence[Tensor],
+) -> Tensor:
+    """The state (N, C, H, W) of a node: what is there of it, and what runs as it is."""
+    x = total.pop(target).permute(0, 3, 1, 2) if target in total else None
+    for source, edge, operation, module in plan.alone.get(target, ()):
+        part = p[operation][edge] * module(states[source])
+        x = part if x is None else x + part
+    return layout.channels_last(cast(Tensor, x))
+
+
+def _leaving(
+    source: Source,
+    x: Tensor,
+    mixture: Sequence[Tensor],
+    scales: Sequence[Tensor],
+    kernels: Mapping[Shape, Sequence[Tensor]],
+) -> Sequence[Tensor]:
+    """What the edges that leave x (N, C, H, W) bring to each target: (N, H', W', C).
+
+    Args:
+        source: the edges.
+        x: the state.
+        mixture: p of each feature (edges,).
+        scales: p of each chain, then of each reduction, repeated for the channels (edges, C).
+        kernels: of the cell.
+    """
+    k = len(source.targets)
+    activated = F.relu(x) if source.chains or source.reductions else x
+    plain: list[Tensor] = []
+    phased: list[Tensor] = []
+    rows = iter(scales)
+    runs = _Runs(activated, k, kernels)
+    for chains in source.chains:
+        y = runs.chain(chains, next(rows).flatten())
+        (phased if runs.phased(chains) else plain).append(y)
+    for reductions in source.reductions:
+        plain.append(_reduced(reductions, activated, k, next(rows).flatten(), kernels))
+    total = _mixed(source.features, x, mixture) if source.features else None
+    if plain:
+        y = layout.by_edge(_sum(plain), k)
+        total = y.contiguous() if total is None else total + y
+    if phased:
+        if total is None:
+            total = x.new_zeros((k, *x.permute(0, 2, 3, 1).shape))
+        total = layout.add_phases(total, _sum(phased))
+    return () if total is None else total.unbind(0)
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    if total.requires_grad:
+        # All parts have this gradient: put it in order once, not in each of their backward passes.
+        total.register_hook(layout.channels_last)
+    return total
+
+
+def _mixed(features: Sequence[Features], x: Tensor, p: Sequence[Tensor]) -> Tensor:
+    """sum_o p_o * o(x) of the operations without weights: (k, N, H, W, C)."""
+    found = []
+    for feature in features:
+        y = x if feature.pool is None else feature.pool(x)
+        if feature.kind.eps is not None:
+            y = _norm(y, feature.kind.eps)
+        found.append(y.permute(0, 2, 3, 1))
+    with torch.autocast(x.device.type, enabled=False):
+        stacked = torch.stack(found).to(p[0].dtype)
+        mixed = torch.stack(list(p), 1) @ stacked.flatten(1)
+    return mixed.view(-1, *stacked.shape[1:])
+
+
+class _Runs:
+    """The chains that start at one activated state; what they share is made once."""
+
+    def __init__(self, x: Tensor, k: int, kernels: Mapping[Shape, Sequence[Tensor]]) -> None:
+        self.x = x
+        self.k = k
+        self.kernels = kernels
+        self._starts: dict[str, Tensor] = {}
+        # On the CPU the library is slow at dilated depthwise convolutions.
+        self._rewrites = x.device.type == "cpu"
+
+    def phased(self, chains: Chains) -> bool:
+        even = self.x.shape[2] % 2 == 0 and self.x.shape[3] % 2 == 0
+        return self._rewrites and even and self._only(chains) == Geometry(0, 1, 2)
+
+    def chain(self, chains: Chains, p: Tensor) -> Tensor:
+        start = "repeated"
+        if self.phased(chains):
+            start = "phases"
+        elif self._rewrites and self._only(chains) == Geometry(0, 2, 2):
+            start = "every_second"
+        if start not in self._starts:
+            self._starts[start] = _START[start](self.x, self.k)
+        y = self._starts[start]
+        last = len(chains.kernels) - 1
+        stages = zip(chains.kind.stages, chains.kernels, strict=True)
+        for i, (stage, (depth, point)) in enumerate(stages):
+            geometry = stage.geometry if start == "repeated" else Geometry(stage.geometry.kernel)
+            y = depthwise(y if i == 0 else F.relu_(y), self._kernel(depth), geometry)
+            y = F.conv2d(y, self._kernel(point), groups=self.k)
+            y = _norm(y, stage.eps, p if i == last else None)
+        return y
+
+    def _kernel(self, place: tuple[Shape, int]) -> Tensor:
+        shape, position = place
+        return self.kernels[shape][position]
+
+    @staticmethod
+    def _only(chains: Chains) -> Geometry | None:
+        """Stride and dilation of a chain of one stage."""
+        first, *others = chains.kind.stages
+        return None if others else Geometry(0, first.geometry.stride, first.geometry.dilation)
+
+
+_START: Mapping[str, Callable[[Tensor, int], Tensor]] = {
+    "repeated": layout.repeated,
+    "phases": layout.phases,
+    "every_second": lambda x, k: layout.repeated(layout.every_second(x), k),
+}
+
+
+def _reduced(
+    reductions: Reductions,
+    x: Tensor,
+    k: int,
+    p: Tensor,
+    kernels: Mapping[Shape, Sequence[Tensor]],
+) -> Tensor:
+    """Two 1x1 convolutions, a half of every edge's channels from each: (N, k * C, H', W')."""
+    halves = []
+    for part, (shape, position) in zip(
+        (layout.every_second(x), layout.shifted(x)), reductions.kernels, strict=True
+    ):
+        y = F.conv2d(layout.channels_last(part), kernels[shape][position]).permute(0, 2, 3, 1)
+        halves.append(y.unflatten(3, (k, -1)))
+    y = torch.stack(halves, 4).flatten(3).permute(0, 3, 1, 2)
+    return _norm(y, reductions.kind.eps, p)
+
+
+def _norm(x: Tensor, eps: float, scale: Tensor | None = None) -> Tensor:
+    """Normalised by the batch, times `scale` (C,)."""
+    return F.batch_norm(x, None, None, scale, None, True, 0.0, eps)
