@@ -12,7 +12,7 @@ from nni.nas.strategy import DARTS
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
 from nni_darts.export import top_k
-from nni_darts.fused import fuse
+from nni_darts.fused.supernet import fuse
 from nni_darts.messages import unknown
 from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
