@@ -66,6 +66,8 @@ class GpuKernels:
         torch.cuda.synchronize()
         self.profiler.__exit__(*error)
         events = self.profiler.events() or []
+        # Annotations (of an optimiser's step, say) span kernels and are none.
+        events = [e for e in events if not getattr(e, "is_user_annotation", False)]
         ran = [e.name for e in events if e.device_type == DeviceType.CUDA]
         called = [e.name for e in events if e.device_type == DeviceType.CPU]
         self.kernels = sum(not name.startswith(("Memcpy", "Memset")) for name in ran)

@@ -28,20 +28,24 @@ def warm_up(work: Work) -> int:
     return 5 if work.device == "cuda" else 1
 
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
 class Stopwatch:
     """Seconds of every step."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, clock: str) -> None:
         self.device = device
+        self.clock = CLOCKS[clock]
         self.seconds: list[float] = []
 
     def begin(self) -> None:
         self._synchronise()
-        self.started = time.perf_counter()
+        self.started = self.clock()
 
     def end(self) -> None:
         self._synchronise()
-        self.seconds.append(time.perf_counter() - self.started)
+        self.seconds.append(self.clock() - self.started)
 
     def _synchronise(self) -> None:
         if self.device == "cuda":
@@ -50,14 +54,16 @@ class Stopwatch:
             torch.cuda.synchronize()
 
 
-def timed(names: Sequence[str], work: Work, rounds: int) -> dict[str, list[float]]:
+def timed(
+    names: Sequence[str], work: Work, rounds: int, clock: str = "wall"
+) -> dict[str, list[float]]:
     """Seconds of every round, of each variant."""
     work.prepare()
     from lockstep import interleaved
     from variants import variants
 
     every = variants(work)
-    watches = {name: Stopwatch(work.device) for name in names}
+    watches = {name: Stopwatch(work.device, clock) for name in names}
     interleaved({name: every[name] for name in names}, watches, rounds, warm_up(work))
     return {name: watch.seconds[warm_up(work) :] for name, watch in watches.items()}
 
@@ -140,6 +146,12 @@ def main(arguments: Sequence[str]) -> None:
     Work.arguments(parser)
     parser.add_argument("--variants", nargs="+", help="all by default; a wrong one lists them")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: the processor's time, for one thread on a machine that others use, too",
+    )
     parser.add_argument("--time-only", action="store_true", help="no memory, no kernels")
     parser.add_argument("--json", type=Path, help="a file to write the figures to")
     options = parser.parse_args(arguments)
@@ -149,15 +161,18 @@ def main(arguments: Sequence[str]) -> None:
 
     there = variants(work)
     chosen = options.variants or list(there)
+    if options.clock == "cpu" and (work.device, work.threads) != ("cpu", 1):
+        parser.error("--clock cpu tells how long a step takes on the CPU with one thread only")
     if wrong := [name for name in chosen if name not in there]:
         parser.error(f"--variants: no {', '.join(wrong)} here; there are {', '.join(there)}")
     scales = {}
     for name in [] if options.time_only else chosen:
         scales[name] = isolated(weighed, name, work)
         print(f"{name}: {scales[name]}", file=sys.stderr, flush=True)
-    seconds = timed(chosen, work, options.rounds)
+    seconds = timed(chosen, work, options.rounds, options.clock)
     results: dict[str, Any] = {
         "work": vars(work),
+        "clock": options.clock,
         "checkouts": _checkouts(work),
         "seconds": seconds,
         "scales": scales,

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,20 @@ def test_step_names_the_variants(capsys: Any) -> None:
     with pytest.raises(SystemExit):
         main([*TINY, "--variants", "nni_second"])
     assert "no nni_second here; there are nni_first, hub_first" in capsys.readouterr().err
+
+
+def test_the_clock_of_the_cpu_is_for_one_thread(capsys: Any) -> None:
+    from step import Stopwatch, main
+
+    with pytest.raises(SystemExit):
+        main([*TINY, "--threads", "2", "--clock", "cpu"])
+    assert "with one thread only" in capsys.readouterr().err
+    resting, working = Stopwatch("cpu", "cpu"), Stopwatch("cpu", "wall")
+    for watch in (resting, working):
+        watch.begin()
+        time.sleep(0.05)
+        watch.end()
+    assert resting.seconds[0] < 0.05 <= working.seconds[0]
 
 
 @pytest.mark.usefixtures("here")
