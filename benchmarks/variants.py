@@ -1,0 +1,160 @@
+"""The search steps that are compared, by name; ours and NNI's run in the real trainer.
+
+The name is whose code it is and the hypergradient. `ours` is the fused supernet, `graphs` that in
+CUDA graphs, `plain` the one that is neither. `nni` is NNI's own strategy on our space and with our
+recipe, `hub` the same on NNI's hub space of DARTS.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nni.nas.strategy
+import pytorch_lightning as pl
+import torch
+from lockstep import Fit, Probe
+from measure import Work
+from nni.nas.execution import SequentialExecutionEngine
+from nni.nas.hub.pytorch import DARTS as HubSpace
+from nni.nas.space import RawFormatModelSpace
+from peers import NUM_CLASSES, authors, batch, pt_darts
+from torch.utils.data import DataLoader
+
+from nni_darts import UnrolledDARTS
+from nni_darts.config import Search
+from nni_darts.loaders import as_it_is
+from nni_darts.recipe import search_evaluator
+from search_spaces import DartsCNN
+
+HYPERGRADIENTS = {
+    "second": "finite_difference",
+    "exact": "exact",
+    "first": "first_order",
+}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "ours": {"fused": True},
+    "graphs": {"fused": True, "cuda_graphs": True},
+    "plain": {"fused": False},
+}
+
+
+def variants(work: Work) -> dict[str, Fit]:
+    """All that can be had with this device and these checkouts."""
+    # What they say about every training.
+    for talkative in ("nni", "pytorch_lightning", "lightning.pytorch"):
+        logging.getLogger(talkative).setLevel(logging.CRITICAL)
+    found: dict[str, Fit] = {}
+    if work.darts_repo is not None:
+        for order in ("second", "first"):
+            unrolled = order == "second"
+            found[f"authors_{order}"] = authors(work, work.darts_repo, unrolled=unrolled)
+    if work.pt_darts_repo is not None:
+        found["pt_darts_second"] = pt_darts(work, work.pt_darts_repo)
+    found["nni_first"] = partial(_nni, work)
+    found["hub_first"] = partial(_nni, work, hub=True)
+    known = inspect.signature(UnrolledDARTS).parameters
+    for whose, options in _OPTIONS.items():
+        if "cuda_graphs" in options and (work.device != "cuda" or "cuda_graphs" not in known):
+            continue
+        if "fused" not in known:  # TODO(lead): drop these lines after the merge
+            if whose != "plain":
+                continue
+            options = {}
+        for order, hypergradient in HYPERGRADIENTS.items():
+            found[f"{whose}_{order}"] = partial(_ours, work, hypergradient, options)
+    return found
+
+
+def _ours(
+    work: Work, hypergradient: str, options: dict[str, Any], probe: Probe, steps: int
+) -> None:
+    settings = _settings(work)
+    strategy = UnrolledDARTS(
+        hypergradient=hypergradient,
+        arc_learning_rate=settings.arc_learning_rate,
+        arc_betas=settings.arc_betas,
+        arc_weight_decay=settings.arc_weight_decay,
+        gradient_clip_val=settings.gradient_clip,
+        **options,
+    )
+    _search(work, _space, strategy, probe, steps)
+
+
+def _nni(work: Work, probe: Probe, steps: int, *, hub: bool = False) -> None:
+    strategy = nni.nas.strategy.DARTS(gradient_clip_val=_settings(work).gradient_clip)
+    _search(work, _hub_space if hub else _space, strategy, probe, steps)
+
+
+def _space(work: Work) -> Any:
+    return DartsCNN(work.channels, work.num_cells, NUM_CLASSES)
+
+
+def _hub_space(work: Work) -> Any:
+    return HubSpace(width=work.channels, num_cells=work.num_cells, dataset="cifar")
+
+
+def _settings(work: Work) -> Search:
+    precision = "bf16-mixed" if work.precision == "bf16" else "32-true"
+    return Search.model_validate(
+        {"epochs": 1, "batch_size": work.batch_size, "precision": precision}
+    )
+
+
+def _search(work: Work, space: Any, strategy: Any, probe: Probe, steps: int) -> None:
+    """As `nni_darts.stages.search` does it."""
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        evaluator = search_evaluator(
+            _settings(work),
+            _SameBatches(work, steps),
+            Path(folder),
+            torch.device(work.device, 0) if work.device == "cuda" else torch.device("cpu"),
+            [_Probed(probe)],
+            progress_bar=False,
+        )
+        if not isinstance(strategy, UnrolledDARTS):
+            # Ours trains reproducibly at a price on a GPU; who takes NNI's own does not pay it.
+            torch.use_deterministic_algorithms(False)
+        strategy(RawFormatModelSpace(space(work), evaluator), SequentialExecutionEngine())
+
+
+class _Probed(pl.Callback):
+    """A step is what the trainer does with a batch that is on the device."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        self.probe.begin()
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.probe.end()
+
+
+class _SameBatches(pl.LightningDataModule):
+    """One batch for w and one for alpha, in every step."""
+
+    num_classes = NUM_CLASSES
+
+    def __init__(self, work: Work, steps: int) -> None:
+        super().__init__()
+        self.work = work
+        self.steps = steps
+
+    def train_dataloader(self) -> Any:
+        return self._loader(0)
+
+    def alpha_dataloader(self) -> Any:
+        return self._loader(1)
+
+    # What NNI's own strategy learns alpha on.
+    val_dataloader = alpha_dataloader
+
+    def _loader(self, seed: int) -> Any:
+        same = [batch(self.work, seed)] * self.steps
+        return DataLoader(same, batch_size=None, collate_fn=as_it_is)  # type: ignore[arg-type]
