@@ -26,7 +26,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Hypergradient = Literal["finite_difference", "exact", "first_order"]
-Precision = Literal["32-true", "64-true", "bf16-mixed"]
+Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
