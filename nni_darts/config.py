@@ -84,6 +84,8 @@ class Search(Frozen):
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs at the start in which alpha rests."""
     precision: Precision = "32-true"
+    cuda_graphs: bool = False
+    """Launch the step as a whole (`UnrolledDARTS`)."""
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
     with more threads than cores, each epoch can take twenty times as long."""

@@ -45,6 +45,11 @@ WITHOUT_NNI = [
     "loaders",
     "data",
     "device",
+    "device_batches",
+    "divergence",
+    "graphs",
+    "host_calls",
+    "precision",
 ]
 
 
