@@ -1,11 +1,12 @@
 """From the stored images of a batch to what a network sees: whole batches at once.
 
-All draws come from torch's global random state.
+All draws come from torch's global random state on the CPU, whatever device the images are on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
+
+from nni_darts.device_batches import beside
 
 Items = Any
 """The images of a data set as they are kept: a uint8 tensor (N, C, H, W), or an array of N paths.
@@ -31,15 +34,15 @@ def random_shift(images: Tensor, padding: int) -> Tensor:
     if padding == 0:
         return images
     count, _, height, width = images.shape
-    top, left = torch.randint(0, 2 * padding + 1, (2, count))
+    top, left = beside(torch.randint(0, 2 * padding + 1, (2, count)), images)
     # A view (B, C, tops, lefts, H, W) of every crop there is; indexing copies one for each image.
     crops = F.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
-    return crops[torch.arange(count), :, top, left]
+    return crops[torch.arange(count, device=images.device), :, top, left]
 
 
 def random_flip(images: Tensor) -> Tensor:
     """Each image (of B, C, H, W) is mirrored left to right where `rand(B) < 0.5`."""
-    mirrored = torch.rand(len(images)) < 0.5
+    mirrored = beside(torch.rand(len(images)) < 0.5, images)
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
 
 
@@ -54,21 +57,28 @@ def cutout(images: Tensor, pixels: int) -> Tensor:
     if pixels == 0:
         return images
     count, _, height, width = images.shape
-    rows = _within(torch.randint(0, height, (count,)), pixels, height)
-    columns = _within(torch.randint(0, width, (count,)), pixels, width)
+    rows = _within(beside(torch.randint(0, height, (count,)), images), pixels, height)
+    columns = _within(beside(torch.randint(0, width, (count,)), images), pixels, width)
     return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
 
 def _within(centre: Tensor, pixels: int, size: int) -> Tensor:
     """Which of the positions 0 to size - 1 the square has, (B, size), given its centres (B,)."""
-    offset = torch.arange(size) - (centre - pixels // 2)[:, None]
+    offset = torch.arange(size, device=centre.device) - (centre - pixels // 2)[:, None]
     return (offset >= 0) & (offset < pixels)
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """From uint8 (B, C, H, W) to float32; `mean` and `std` are per channel, of values in [0, 1]."""
-    shift, scale = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
+    shift, scale = (_per_channel(values, images.device) for values in (mean, std))
     return (images.float() / 255 - shift) / scale
+
+
+@lru_cache
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(1, C, 1, 1); made once, because the copy to a device is waited for."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 class Transform(Protocol):

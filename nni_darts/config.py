@@ -26,7 +26,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Hypergradient = Literal["finite_difference", "exact", "first_order"]
-Precision = Literal["32-true", "64-true", "bf16-mixed"]
+Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -88,6 +88,8 @@ class Search(Frozen):
     recompute: bool = False
     """Less memory for more time: compute cells again in the backward pass."""
     precision: Precision = "32-true"
+    cuda_graphs: bool = False
+    """Launch the step as a whole (`UnrolledDARTS`)."""
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
     with more threads than cores, each epoch can take twenty times as long."""

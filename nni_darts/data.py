@@ -13,14 +13,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from nni_darts.augmentation import Items, cutout
+from nni_darts.augmentation import Items, ShiftAndFlip, cutout
 from nni_darts.data_sets import find
+from nni_darts.device_batches import DeviceBatches
 from nni_darts.loaders import Batch, EpochLoader, Images, as_it_is, mixed
 from nni_darts.sources import stratified_split
+
+Loader = DataLoader[Batch] | DeviceBatches
 
 
 class _TrainingImages(LightningDataModule):
@@ -35,6 +39,7 @@ class _TrainingImages(LightningDataModule):
         seed: int,
         num_workers: int,
         image_size: int | None,
+        on_device: bool,
     ) -> None:
         super().__init__()
         self._data_set, self._source = find(name, root)
@@ -44,7 +49,13 @@ class _TrainingImages(LightningDataModule):
         self.num_workers = _whole("num_workers", num_workers, 0)
         size = self._data_set.image_size if image_size is None else image_size
         self.image_size = _whole("image_size", size, 4)
-        self._parts: tuple[tuple[Items, Tensor], ...] = ()
+        self.on_device = on_device
+        if on_device and num_workers and isinstance(self._data_set.transform, ShiftAndFlip):
+            raise ValueError(
+                f"on_device keeps the images of {name} on the device that is trained on, where "
+                f"num_workers must be 0, got {num_workers}"
+            )
+        self._parts: list[tuple[Items, Tensor]] = []
 
     @property
     def num_classes(self) -> int:
@@ -78,17 +89,38 @@ class _TrainingImages(LightningDataModule):
     def _part(self, part: int) -> tuple[Items, Tensor]:
         if not self._parts:
             raise RuntimeError("the data is not loaded yet: call prepare_data() and setup() first")
+        self._parts[part] = self._placed(*self._parts[part])
         return self._parts[part]
+
+    def _placed(self, items: Items, labels: Tensor) -> tuple[Items, Tensor]:
+        """Images in memory are moved to where their batches are to be made."""
+        if not (self.on_device and isinstance(items, Tensor)):
+            return items, labels
+        return items.to(self._device()), labels.to(self._device())
+
+    def _device(self) -> torch.device:
+        """The device that is trained on; the CPU while there is no trainer."""
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    @property
+    def _delivers(self) -> bool:
+        """Whether batches are to come from the loaders on a GPU."""
+        return self.on_device and self._device().type == "cuda"
+
+    def _delivered(self, loader: DataLoader[Batch]) -> Loader:
+        return DeviceBatches(loader, self._device()) if self._delivers else loader
 
     def _transform(self, *, augmented: bool) -> Callable[[Items], Tensor]:
         return partial(self._data_set.transform, image_size=self.image_size, augmented=augmented)
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, items: Items) -> dict[str, Any]:
         """For every loader."""
         return {
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,
             "collate_fn": as_it_is,
+            # What lies on the device already cannot be pinned.
+            "pin_memory": self._delivers and not isinstance(items, Tensor),
         }
 
 
@@ -110,6 +142,9 @@ class BilevelData(_TrainingImages):
             in memory and augmented a batch at a time.
         image_size: side of the square images in pixels, at least 4 because the search networks
             halve it twice; default: the data set's own, and 32 for image_folder.
+        on_device: batches come on the GPU that is trained on, made while it works on the step
+            before: images in memory are kept and augmented there (num_workers must be 0), those of
+            image_folder are copied from pinned memory. The draws are those of the CPU.
 
     Raises:
         ValueError: an argument is out of its range, or not for this data set.
@@ -124,6 +159,7 @@ class BilevelData(_TrainingImages):
         seed: int = 0,
         num_workers: int = 0,
         image_size: int | None = None,
+        on_device: bool = False,
     ) -> None:
         super().__init__(
             name,
@@ -132,6 +168,7 @@ class BilevelData(_TrainingImages):
             seed=seed,
             num_workers=num_workers,
             image_size=image_size,
+            on_device=on_device,
         )
 
     def setup(self, stage: str | None = None) -> None:
@@ -150,28 +187,29 @@ class BilevelData(_TrainingImages):
                 f"batch_size must be at most {least}, the smaller half of the {len(labels)} "
                 f"training images of {self.name}, got {self.batch_size}"
             )
-        self._parts = tuple((items[part], labels[part]) for part in parts)
+        self._parts = [(items[part], labels[part]) for part in parts]
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> Loader:
         """The half for w: augmented, shuffled, full batches only."""
         return self._loader(0, augmented=True)
 
-    def alpha_dataloader(self) -> DataLoader[Batch]:
+    def alpha_dataloader(self) -> Loader:
         """The half for alpha, for the architect: augmented, shuffled, full batches only."""
         return self._loader(1, augmented=True)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> Loader:
         """The half for alpha, to measure on: every image once, as it is, in fixed order."""
         return self._loader(1, augmented=False)
 
-    def _loader(self, half: int, *, augmented: bool) -> DataLoader[Batch]:
+    def _loader(self, half: int, *, augmented: bool) -> Loader:
         items, labels = self._part(half)
-        return DataLoader(
+        loader = DataLoader(
             Images(items, labels, self._transform(augmented=augmented)),
             shuffle=augmented,
             drop_last=augmented,
-            **self._options(),
+            **self._options(items),
         )
+        return self._delivered(loader)
 
 
 class TrainingData(_TrainingImages):
@@ -190,6 +228,7 @@ class TrainingData(_TrainingImages):
         seed: of the split, from 0 to 2**32 - 1.
         num_workers: as for `BilevelData`.
         image_size: as for `BilevelData`.
+        on_device: as for `BilevelData`.
         val_share: of the training images, in [0, 1). With 0 all are trained on and there is no
             validation; with 0.5 and the same seed the parts are the halves of `BilevelData`.
         cutout: side in pixels of the square that is blanked in each image trained on, up to
@@ -209,6 +248,7 @@ class TrainingData(_TrainingImages):
         seed: int = 0,
         num_workers: int = 0,
         image_size: int | None = None,
+        on_device: bool = False,
         val_share: float = 0.1,
         cutout: int = 0,
         run_seed: int = 0,
@@ -220,6 +260,7 @@ class TrainingData(_TrainingImages):
             seed=seed,
             num_workers=num_workers,
             image_size=image_size,
+            on_device=on_device,
         )
         self.val_share = _share("val_share", val_share)
         self.cutout = _whole("cutout", cutout, 0, self.image_size)
@@ -242,9 +283,9 @@ class TrainingData(_TrainingImages):
             items, labels = self._source.load()
             parts = stratified_split(labels.numpy(), 1 - self.val_share, self.seed)
             self._check_parts(labels, *(labels[part] for part in parts))
-            self._parts = tuple((items[part], labels[part]) for part in parts)
+            self._parts = [(items[part], labels[part]) for part in parts]
 
-    def train_dataloader(self) -> EpochLoader:
+    def train_dataloader(self) -> Loader:
         """Augmented, with cutout, shuffled, full batches only."""
         transform = partial(_cut, transform=self._transform(augmented=True), pixels=self.cutout)
         images = Images(*self._part(0), transform)
@@ -257,34 +298,36 @@ class TrainingData(_TrainingImages):
             seed=mixed(self.run_seed),
             drop_last=True,
         )
-        return EpochLoader(
+        loader = EpochLoader(
             images,
             sampler=sampler,
             epoch=self._epoch,
             seed=self.run_seed,
             drop_last=True,
-            **self._options(),
+            **self._options(images.items),
         )
+        return self._delivered(loader)
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+    def val_dataloader(self) -> Loader | list[Loader]:
         """Every image once, as it is, in fixed order; an empty list, for none, if none validate."""
         items, labels = self._part(1)
         return self._measured_on(items, labels) if len(labels) else []
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> Loader:
         """Every test image once, as it is, in fixed order."""
         if self._test is None:
             raise RuntimeError(
                 "the test images are not loaded yet: call prepare_data() and setup('test') first"
             )
+        self._test = self._placed(*self._test)
         return self._measured_on(*self._test)
 
-    def _measured_on(self, items: Items, labels: Tensor) -> DataLoader[Batch]:
+    def _measured_on(self, items: Items, labels: Tensor) -> Loader:
         # DistributedSampler would pad, and count some images twice.
         world, rank = self._place()
         mine = slice(rank, None, world)
         images = Images(items[mine], labels[mine], self._transform(augmented=False))
-        return DataLoader(images, **self._options())
+        return self._delivered(DataLoader(images, **self._options(items)))
 
     def _place(self) -> tuple[int, int]:
         """How many processes train together, and which of them this one is."""

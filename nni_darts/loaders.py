@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from nni_darts.augmentation import Items
+from nni_darts.device_batches import beside
 
 Batch = tuple[Tensor, Tensor]
 """float32 images (B, C, S, S), normalised, and their int64 labels (B,)."""
@@ -20,8 +21,8 @@ class Images(Dataset[Batch]):
     """Items with labels, read a batch at a time: the DataLoader asks `__getitems__` for all of it.
 
     Args:
-        items: N of them.
-        labels: int64 (N,).
+        items: N of them; a tensor may be on any device, and the batches are then there too.
+        labels: int64 (N,), on the device of the items.
         transform: from items to images.
     """
 
@@ -34,7 +35,9 @@ class Images(Dataset[Batch]):
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        return self.transform(self.items[indices]), self.labels[indices]
+        on_cpu = self.labels.device.type == "cpu"
+        chosen: Any = indices if on_cpu else beside(torch.tensor(indices), self.labels)
+        return self.transform(self.items[chosen]), self.labels[chosen]
 
     def __getitem__(self, index: int) -> Batch:
         """One image (C, S, S) and its label ()."""

@@ -7,20 +7,19 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torchmetrics import Metric
 
 from nni_darts import export, randomness
 from nni_darts.architect import HYPERGRADIENTS, require_followable
-from nni_darts.divergence import require_finite
+from nni_darts.divergence import FiniteWatch
+from nni_darts.graphs import StepGraph, capturable
+from nni_darts.host_calls import unlogged
 
 
 class UnrolledDartsModule(DartsLightningModule):
@@ -33,12 +32,16 @@ class UnrolledDartsModule(DartsLightningModule):
         hypergradient: str,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
+        cuda_graphs: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(training_module, **kwargs)
         self.hypergradient = hypergradient
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
+        self.graph = StepGraph(self) if cuda_graphs else None
+        self.finite = FiniteWatch()
+        self._batch_idx = 0
         self._resumed_random_state: dict[str, Any] | None = None
 
     # What is learnt, in an order that is the same in every process.
@@ -82,16 +85,34 @@ class UnrolledDartsModule(DartsLightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- SGD(w, dw L_train(w, alpha))."""
-        if self.trainer.current_epoch >= self.warmup_epochs:
+        self._batch_idx = batch_idx
+        output = (self.graph or self).step(batch, batch_idx)
+        if self.trainer.is_last_batch:
+            self.finite.look()
+        self.advance_lr_schedulers(batch_idx)
+        if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
+            # Tensors: numbers would have to be waited for.
+            self.log_probs(export.probabilities(self.model))
+        return output
+
+    @property
+    def searching(self) -> bool:
+        """Whether alpha is learnt, or rests still."""
+        return cast(bool, self.trainer.current_epoch >= self.warmup_epochs)
+
+    def step(self, batch: dict[str, Any], batch_idx: int) -> Any:
+        """What the device does in a step; nothing in it waits for the device."""
+        if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
         output = self.training_module.training_step(batch["train"], batch_idx)
         loss = _loss(output)
-        require_finite("training loss", loss, self.trainer.current_epoch, batch_idx)
+        self.see("training loss", loss)
         self.advance_optimization(loss, batch_idx, self.gradient_clip_val)
-        self.advance_lr_schedulers(batch_idx)
-        if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
-            self.log_probs(self.export_probs())
         return output
+
+    def see(self, what: str, loss: Tensor) -> None:
+        """Raise DivergedError, where the device has to be waited for later, for a bad loss."""
+        self.finite.see(what, loss, self.trainer.current_epoch, self._batch_idx)
 
     def _architecture_step(self, train_batch: Any, val_batch: Any, batch_idx: int) -> None:
         seen: list[Tensor] = []
@@ -107,13 +128,11 @@ class UnrolledDartsModule(DartsLightningModule):
         optimizer, arch_optimizer = self._optimizer(arch=False), self._optimizer(arch=True)
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
         alphas = self.arch_parameters()
-        with self._unlogged():
+        with unlogged(self.training_module):
             gradients = HYPERGRADIENTS[self.hypergradient](
                 train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
             )
-        require_finite(
-            "validation loss of the architect", seen[-1], self.trainer.current_epoch, batch_idx
-        )
+        self.see("validation loss of the architect", seen[-1])
         for alpha, gradient in zip(alphas, gradients, strict=True):
             alpha.grad = gradient
         arch_optimizer.step()
@@ -126,22 +145,6 @@ class UnrolledDartsModule(DartsLightningModule):
         total, details = penalty(loss, export.probabilities(self.model))
         self.log_dict({f"penalty/{k}": torch.as_tensor(v).detach() for k, v in details.items()})
         return total
-
-    @contextmanager
-    def _unlogged(self) -> Iterator[None]:
-        """Within, what the user's module logs or counts is dropped."""
-        metrics = [m for m in self.training_module.modules() if isinstance(m, Metric)]
-        saved = [(m, copy.deepcopy(m.metric_state), m._update_count, m._computed) for m in metrics]
-        log = self.training_module.log
-        self.training_module.log = lambda *args, **kwargs: None
-        try:
-            yield
-        finally:
-            self.training_module.log = log
-            for metric, state, count, computed in saved:
-                for name, value in state.items():
-                    setattr(metric, name, value)
-                metric._update_count, metric._computed = count, computed
 
     # Validation, which NNI's one-shot modules leave out.
 
@@ -175,7 +178,21 @@ class UnrolledDartsModule(DartsLightningModule):
             randomness.set_state(self._resumed_random_state)
             self._resumed_random_state = None
 
+    def on_train_start(self) -> None:
+        if self.device.type == "cpu":
+            # A checkpoint of a search with CUDA graphs says otherwise.
+            for optimizer in self.trainer.optimizers:
+                capturable(optimizer, False)
+        super().on_train_start()
+
+    def on_train_end(self) -> None:
+        self.finite.look()
+        if self.graph is not None:
+            self.graph.close()
+        super().on_train_end()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.finite.look()
         self.training_module.on_save_checkpoint(checkpoint)
         checkpoint["nni_darts_random_state"] = randomness.get_state()
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing
 import torch
+from torch import Tensor
+
+_AT_REST = ContextVar("nni_darts_at_rest", default=False)
 
 
 def get_state() -> dict[str, Any]:
@@ -16,6 +22,8 @@ def get_state() -> dict[str, Any]:
     Plain tensors, numbers and tuples only, so that a checkpoint that holds it can be read with
     `torch.load(weights_only=True)`.
     """
+    if _AT_REST.get():
+        return {}
     # Legacy means the tuple that set_state takes; the stubs do not know which form is asked for.
     algorithm, keys, position, has_gauss, gauss = cast(
         tuple[str, "np.typing.NDArray[np.uint32]", int, int, float],
@@ -32,15 +40,40 @@ def get_state() -> dict[str, Any]:
 
 def set_state(state: dict[str, Any]) -> None:
     """Put every generator into the state that `get_state` returned."""
+    if _AT_REST.get():
+        return
     torch.set_rng_state(state["torch"])
-    # A checkpoint may come from a machine with more devices than this one.
-    for device, device_state in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
-        torch.cuda.set_rng_state(device_state, device)
+    if state["cuda"]:  # counting the devices takes longer than all the rest
+        # A checkpoint may come from a machine with more devices than this one.
+        devices = range(torch.cuda.device_count())
+        for device, device_state in zip(devices, state["cuda"], strict=False):
+            torch.cuda.set_rng_state(device_state, device)
     algorithm, keys, *rest = state["numpy"]
     np.random.set_state((algorithm, keys.numpy().astype(np.uint32), *rest))
-    random.setstate(_tuples(state["python"]))
+    # Python's generator insists on tuples where a file format may have made lists.
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
 
 
-def _tuples(value: Any) -> Any:
-    """Python's generator insists on tuples where a file format may have made lists."""
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+def same(a: Any, b: Any) -> bool:
+    """Whether two states, or parts of them, are the same."""
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+@contextmanager
+def at_rest() -> Iterator[None]:
+    """Within, nothing is drawn: `get_state` and `set_state` do nothing.
+
+    The state of a GPU's generator may not be asked for while work on it is being captured.
+    """
+    token = _AT_REST.set(True)
+    try:
+        yield
+    finally:
+        _AT_REST.reset(token)

@@ -24,9 +24,10 @@ class SearchRecipe(LightningModule):
     def __init__(self, settings: Search, num_classes: int) -> None:
         super().__init__()
         self.settings = settings
-        # micro: the share of images that are right, as papers report it
-        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        # micro: the share of images that are right, as papers report it. To validate the labels
+        # may be to wait for the device, in every batch.
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+        self.val_accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
@@ -35,7 +36,7 @@ class SearchRecipe(LightningModule):
         x, y = batch
         logits = self(x)
         loss = nn.functional.cross_entropy(logits, y)
-        self.train_accuracy(logits, y)
+        self.train_accuracy.update(logits, y)  # computed once an epoch
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         self.log("train_acc", self.train_accuracy, on_step=False, on_epoch=True)
         return loss
@@ -43,7 +44,7 @@ class SearchRecipe(LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
         logits = self(x)
-        self.val_accuracy(logits, y)
+        self.val_accuracy.update(logits, y)
         self.log("val_loss", nn.functional.cross_entropy(logits, y))
         self.log("val_acc", self.val_accuracy, prog_bar=True)
 

@@ -83,6 +83,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
         arc_weight_decay=settings.arc_weight_decay,
         gradient_clip_val=settings.gradient_clip,
         warmup_epochs=settings.warmup_epochs,
+        cuda_graphs=settings.cuda_graphs,
     )
     reporter = Reporter(send, output, key(run), run.seed, settings.epochs)
     with free_devices() as (device,):

@@ -50,6 +50,9 @@ class UnrolledDARTS(DARTS):
         penalty: NNI's `ExpectationProfilerPenalty`, or its arguments; unlike in NNI's own strategy
             its gradient reaches alpha.
         mutation_hooks: NNI's hooks for primitives of your own.
+        cuda_graphs: capture the step once and launch it as a whole afterwards; where that cannot
+            be, the steps run as usual and a line says why. What Python does in `training_step`
+            besides logging tensors and counting torchmetrics is then done at the capture only.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -69,6 +72,7 @@ class UnrolledDARTS(DARTS):
         warmup_epochs: int = 0,
         penalty: Any = None,
         mutation_hooks: list[Any] | None = None,
+        cuda_graphs: bool = False,
     ) -> None:
         if hypergradient not in HYPERGRADIENTS:
             raise ValueError(unknown("hypergradient", hypergradient, HYPERGRADIENTS))
@@ -98,6 +102,7 @@ class UnrolledDARTS(DARTS):
         self.recompute = recompute
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
+        self.cuda_graphs = cuda_graphs
         self._alpha_dataloader: Any = None
 
     def configure_oneshot_module(self, training_module: Any) -> UnrolledDartsModule:
@@ -107,6 +112,7 @@ class UnrolledDARTS(DARTS):
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,
+            cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
             log_prob_every_n_step=self.log_prob_every_n_step,
             warmup_epochs=self.warmup_epochs,

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from nni_darts.checkpoint_io import AtomicCheckpointIO
+from nni_darts.precision import lightning_precision
 
 LAST = "last.ckpt"
 """Everything that it takes to go on after the last epoch."""
@@ -21,7 +22,7 @@ def trainer_options(
 
     Args:
         epochs: of the whole training.
-        precision: Lightning's name for it.
+        precision: "tf32", or Lightning's name for it.
         output: an existing folder.
         devices: GPUs, or the CPU alone.
         progress_bar: whether to show one.
@@ -34,7 +35,7 @@ def trainer_options(
         "accelerator": "gpu" if gpu else "cpu",
         "devices": [device.index for device in devices] if gpu else 1,
         "max_epochs": epochs,
-        "precision": precision,
+        "precision": lightning_precision(precision, devices[0]),
         "deterministic": "warn",
         "plugins": [AtomicCheckpointIO()],
         "default_root_dir": output,

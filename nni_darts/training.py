@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts.checkpoint import KEY
 from nni_darts.config import Training
-from nni_darts.divergence import require_finite
+from nni_darts.divergence import FiniteWatch
 from nni_darts.trainer_options import last_checkpoint, trainer_options
 from search_spaces.darts_network import DartsNetwork
 
@@ -40,10 +40,12 @@ class TrainingRecipe(pl.LightningModule):
         self.settings = settings
         self.described = described
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-        # micro: the share of images that are right, as papers report it
+        self.finite = FiniteWatch()
+        # micro: the share of images that are right, as papers report it. To validate the labels
+        # may be to wait for the device, in every batch.
         classes = network.arguments["num_classes"]
-        self.train_accuracy = MulticlassAccuracy(classes, average="micro")
-        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.train_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
 
     def on_train_epoch_start(self) -> None:
         # The reference's schedule: 0 in the first epoch, one step short of it in the last.
@@ -60,16 +62,20 @@ class TrainingRecipe(pl.LightningModule):
         else:
             logits = output
             loss = self.loss(logits, y)
-        require_finite("training loss", loss, self.current_epoch, batch_idx)
-        self.train_accuracy(logits, y)
+        self.finite.see("training loss", loss, self.current_epoch, batch_idx)
+        self.train_accuracy.update(logits, y)  # computed once an epoch
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True)
         self.log("train_acc", self.train_accuracy, on_step=False, on_epoch=True)
         return loss  # type: ignore[no-any-return]
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.trainer.is_last_batch:
+            self.finite.look()
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
         logits = self.network(x)
-        self.val_accuracy(logits, y)
+        self.val_accuracy.update(logits, y)
         self.log("val_loss", nn.functional.cross_entropy(logits, y), sync_dist=True)
         self.log("val_acc", self.val_accuracy, prog_bar=True)
 
@@ -81,6 +87,7 @@ class TrainingRecipe(pl.LightningModule):
         return [sgd], [ExponentialLR(sgd, s.learning_rate_decay or 0.97)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.finite.look()
         checkpoint[KEY] = self.described
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import numpy as np
@@ -26,6 +27,7 @@ from torchvision.transforms import v2
 from nni_darts.augmentation import cutout, normalise, random_flip, random_shift
 from nni_darts.data import BilevelData
 from nni_darts.data_sets import DATA_SETS, check
+from nni_darts.device_batches import DeviceBatches
 from nni_darts.sources import Digits, MissingDataError, default_root, stratified_split
 
 
@@ -690,3 +692,60 @@ def test_lightning_takes_it() -> None:
 
 def test_missing_data_is_a_mistake_of_the_users() -> None:
     assert issubclass(MissingDataError, ValueError)
+
+
+# --- On a GPU. ---
+
+
+class OnAGpu:
+    """A trainer as far as a data module asks it."""
+
+    world_size, global_rank, current_epoch = 1, 0, 0
+
+    def __init__(self, device: str) -> None:
+        self.strategy = SimpleNamespace(root_device=torch.device(device))
+
+
+def test_images_in_memory_are_moved_once_to_the_device_that_is_trained_on() -> None:
+    data = ready("digits", on_device=True)
+    before = halves(data)[1]
+    assert before.device.type == "cpu"  # no trainer, no device
+    data.trainer = OnAGpu("meta")  # type: ignore[assignment]
+    moved = data.alpha_dataloader().dataset  # type: ignore[union-attr]
+    assert moved.items.device.type == moved.labels.device.type == "meta"
+    assert data.val_dataloader().dataset.items is moved.items  # type: ignore[union-attr]
+
+
+def test_without_on_device_nothing_is_moved() -> None:
+    data = ready("digits")
+    data.trainer = OnAGpu("cuda:0")  # type: ignore[assignment]
+    loader = data.train_dataloader()
+    assert loader.dataset.items.device.type == "cpu"  # type: ignore[union-attr]
+    assert not loader.pin_memory  # type: ignore[union-attr]
+
+
+def test_images_of_a_folder_come_from_pinned_memory(tmp_path: Path) -> None:
+    _folder(tmp_path, {"cat": 4, "dog": 4})
+    data = ready("image_folder", root=tmp_path, on_device=True, num_workers=2, batch_size=2)
+    data.trainer = OnAGpu("cuda:0")  # type: ignore[assignment]
+    for batches in (data.train_dataloader(), data.val_dataloader()):
+        assert isinstance(batches, DeviceBatches)
+        assert batches.device == torch.device("cuda", 0)
+        assert batches.loader.pin_memory
+        assert batches.loader.num_workers == 2
+
+
+def test_on_device_the_batches_on_the_cpu_are_as_ever() -> None:
+    def epoch(**options: object) -> list[Tensor]:
+        torch.manual_seed(0)
+        data = ready("digits", **options)
+        data.trainer = OnAGpu("cpu")  # type: ignore[assignment]
+        return [images for images, _ in data.train_dataloader()]
+
+    for images, expected in zip(epoch(on_device=True), epoch(), strict=True):
+        assert torch.equal(images, expected)
+
+
+def test_workers_cannot_read_what_lies_on_the_device(message: Callable[..., str]) -> None:
+    text = message(ValueError, BilevelData, "digits", on_device=True, num_workers=2)
+    assert "num_workers must be 0, got 2" in text

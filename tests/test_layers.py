@@ -48,6 +48,11 @@ WITHOUT_NNI = [
     "fused.depthwise",
     "fused.layout",
     "fused.recognise",
+    "device_batches",
+    "divergence",
+    "graphs",
+    "host_calls",
+    "precision",
 ]
 
 

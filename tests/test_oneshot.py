@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,19 @@ from nni.nas.oneshot.pytorch.profiler import ExpectationProfilerPenalty
 from nni.nas.profiler import ExpressionProfiler
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint
+from recorded_graph import OnTheCpu
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
+from waiting import NoWaiting, Waits
 
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import finite_difference
-from nni_darts.divergence import DivergedError
+from nni_darts.config import Search
+from nni_darts.divergence import DivergedError, FiniteWatch
+from nni_darts.graphs import capturable
+from nni_darts.recipe import SearchRecipe
 
 # Algorithm 1, through the real trainer.
 
@@ -333,6 +339,83 @@ def test_a_checkpoint_of_another_space_is_refused(tmp_path: Path) -> None:
         ValueError, match=r"of another search: it lacks .*body.* the unknown .*body"
     ):
         strategy.run()
+
+
+# Nothing in a step waits for the device.
+
+
+@pytest.mark.parametrize("hypergradient", ["first_order", "finite_difference", "exact"])
+def test_nothing_in_a_step_waits(hypergradient: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    OnTheCpu(monkeypatch)  # as on a GPU, Adam keeps its counts where the parameters are
+    strategy = UnrolledDARTS(
+        hypergradient=hypergradient, gradient_clip_val=5.0, log_prob_every_n_step=1
+    )
+    recipe = SearchRecipe(Search(epochs=1), spaces.CLASSES)
+    spaces.start(Normed(), strategy, spaces.evaluator(recipe, spaces.loader(32), max_epochs=2))
+    module = strategy.oneshot_module
+    module.finite = FiniteWatch(at_once=lambda loss: False)
+    step, steps = module.training_step, 0
+
+    def guarded(batch: Any, batch_idx: int) -> Any:
+        nonlocal steps
+        steps += 1
+        capturable(module._optimizer(arch=True), True)
+        # The last batch of an epoch is where the losses are looked at.
+        with nullcontext() if module.trainer.is_last_batch else NoWaiting():
+            return step(batch, batch_idx)
+
+    module.training_step = guarded
+    strategy.run()
+    assert steps == 8
+    assert {"train_acc", "architect_loss"} <= module.trainer.callback_metrics.keys()
+
+
+def test_the_guard_sees_a_metric_that_waits() -> None:
+    metric = spaces.MulticlassAccuracy(spaces.CLASSES)
+    with NoWaiting(), pytest.raises(Waits):
+        metric.update(torch.zeros(2, spaces.CLASSES), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("half", ["train", "val"])
+def test_on_a_device_a_bad_loss_stops_before_anything_is_kept(half: str, tmp_path: Path) -> None:
+    x, y = next(iter(spaces.loader(8)))
+    good, bad = DataLoader([(x, y)] * 4, batch_size=None), [(x, y), (x * float("nan"), y)]
+    bad = DataLoader([*bad, (x, y), (x, y)], batch_size=None)
+
+    class Forbidden(Callback):
+        def on_validation_start(self, *args: Any) -> None:
+            raise AssertionError("nothing is measured any more")
+
+    checkpoint = ModelCheckpoint(tmp_path, save_last=True)
+    strategy = UnrolledDARTS(hypergradient="first_order")
+    spaces.start(
+        spaces.Plain(),
+        strategy,
+        spaces.evaluator(
+            train=bad if half == "train" else good,
+            val=good if half == "train" else bad,
+            callbacks=[checkpoint, Forbidden()],
+            enable_checkpointing=True,
+        ),
+    )
+    strategy.oneshot_module.finite = FiniteWatch(at_once=lambda loss: False)
+    what = "training loss" if half == "train" else "validation loss of the architect"
+    with pytest.raises(DivergedError, match=f"the {what} is nan in epoch 0, step 1"):
+        strategy.run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_within_an_epoch_is_looked_at_first(tmp_path: Path) -> None:
+    x, y = next(iter(spaces.loader(8)))
+    train = DataLoader([(x * float("nan"), y)] + [(x, y)] * 3, batch_size=None)
+    checkpoint = ModelCheckpoint(tmp_path, save_last=True, every_n_train_steps=2)
+    strategy = UnrolledDARTS(hypergradient="first_order")
+    evaluator = spaces.evaluator(train=train, callbacks=[checkpoint], enable_checkpointing=True)
+    spaces.start(spaces.Plain(), strategy, evaluator)
+    strategy.oneshot_module.finite = FiniteWatch(at_once=lambda loss: False)
+    with pytest.raises(DivergedError, match="epoch 0, step 0"):
+        strategy.run()
+    assert not list(tmp_path.iterdir())
 
 
 # Memory.

@@ -1,0 +1,27 @@
+"""How exactly a GPU multiplies: float32, the shorter TF32, or bf16 by autocast."""
+
+from __future__ import annotations
+
+import torch
+
+TF32 = "tf32"
+
+
+def lightning_precision(precision: str, device: torch.device) -> str:
+    """Lightning's name for a precision, once CUDA is set to compute in it.
+
+    In "tf32" everything is stored in float32, and the factors of matrix products and convolutions
+    are rounded to 10 bits of mantissa. "32-true" is float32 throughout: PyTorch itself takes TF32
+    for convolutions unless it is told not to. For the CPU "tf32" is float32, and a line says so.
+
+    Args:
+        precision: "tf32", or one of Lightning's.
+        device: what is trained on.
+    """
+    tf32 = precision == TF32
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32 = tf32
+    elif tf32:
+        print(f"precision tf32 is for CUDA devices; on the {device.type} it is float32", flush=True)
+    return "32-true" if tf32 else precision
