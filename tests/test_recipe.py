@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import clip_grad_norm_
 from waiting import NoWaiting
@@ -13,8 +15,13 @@ from nni_darts.recipe import SearchRecipe
 from search_spaces import DartsCNN
 
 
-def test_on_a_gpu_nothing_is_copied_to_it_or_waited_for() -> None:
-    # Forward and update; autograd refuses to go back on a GPU that is not there.
+@pytest.mark.parametrize("fused", [True, False])
+def test_on_a_gpu_nothing_is_copied_to_it_or_waited_for(
+    fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Forward and update; autograd refuses to go back on a GPU that is not there. A supernet
+    # without memory has no layout either.
+    monkeypatch.setattr(nn.Module, "to", lambda self, memory_format: self)
     recipe = SearchRecipe(Search(), 10)
     logged: dict[str, Any] = {}
     recipe.log = lambda name, value, **options: logged.update({name: value})  # type: ignore
@@ -22,7 +29,7 @@ def test_on_a_gpu_nothing_is_copied_to_it_or_waited_for() -> None:
         recipe._apply(lambda t: mode.from_tensor(t).to("cuda"))
         with torch.device("cuda"):
             space = DartsCNN(4, 3, num_nodes=2)
-            recipe.set_model(UnrolledDARTS().mutate_model(space))
+            recipe.set_model(UnrolledDARTS(fused=fused).mutate_model(space))
             batch = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64)
         (sgd,), _ = recipe.configure_optimizers()
         with NoWaiting():
@@ -39,7 +46,7 @@ def test_on_a_gpu_nothing_is_copied_to_it_or_waited_for() -> None:
 def test_accuracy_is_computed_once_an_epoch() -> None:
     recipe = SearchRecipe(Search(), 10)
     recipe.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
-    recipe.set_model(torch.nn.Flatten())
+    recipe.set_model(nn.Flatten())
     computed = recipe.train_accuracy.compute
     recipe.train_accuracy.compute = lambda: 1 / 0  # type: ignore[assignment]
     for x in (torch.eye(10), torch.eye(10).flip(0)):
