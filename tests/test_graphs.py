@@ -192,7 +192,10 @@ def test_a_captured_search_is_the_search(searches: Searches, hypergradient: str)
 
 
 @pytest.mark.slow
-def test_a_captured_search_of_the_paper_is_the_search(searches: Searches) -> None:
+@pytest.mark.parametrize("options", [{}, {"fused": False}, {"recompute": True}], ids=str)
+def test_a_captured_search_of_the_paper_is_the_search(
+    searches: Searches, options: dict[str, Any]
+) -> None:
     data = BilevelData("digits", batch_size=128)
     data.setup()
     searches.compare(
@@ -200,6 +203,7 @@ def test_a_captured_search_of_the_paper_is_the_search(searches: Searches) -> Non
         space=lambda: DartsCNN(4, 3, num_nodes=2, in_channels=1),
         train=data.train_dataloader(),
         val=data.val_dataloader(),
+        strategy=options,
     )
     assert searches.cpu.captures == EPOCHS
     assert searches.lines == []
