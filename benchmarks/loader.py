@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -82,16 +83,19 @@ class PerImage(Dataset[Any]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def ours(data: BilevelData) -> BilevelLoader:
+def ours(data: BilevelData, device: str) -> BilevelLoader:
+    # All that the data asks its trainer for.
+    place = SimpleNamespace(root_device=torch.device(device))
+    data.trainer = SimpleNamespace(strategy=place)
     data.prepare_data()
     data.setup()
     return BilevelLoader(data.train_dataloader(), data.alpha_dataloader(), lambda: None)
 
 
-def noise_data(noise: Noise, batch_size: int) -> BilevelData:
+def noise_data(noise: Noise, batch_size: int, **options: bool) -> BilevelData:
     data_set = DataSet(lambda root: noise, CIFAR.transform, CIFAR.in_channels, CIFAR.image_size)
     with mock.patch.dict(DATA_SETS, noise=data_set):
-        return BilevelData("noise", batch_size=batch_size)
+        return BilevelData("noise", batch_size=batch_size, **options)
 
 
 def per_image(noise: Noise, batch_size: int, num_workers: int) -> BilevelLoader:
@@ -108,21 +112,25 @@ def per_image(noise: Noise, batch_size: int, num_workers: int) -> BilevelLoader:
     return BilevelLoader(train, val, lambda: None)
 
 
-def pipelines(batch_size: int, images: int) -> dict[str, Callable[[], BilevelLoader]]:
+def pipelines(work: Work, images: int) -> dict[str, Callable[[], BilevelLoader]]:
     """By name, what makes the loader of a search."""
-    noise = Noise(images)
-    return {
-        "ours, digits 8x8": partial(ours, BilevelData("digits", batch_size=batch_size)),
-        "ours, 32x32": partial(ours, noise_data(noise, batch_size)),
-        BASE: partial(per_image, noise, batch_size, 0),
-        f"{BASE}, 2 workers": partial(per_image, noise, batch_size, 2),
+    noise, size, device = Noise(images), work.batch_size, work.device
+    made: dict[str, Callable[[], BilevelLoader]] = {
+        "ours, digits 8x8": partial(ours, BilevelData("digits", batch_size=size), device),
+        "ours, 32x32": partial(ours, noise_data(noise, size), device),
+        BASE: partial(per_image, noise, size, 0),
+        f"{BASE}, 2 workers": partial(per_image, noise, size, 2),
     }
+    if device == "cuda":
+        resident = noise_data(noise, size, on_device=True)
+        made["ours, 32x32, on the device"] = partial(ours, resident, device)
+    return made
 
 
 def raced(work: Work, images: int, batches: int, rounds: int) -> dict[str, list[float]]:
     """Seconds for each pair of batches, in every round, of each pipeline."""
     work.prepare()
-    made = pipelines(work.batch_size, images)
+    made = pipelines(work, images)
     sources = {name: _endless(make()) for name, make in made.items()}
     found: dict[str, list[float]] = {name: [] for name in sources}
     for _ in range(rounds):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import Work, cell, command, isolated, report
-from step import timed, weighed
+from step import check_clock, clock_argument, timed, weighed
 
 GRID: dict[str, tuple[int, ...]] = {
     "channels": (4, 8, 16),
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     Work.arguments(parser, channels=8, num_cells=4, batch_size=8)
     parser.add_argument("--variants", nargs="+", default=["plain_second"], help="of step.py")
     parser.add_argument("--rounds", type=int, default=2)
+    clock_argument(parser)
     parser.add_argument(
         "--grid",
         nargs="+",
@@ -63,10 +64,11 @@ def main(arguments: Sequence[str]) -> None:
             parser.error(f"--grid: {wrong[0]} cannot be varied, only {', '.join(GRID)}")
         grid = {name: tuple(map(int, values)) for name, *values in options.grid}
     work = Work.of(options)
+    check_clock(parser, options.clock, work)
     rows: list[dict[str, str]] = []
     results: list[dict[str, Any]] = []
     for setting in settings(work, grid):
-        seconds = isolated(timed, options.variants, setting, options.rounds)
+        seconds = isolated(timed, options.variants, setting, options.rounds, options.clock)
         for name, own in seconds.items():
             scales = isolated(weighed, name, setting)
             numbers = {varied: getattr(setting, varied) for varied in GRID}
@@ -83,7 +85,8 @@ def main(arguments: Sequence[str]) -> None:
             )
             print(results[-1], file=sys.stderr, flush=True)
     made = command("scale", arguments)
-    report(rows, {"work": vars(work), "results": results}, work.device, made, options.json)
+    figures = {"work": vars(work), "clock": options.clock, "results": results}
+    report(rows, figures, work.device, made, options.json)
     for name in options.variants:
         same = {k: v for k, v in vars(work).items() if k in GRID and k != "batch_size"}
         found = [

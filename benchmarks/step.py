@@ -54,6 +54,20 @@ class Stopwatch:
             torch.cuda.synchronize()
 
 
+def clock_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: the processor's time, for one thread on a machine that others use, too",
+    )
+
+
+def check_clock(parser: argparse.ArgumentParser, clock: str, work: Work) -> None:
+    if clock == "cpu" and (work.device, work.threads) != ("cpu", 1):
+        parser.error("--clock cpu tells how long a step takes on the CPU with one thread only")
+
+
 def timed(
     names: Sequence[str], work: Work, rounds: int, clock: str = "wall"
 ) -> dict[str, list[float]]:
@@ -146,23 +160,17 @@ def main(arguments: Sequence[str]) -> None:
     Work.arguments(parser)
     parser.add_argument("--variants", nargs="+", help="all by default; a wrong one lists them")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--clock",
-        choices=CLOCKS,
-        default="wall",
-        help="cpu: the processor's time, for one thread on a machine that others use, too",
-    )
+    clock_argument(parser)
     parser.add_argument("--time-only", action="store_true", help="no memory, no kernels")
     parser.add_argument("--json", type=Path, help="a file to write the figures to")
     options = parser.parse_args(arguments)
     work = Work.of(options)
+    check_clock(parser, options.clock, work)
     work.prepare()
     from variants import variants
 
     there = variants(work)
     chosen = options.variants or list(there)
-    if options.clock == "cpu" and (work.device, work.threads) != ("cpu", 1):
-        parser.error("--clock cpu tells how long a step takes on the CPU with one thread only")
     if wrong := [name for name in chosen if name not in there]:
         parser.error(f"--variants: no {', '.join(wrong)} here; there are {', '.join(there)}")
     scales = {}

@@ -1,13 +1,13 @@
 """The search steps that are compared, by name; ours and NNI's run in the real trainer.
 
 The name is whose code it is and the hypergradient. `ours` is the fused supernet, `graphs` that in
-CUDA graphs, `plain` the one that is neither. `nni` is NNI's own strategy on our space and with our
-recipe, `hub` the same on NNI's hub space of DARTS.
+CUDA graphs, `recompute` that with cells computed again in the backward pass, `plain` the one that
+is not fused. `nni` is NNI's own strategy on our space and with our recipe, `hub` the same on NNI's
+hub space of DARTS.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import tempfile
 from functools import partial
@@ -36,9 +36,11 @@ HYPERGRADIENTS = {
     "exact": "exact",
     "first": "first_order",
 }
+_PRECISIONS = {"float32": "32-true", "tf32": "tf32", "bf16": "bf16-mixed"}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "ours": {"fused": True},
     "graphs": {"fused": True, "cuda_graphs": True},
+    "recompute": {"fused": True, "recompute": True},
     "plain": {"fused": False},
 }
 
@@ -57,14 +59,9 @@ def variants(work: Work) -> dict[str, Fit]:
         found["pt_darts_second"] = pt_darts(work, work.pt_darts_repo)
     found["nni_first"] = partial(_nni, work)
     found["hub_first"] = partial(_nni, work, hub=True)
-    known = inspect.signature(UnrolledDARTS).parameters
     for whose, options in _OPTIONS.items():
-        if "cuda_graphs" in options and (work.device != "cuda" or "cuda_graphs" not in known):
+        if whose == "graphs" and work.device != "cuda":
             continue
-        if "fused" not in known:  # TODO(lead): drop these lines after the merge
-            if whose != "plain":
-                continue
-            options = {}
         for order, hypergradient in HYPERGRADIENTS.items():
             found[f"{whose}_{order}"] = partial(_ours, work, hypergradient, options)
     return found
@@ -99,10 +96,8 @@ def _hub_space(work: Work) -> Any:
 
 
 def _settings(work: Work) -> Search:
-    precision = "bf16-mixed" if work.precision == "bf16" else "32-true"
-    return Search.model_validate(
-        {"epochs": 1, "batch_size": work.batch_size, "precision": precision}
-    )
+    given = {"batch_size": work.batch_size, "precision": _PRECISIONS[work.precision]}
+    return Search.model_validate({"epochs": 1, **given})
 
 
 def _search(work: Work, space: Any, strategy: Any, probe: Probe, steps: int) -> None:
