@@ -31,12 +31,14 @@ class UnrolledDartsModule(DartsLightningModule):
         training_module: Any,
         *,
         hypergradient: str,
+        virtual_clip: float | None,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
         **kwargs: Any,
     ) -> None:
         super().__init__(training_module, **kwargs)
         self.hypergradient = hypergradient
+        self.virtual_clip = virtual_clip
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self._resumed_random_state: dict[str, Any] | None = None
@@ -109,7 +111,13 @@ class UnrolledDartsModule(DartsLightningModule):
         alphas = self.arch_parameters()
         with self._unlogged():
             gradients = HYPERGRADIENTS[self.hypergradient](
-                train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
+                train_loss,
+                val_loss,
+                weights,
+                alphas,
+                optimizer,
+                [self.training_module],
+                self.virtual_clip,
             )
         require_finite(
             "validation loss of the architect", seen[-1], self.trainer.current_epoch, batch_idx
