@@ -111,10 +111,10 @@ def finite_difference(
         c = step_sizes(weights, gradients, optimizer)
         xi = max(map(abs, c))
         with torch.no_grad():
-            gradients, gamma = clipped(gradients, clip)
-            w_prime = virtual_step(weights, gradients, optimizer)
+            g, gamma = clipped(gradients, clip)
+            w_prime = virtual_step(weights, g, optimizer)
         _point(weights, [w_.detach() for w_ in w_prime])
-        del gradients, w_prime
+        del gradients, g, w_prime
         both = _gradients(run(val_loss), [*alphas, *weights])
         dalpha, v = both[: len(alphas)], both[len(alphas) :]
         del both
@@ -153,8 +153,8 @@ def exact(
         gradients = torch.autograd.grad(
             run(train_loss), weights, create_graph=True, allow_unused=True
         )
-        gradients, _ = clipped(gradients, clip)
-        w_prime = virtual_step(weights, gradients, optimizer)
+        g, _ = clipped(gradients, clip)
+        w_prime = virtual_step(weights, g, optimizer)
         _point(weights, [w_.detach() for w_ in w_prime])
         both = _gradients(run(val_loss), [*alphas, *weights])
         dalpha, v = both[: len(alphas)], both[len(alphas) :]
