@@ -45,7 +45,7 @@ def multiply_adds(network: nn.Module, image_size: int, in_channels: int = 3) -> 
 
 
 def multiply_adds_per_word(network: nn.Module) -> int:
-    """The same rule for a language model that reads one word of one text; the decoder is counted.
+    """The same rule for a language model that reads a word; the decoder is counted.
 
     Looking up the word's vector multiplies nothing.
 
@@ -53,10 +53,11 @@ def multiply_adds_per_word(network: nn.Module) -> int:
         network: maps tokens (T, B) and a state to anything; `initial_state(B)` gives a state.
     """
     outline = _outline(network)
-    word = torch.zeros((1, 1), dtype=torch.int64, device="meta")
+    # Two texts: a supernet normalises over them.
+    words = torch.zeros((1, 2), dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        outline(word, cast(Any, outline).initial_state(1))
-    return _multiply_adds(counter)
+        outline(words, cast(Any, outline).initial_state(2))
+    return _multiply_adds(counter) // 2
 
 
 def _outline(network: nn.Module) -> nn.Module:

@@ -55,7 +55,7 @@ class Activated(nn.Module):
         self.activation = ACTIVATIONS[name]
 
     def forward(self, x: Highway) -> Tensor:
-        return x.state + x.gate * (self.activation(x.candidate) - x.state)
+        return torch.lerp(x.state, self.activation(x.candidate), x.gate)
 
     def extra_repr(self) -> str:
         return self.name

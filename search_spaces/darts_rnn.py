@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from nni_darts.genotype import RNN_PRIMITIVES
 from nni_darts.supernet import MixedNode, Node
-from search_spaces.activations import ACTIVATIONS, NONE, edge
+from search_spaces.activations import ACTIVATIONS, NONE, Activation, edge
 from search_spaces.cell_space import CellSpace
 from search_spaces.darts_rnn_network import (
     DartsRNNNetwork,
     HighwayNode,
     Highways,
     LanguageModel,
+    Output,
     check_language_model,
 )
 from search_spaces.operations import check_primitives
@@ -90,6 +91,15 @@ class DartsRNN(CellSpace, LanguageModel, ModelSpace):
         norm = nn.BatchNorm1d(hidden, affine=False, track_running_stats=False)
         self.build(nodes, states, norm, **arguments)
 
+    def forward(self, tokens: Tensor, state: Tensor) -> Output:
+        """As `LanguageModel`; ValueError for a batch of fewer than two texts too."""
+        if tokens.dim() == 2 and tokens.shape[1] < 2:
+            raise ValueError(
+                "the cells to choose from normalise over the texts of a batch: expected at least "
+                f"2, got {tokens.shape[1]}; choose a larger batch size"
+            )
+        return super().forward(tokens, state)
+
     @staticmethod
     def extra_oneshot_hooks(strategy: Any) -> list[Callable[..., Any]]:
         return [MixedHighways.mutate]
@@ -114,12 +124,20 @@ class MixedHighways(MixedNode):
     """
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
-        s, gate, h = cast(Highways, states).stacked()
+        highways = cast(Highways, states)
+        p, q = highways.once(self._mixture)
+        s, gate, h = highways.stacked()
+        operations = torch.stack([f(h) for f in self._activations()], dim=1)
+        mixed = torch.einsum("eo,eobh->ebh", p, operations)
+        return torch.lerp(q * s, mixed, gate).sum(0)
+
+    def _mixture(self) -> tuple[Tensor, Tensor]:
+        """p but for `none` (edges, operations), and q (edges, 1, 1)."""
         edges = [cast(Any, edge) for edge in self.edges]
-        # (edges, operations) -> per operation (edges, 1, 1)
         p = edges[0]._softmax(torch.stack([edge._arch_alpha for edge in edges]))
-        by_name = zip(edges[0].names, p[..., None, None].unbind(1), strict=True)
-        kept = [(p_o, ACTIVATIONS[name]) for name, p_o in by_name if name != NONE]
-        qs = torch.stack([p_o for p_o, _ in kept]).sum(0) * s
-        mixed = torch.stack([p_o * f(h) for p_o, f in kept]).sum(0)
-        return (qs + gate * (mixed - qs)).sum(0)
+        named = zip(edges[0].names, p.unbind(1), strict=True)
+        p = torch.stack([p_o for name, p_o in named if name != NONE], dim=1)
+        return p, p.sum(1)[:, None, None]
+
+    def _activations(self) -> list[Activation]:
+        return [ACTIVATIONS[name] for name in cast(Any, self.edges[0]).names if name != NONE]

@@ -6,8 +6,8 @@ network runs where nothing else is installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from nni_darts.genotype import Genotype
 from nni_darts.node import ChosenEdges
 from search_spaces.activations import Highway, edge
+
+T = TypeVar("T")
 
 INIT_RANGE = 0.04
 """All weights start uniformly in +- this, the decoder's bias at 0 (reference)."""
@@ -157,13 +159,14 @@ class Cell(nn.Module):
             return s if h_mask is None else s * h_mask
 
         W_x, W_h = self.W0.split([x.shape[-1], h.shape[-1]])
+        highways = [Highways(cast(HighwayNode, node).W) for node in self.nodes]
         found = []
         for from_x in (x @ W_x).unbind():
             c, candidate = torch.addmm(from_x, masked(h), W_h).chunk(2, dim=-1)
-            s = self.norm(h + c.sigmoid() * (candidate.tanh() - h))
+            s = self.norm(torch.lerp(h, candidate.tanh(), c.sigmoid()))
             states, inputs = [s], [masked(s)]
-            for node in self.nodes:
-                s = self.norm(node(states, inputs))
+            for node, highway in zip(self.nodes, highways, strict=True):
+                s = self.norm(node(highway.of(states, inputs)))
                 states.append(s)
                 inputs.append(masked(s))
             h = torch.stack([states[i] for i in self.concat]).mean(0)
@@ -172,12 +175,12 @@ class Cell(nn.Module):
 
 
 class HighwayNode(nn.Module):
-    """Gates and candidates of the earlier states, by the node's weights W, for the node's edges.
+    """A node of the cell: its edges, and the weights W that they share.
 
     Args:
         hidden: size of the states.
-        edges: maps the list of `Highway`s, one per state, to the node's state: the edges chosen, or
-            all that there are to choose from.
+        edges: maps the `Highways` of the earlier states to the node's: the edges that were chosen,
+            or all that there are to choose from.
     """
 
     def __init__(self, hidden: int, edges: nn.Module) -> None:
@@ -185,39 +188,56 @@ class HighwayNode(nn.Module):
         self.W = weights(hidden, 2 * hidden)
         self.edges = edges
 
-    def forward(self, states: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
-        """The node's state (B, hidden), before normalisation.
-
-        Args:
-            states: (B, hidden) each.
-            inputs: the same after dropout, to be multiplied by W.
-        """
-        found: Tensor = self.edges(Highways(states, inputs, self.W))
+    def forward(self, highways: Highways) -> Tensor:
+        found: Tensor = self.edges(highways)
         return found
 
 
 class Highways(Sequence[Highway]):
-    """The highway of each state; computed when asked for, as few edges may be there."""
+    """What the edges of a node are applied to, one `Highway` per earlier state.
 
-    def __init__(self, states: Sequence[Tensor], inputs: Sequence[Tensor], W: Tensor) -> None:
-        self.states = states
-        self.inputs = inputs
+    Gate and candidate are computed when they are asked for, as the node may have few edges. One
+    object serves for all times of a sequence.
+
+    Args:
+        W: the node's weights, (hidden, 2 hidden).
+    """
+
+    def __init__(self, W: Tensor) -> None:
         self.W = W
+        self.states: Sequence[Tensor] = []
+        self.inputs: Sequence[Tensor] = []
+        self._kept: Any = None
+
+    def of(self, states: Sequence[Tensor], inputs: Sequence[Tensor]) -> Highways:
+        """Those of the states (B, hidden) of another time.
+
+        Args:
+            states: that the highways carry on.
+            inputs: the same after dropout, which W multiplies.
+        """
+        self.states, self.inputs = states, inputs
+        return self
+
+    def once(self, compute: Callable[[], T]) -> T:
+        """What the node's edges need at every time and is the same: computed at the first."""
+        if self._kept is None:
+            self._kept = compute()
+        return cast(T, self._kept)
+
+    def stacked(self) -> Highway:
+        """All as one, (number of states, B, hidden)."""
+        return self._highway(torch.stack(list(self.states)), torch.stack(list(self.inputs)))
 
     def __len__(self) -> int:
         return len(self.states)
 
     def __getitem__(self, i: Any) -> Any:
-        c, candidate = (self.inputs[i] @ self.W).chunk(2, dim=-1)
-        return Highway(self.states[i], c.sigmoid(), candidate)
+        return self._highway(self.states[i], self.inputs[i])
 
-    def __iter__(self) -> Iterator[Highway]:
-        return (self[i] for i in range(len(self)))
-
-    def stacked(self) -> Highway:
-        """All at once, (number of states, B, hidden): one product for all."""
-        c, candidate = (torch.stack(list(self.inputs)) @ self.W).chunk(2, dim=-1)
-        return Highway(torch.stack(list(self.states)), c.sigmoid(), candidate)
+    def _highway(self, state: Tensor, x: Tensor) -> Highway:
+        c, candidate = (x @ self.W).chunk(2, dim=-1)
+        return Highway(state, c.sigmoid(), candidate)
 
 
 def weights(*shape: int) -> nn.Parameter:

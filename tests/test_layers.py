@@ -65,7 +65,9 @@ def test_neither_torch_nor_nni(module: str) -> None:
         *(f"nni_darts.{name}" for name in WITHOUT_NNI),
         "search_spaces",
         "search_spaces.operations",
+        "search_spaces.activations",
         "search_spaces.darts_network",
+        "search_spaces.darts_rnn_network",
     ],
 )
 def test_no_nni(module: str) -> None:
@@ -77,7 +79,10 @@ def test_a_genotype_needs_no_numpy(name: str) -> None:
     assert "numpy" not in loaded_by(f"nni_darts.{name}")
 
 
-@pytest.mark.parametrize("module", ["nni_darts.checkpoint", "search_spaces.darts_network"])
+@pytest.mark.parametrize(
+    "module",
+    ["nni_darts.checkpoint", "search_spaces.darts_network", "search_spaces.darts_rnn_network"],
+)
 def test_a_network_needs_torch_alone(module: str) -> None:
     # torch itself may import numpy; tests/test_checkpoint.py does without it.
     foreign = {"nni", "pydantic", "pandas", "pytorch_lightning", "torchmetrics", "torchvision"}
