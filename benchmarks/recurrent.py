@@ -9,8 +9,9 @@ one alpha, a factor of its logits, so that the same functions run on it. Steps:
     first order     the architect of first order, then the weights
     training        the weights alone
 
-and `network` is the training step of the discrete network of a published genotype. All take turns
-in one process; a ratio is the median over the rounds of the ratios within a round.
+`by edge` is the supernet as NNI would run it, every operation of every edge by itself; `network` is
+the discrete network of a published genotype. All take turns in one process; a ratio is the median
+over the rounds of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -31,10 +32,15 @@ from nni_darts import UnrolledDARTS, published
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.counting import multiply_adds_per_word
 from search_spaces import DartsRNN, DartsRNNNetwork
+from search_spaces.cell_space import CellSpace
 from search_spaces.darts_rnn_network import LanguageModel, Output
 
 CLIP = 0.25
 DROPOUTS = {"dropout_out": 0.75, "dropout_h": 0.25, "dropout_x": 0.75, "dropout_i": 0.2}
+
+
+class ByEdge(DartsRNN):
+    extra_oneshot_hooks = staticmethod(CellSpace.extra_oneshot_hooks)
 
 
 class LSTM(LanguageModel):
@@ -115,11 +121,11 @@ def main() -> None:
 
 def make(options: argparse.Namespace) -> dict[str, Any]:
     sizes = (options.vocabulary, options.hidden, options.hidden)
-    space = DartsRNN(*sizes, **DROPOUTS)
     network = DartsRNNNetwork(published.get(options.genotype), *sizes, **DROPOUTS, dropout_e=0.0)
     models = {
         "lstm": LSTM(options.vocabulary, options.hidden),
-        "supernet": UnrolledDARTS().mutate_model(space),
+        "supernet": UnrolledDARTS().mutate_model(DartsRNN(*sizes, **DROPOUTS)),
+        "by edge": UnrolledDARTS().mutate_model(ByEdge(*sizes, **DROPOUTS)),
         "network": network,
     }
     return {name: model.to(options.device).train() for name, model in models.items()}
