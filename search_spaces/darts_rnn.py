@@ -128,7 +128,7 @@ class MixedHighways(MixedNode):
         p, q = highways.once(self._mixture)
         s, gate, h = highways.stacked()
         operations = torch.stack([f(h) for f in self._activations()], dim=1)
-        mixed = torch.einsum("eo,eobh->ebh", p, operations)
+        mixed = torch.einsum("eo,eobh->ebh", p, operations).to(s.dtype)
         return torch.lerp(q * s, mixed, gate).sum(0)
 
     def _mixture(self) -> tuple[Tensor, Tensor]:

@@ -162,7 +162,9 @@ class Cell(nn.Module):
         highways = [Highways(cast(HighwayNode, node).W) for node in self.nodes]
         found = []
         for from_x in (x @ W_x).unbind():
-            c, candidate = torch.addmm(from_x, masked(h), W_h).chunk(2, dim=-1)
+            # Autocast multiplies in low precision; the states stay in their own.
+            both = torch.addmm(from_x, masked(h), W_h).to(h.dtype)
+            c, candidate = both.chunk(2, dim=-1)
             s = self.norm(torch.lerp(h, candidate.tanh(), c.sigmoid()))
             states, inputs = [s], [masked(s)]
             for node, highway in zip(self.nodes, highways, strict=True):
@@ -236,7 +238,7 @@ class Highways(Sequence[Highway]):
         return self._highway(self.states[i], self.inputs[i])
 
     def _highway(self, state: Tensor, x: Tensor) -> Highway:
-        c, candidate = (x @ self.W).chunk(2, dim=-1)
+        c, candidate = (x @ self.W).to(state.dtype).chunk(2, dim=-1)
         return Highway(state, c.sigmoid(), candidate)
 
 

@@ -153,6 +153,23 @@ def test_evaluation_normalises_as_training_does() -> None:
     assert torch.equal(net.eval()(*batch()).logits, logits)
 
 
+@pytest.mark.parametrize("discrete", [False, True])
+def test_low_precision(discrete: bool) -> None:
+    model = (frozen() if discrete else supernet().float()).eval()
+    tokens, _ = batch()
+    state = model.initial_state(B)
+    expected = model(tokens, state).raw
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(tokens, state)
+    # The states are carried in float32.
+    assert found.state.dtype == torch.float32
+    torch.testing.assert_close(found.raw, expected, rtol=0, atol=0.1)
+    assert not torch.equal(found.raw, expected)
+    found.logits.float().sum().backward()
+    model.bfloat16()
+    assert model(tokens, model.initial_state(B)).logits.dtype == torch.bfloat16
+
+
 def test_a_dry_run_as_in_every_model_space() -> None:
     space = DartsRNN(V, H, H, 2)
     tokens, _ = batch()
