@@ -16,8 +16,10 @@ step is clipped, as for recurrent cells, gamma * dw L_train stands for dw L_trai
                                                             - xi * dw L_train * dalpha gamma
 
 `finite_difference` takes gamma for a constant, as the reference does: the implicit term is then
-xi * gamma * H. `exact` has the second line too: what g points along is clipped off again. The
-reference also clips v; here v is that of Eq. 7.
+xi * gamma * H. `exact` has the second line too: what g points along is clipped off again. Two
+things that the reference does in recurrent searches follow from no equation and are left out: it
+scales the implicit term by min(1, C / ||v||_2) too, and its virtual step leaves an embedding that
+the decoder shares where it was (loading w' by name writes the old decoder over it).
 
 Three functions with one signature give the hypergradient; `HYPERGRADIENTS` names them. The losses
 are closures that run a forward pass of the model as it stands. While one of the functions runs, the
