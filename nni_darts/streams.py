@@ -145,8 +145,8 @@ class StreamLoader:
 def seeded(seed: int, epoch: Callable[[], int]) -> Callable[[], None]:
     """Let torch's global random state hang on (seed, epoch) alone; for `StreamLoader`'s `begin`.
 
-    The lengths and the dropout of the epoch follow from there, so that a training that is resumed at
-    an epoch repeats it bit for bit.
+    The lengths and the dropout of the epoch follow from there, so that a training that is resumed
+    at an epoch repeats it bit for bit.
     """
 
     def begin() -> None:

@@ -95,22 +95,23 @@ class _Text(LightningDataModule):
             )
         self._tokens[part] = tokens
 
-    def _streams(self, part: Part, count: int) -> Tensor:
+    def tokens(self, part: Part) -> Tensor:
+        """A text that has been read: int64 (N,), numbers of `words`."""
         if part not in self._tokens:
             stage = "'test'" if part == "test" else ""
             raise RuntimeError(f"the {part} text is not loaded yet: call setup({stage}) first")
-        return streams(self._tokens[part], count)
+        return self._tokens[part]
 
     def _measured(self, part: Part, count: int) -> StreamLoader:
-        return StreamLoader(self._streams(part, count), equal_lengths(self.bptt))
+        return StreamLoader(streams(self.tokens(part), count), equal_lengths(self.bptt))
 
 
 class TextSearchData(_Text):
     """The data of a search for a recurrent cell.
 
     w is learnt on the training text; alpha on the validation text, in as many streams, which begin
-    again when they end. Batches draw from torch's global random state, so a run that is resumed with
-    that state repeats them.
+    again when they end. Batches draw from torch's global random state, so a run that is resumed
+    with that state repeats them.
 
     Args:
         name: a key of `nni_darts.text_sources.TEXTS`: "alice", "ptb", "wikitext2" or "text".
@@ -136,7 +137,7 @@ class TextSearchData(_Text):
         self._read("valid", least, what)
 
     def train_dataloader(self) -> StreamLoader:
-        data = self._streams("train", self.batch_size)
+        data = streams(self.tokens("train"), self.batch_size)
         return StreamLoader(data, halved_lengths(self.bptt))
 
     def alpha_dataloader(self) -> StreamLoader:
@@ -150,8 +151,8 @@ class TextSearchData(_Text):
 class TextTrainingData(_Text):
     """The data of a training from scratch.
 
-    The lengths of the batches depend on `run_seed` and the epoch alone, and so does all that is drawn
-    in that epoch (see `nni_darts.streams.seeded`).
+    The lengths of the batches depend on `run_seed` and the epoch alone, and so does all that is
+    drawn in that epoch (see `nni_darts.streams.seeded`).
 
     Args:
         name: as for `TextSearchData`.
@@ -189,7 +190,7 @@ class TextTrainingData(_Text):
 
     def train_dataloader(self) -> StreamLoader:
         return StreamLoader(
-            self._streams("train", self.batch_size),
+            streams(self.tokens("train"), self.batch_size),
             varied_lengths(self.bptt),
             seeded(self.run_seed, self._epoch),
         )

@@ -147,8 +147,9 @@ def _members(archive: Path) -> list[str]:
         with tarfile.open(archive) as tar:
             return [member.name for member in tar if member.isfile()]
     except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        reason = str(error).splitlines()[:1]
         raise TextError(
-            f"{archive} must be a folder, or a zip or tar archive of texts: {error}"
+            f"{archive} must be a folder, or a zip or tar archive of texts: {''.join(reason)}"
         ) from None
 
 

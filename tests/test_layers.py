@@ -28,7 +28,11 @@ PURE = [
     "published",
     "random_cells",
     "ranking",
+    "image_config",
     "short_names",
+    "task",
+    "tasks",
+    "text_config",
     "search_picture",
     "stored",
 ]
@@ -45,6 +49,12 @@ WITHOUT_NNI = [
     "loaders",
     "data",
     "device",
+    "language",
+    "streams",
+    "text",
+    "text_data",
+    "text_sources",
+    "text_training",
 ]
 
 
