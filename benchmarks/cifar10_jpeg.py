@@ -23,9 +23,10 @@ from torch import Tensor
 
 from nni_darts import published
 from nni_darts.augmentation import Items
-from nni_darts.config import Component, Training
+from nni_darts.config import Component
 from nni_darts.data import TrainingData
 from nni_darts.data_sets import DATA_SETS, DataSet
+from nni_darts.image_config import ImageTraining
 from nni_darts.retraining import Job, train
 
 
@@ -95,7 +96,7 @@ def linear_accuracy() -> float:
 
 def network_accuracy(epochs: int, channels: int, num_cells: int) -> dict[str, Any]:
     """Of DARTS_V2; see `nni_darts.retraining.train`."""
-    settings = Training(
+    settings = ImageTraining(
         channels=channels,
         num_cells=num_cells,
         epochs=epochs,

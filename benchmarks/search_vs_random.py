@@ -51,15 +51,15 @@ def selected(experiment: stored.Experiment) -> Found:
     settings = results.settings(experiment)
     best = protocol.winner(settings, ledger.results, ledger.failures)
     for candidate in found(experiment):
-        if best is not None and candidate.name == protocol.digest(best) and candidate.test_accs:
+        if best is not None and candidate.name == protocol.digest(best) and candidate.tests:
             return candidate
     raise SystemExit(f"error: experiment {experiment.id} has not evaluated its winner yet")
 
 
 def compare(winner: Found, cells: list[Found]) -> str:
     """Means over the seeds; the spread is the standard deviation over the random cells."""
-    ours = 100 * statistics.fmean(winner.test_accs)
-    means = [100 * statistics.fmean(cell.test_accs) for cell in cells]
+    ours = 100 * statistics.fmean(winner.tests)
+    means = [100 * statistics.fmean(cell.tests) for cell in cells]
     spread, better = statistics.stdev(means), sum(mean > ours for mean in means)
     return (
         f"winner {winner.name}: {winner.tested}\n"

@@ -27,12 +27,14 @@ from typing import Any, TypeAlias
 from nni_darts.cell import KINDS
 from nni_darts.collapse import Figures, Verdict
 from nni_darts.colours import colour_of
-from nni_darts.evolution import accuracy, alphas_of, derived, skips
+from nni_darts.evolution import alphas_of, derived, skips, validation
+from nni_darts.task import ACCURACY, PERPLEXITY, metric_of
 
 VERSION = 1
 CHOICES = "choices"
 """The kind of a space that is not one of cells."""
-FIGURES = ("val_acc", "train_acc", "val_loss", "train_loss", "entropy", "skips", "seconds")
+_METRICS = tuple(name for m in (ACCURACY, PERPLEXITY) for name in (m.val, m.train))
+FIGURES = (*_METRICS, "val_loss", "train_loss", "entropy", "skips", "seconds")
 DIGITS = 4
 
 Row: TypeAlias = "tuple[int, int] | str"
@@ -74,7 +76,7 @@ class Epoch:
                 for cell in genotype.cells
             }
         figures = {name: _number(report.get(name)) for name in FIGURES}
-        figures |= {"val_acc": accuracy(report), "skips": count}
+        figures |= {metric_of(report).val: validation(report), "skips": count}
         return cls(int(report["epoch"]), figures, weights, kept)
 
 
@@ -218,7 +220,8 @@ def _encode(epoch: Epoch, cells: list[tuple[str, list[Row], list[str]]]) -> list
         weights.append([None if v is None else round(v, DIGITS) for v in values])
         chosen = epoch.kept.get(kind, []) if epoch.kept else []
         kept.append([i for row, name in chosen for i in (rows.index(row), names.index(name))])
-    figures = [epoch.figures[name] for name in FIGURES]
+    # An earlier version of the page may have known fewer.
+    figures = [epoch.figures.get(name) for name in FIGURES]
     return [epoch.number, figures, weights, None if epoch.kept is None else kept]
 
 

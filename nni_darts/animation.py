@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from nni_darts.cell import KINDS, Cell
 from nni_darts.cell_picture import DRAWN, figure_of_cells
 from nni_darts.colours import LIGHT, NODES, colour_of
-from nni_darts.evolution import accuracy, alphas_of, derived_cell, strengths
+from nni_darts.evolution import alphas_of, derived_cell, strengths, validation
+from nni_darts.task import metric_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,8 +62,9 @@ def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
 
 def _title(report: Mapping[Any, Any]) -> str:
     parts = [f"epoch {int(report['epoch']) + 1}"]
-    if (value := accuracy(report)) is not None:
-        parts.append(f"val accuracy {value:.2%}")
+    if (value := validation(report)) is not None:
+        metric = metric_of(report)
+        parts.append(f"val {metric.name} {metric.written(value)}")
     entropy = float(report.get("entropy") or math.nan)
     if math.isfinite(entropy):
         parts.append(f"entropy {entropy:.3f}")

@@ -9,7 +9,17 @@ Equations of DARTS (Liu et al., ICLR 2019, arXiv 1806.09055), section 2.3:
             w+- = w +- epsilon * v,       epsilon = 0.01 / ||v||_2
 
 The virtual step is the one that the weight optimiser is about to take: its learning rate, momentum
-and its buffers, dampening, Nesterov's variant and weight decay, in every parameter group.
+and its buffers, dampening, Nesterov's variant and weight decay, in every parameter group. Where the
+step is clipped, as for recurrent cells, gamma * dw L_train stands for dw L_train in w':
+
+    gamma = min(1, C / ||dw L_train||_2),      dw'/dalpha = -xi * gamma * d2_{w,alpha} L_train
+                                                            - xi * dw L_train * dalpha gamma
+
+`finite_difference` takes gamma for a constant, as the reference does: the implicit term is then
+xi * gamma * H. `exact` has the second line too: what g points along is clipped off again. Two
+things that the reference does in recurrent searches follow from no equation and are left out: it
+scales the implicit term by min(1, C / ||v||_2) too, and its virtual step leaves an embedding that
+the decoder shares where it was (loading w' by name writes the old decoder over it).
 
 Three functions with one signature give the hypergradient; `HYPERGRADIENTS` names them. The losses
 are closures that run a forward pass of the model as it stands. While one of the functions runs, the
@@ -46,6 +56,7 @@ class Hypergradient(Protocol):
         alphas: Sequence[Tensor],
         optimizer: Optimizer,
         modules: Iterable[nn.Module] = (),
+        clip: float | None = None,
     ) -> tuple[Tensor, ...]:
         """Return dL_val / dalpha, one tensor of its shape per alpha, detached.
 
@@ -57,6 +68,8 @@ class Hypergradient(Protocol):
             alphas: the architecture parameters in a fixed order, leaves that require a gradient.
             optimizer: the weight optimiser, about to step; it is read, never changed.
             modules: the modules whose buffers (batch-norm statistics) the passes must leave alone.
+            clip: the norm that the gradient of the virtual step is clipped to, positive; None for
+                no clipping. `first_order` takes no virtual step.
 
         Raises:
             TypeError: the optimiser's step cannot be followed (unrolled variants only).
@@ -72,6 +85,7 @@ def first_order(
     alphas: Sequence[Tensor],
     optimizer: Optimizer,
     modules: Iterable[nn.Module] = (),
+    clip: float | None = None,
 ) -> tuple[Tensor, ...]:
     """Eq. 6 with xi = 0: g = dalpha L_val(w, alpha). See `Hypergradient`."""
     with auxiliary_passes(weights, modules) as run, _constant(weights):
@@ -85,6 +99,7 @@ def finite_difference(
     alphas: Sequence[Tensor],
     optimizer: Optimizer,
     modules: Iterable[nn.Module] = (),
+    clip: float | None = None,
 ) -> tuple[Tensor, ...]:
     """Eq. 7 with H by the central difference of Eq. 8, as published. See `Hypergradient`.
 
@@ -98,9 +113,10 @@ def finite_difference(
         c = step_sizes(weights, gradients, optimizer)
         xi = max(map(abs, c))
         with torch.no_grad():
-            w_prime = virtual_step(weights, gradients, optimizer)
+            g, gamma = clipped(gradients, clip)
+            w_prime = virtual_step(weights, g, optimizer)
         _point(weights, [w_.detach() for w_ in w_prime])
-        del gradients, w_prime
+        del gradients, g, w_prime
         both = _gradients(run(val_loss), [*alphas, *weights])
         dalpha, v = both[: len(alphas)], both[len(alphas) :]
         del both
@@ -120,7 +136,7 @@ def finite_difference(
             torch.where(norm > 0, (p - n) / (2 * epsilon), torch.zeros_like(p))
             for p, n in zip(positive, negative, strict=True)
         ]
-        return tuple(dalpha_ - xi * H_ for dalpha_, H_ in zip(dalpha, H, strict=True))
+        return tuple(dalpha_ - xi * gamma * H_ for dalpha_, H_ in zip(dalpha, H, strict=True))
 
 
 def exact(
@@ -130,6 +146,7 @@ def exact(
     alphas: Sequence[Tensor],
     optimizer: Optimizer,
     modules: Iterable[nn.Module] = (),
+    clip: float | None = None,
 ) -> tuple[Tensor, ...]:
     """Eq. 7 by double backward through the virtual step. See `Hypergradient`.
 
@@ -140,7 +157,8 @@ def exact(
         gradients = torch.autograd.grad(
             run(train_loss), weights, create_graph=True, allow_unused=True
         )
-        w_prime = virtual_step(weights, gradients, optimizer)
+        g, _ = clipped(gradients, clip)
+        w_prime = virtual_step(weights, g, optimizer)
         _point(weights, [w_.detach() for w_ in w_prime])
         both = _gradients(run(val_loss), [*alphas, *weights])
         dalpha, v = both[: len(alphas)], both[len(alphas) :]
@@ -155,6 +173,17 @@ HYPERGRADIENTS: Mapping[str, Hypergradient] = {
     "exact": exact,
     "first_order": first_order,
 }
+
+
+def clipped(
+    gradients: Sequence[Tensor | None], clip: float | None
+) -> tuple[Sequence[Tensor | None], Tensor | float]:
+    """The gradients times gamma, and gamma, as `torch.nn.utils.clip_grad_norm_`; differentiable."""
+    norms = [g.norm() for g in gradients if g is not None]
+    if clip is None or not norms:
+        return gradients, 1.0
+    gamma = (clip / (torch.stack(norms).norm() + 1e-6)).clamp(max=1)
+    return [None if g is None else gamma * g for g in gradients], gamma
 
 
 def virtual_step(

@@ -21,9 +21,9 @@ from nni.assessor import Assessor, AssessResult
 from nni_darts import files, manager
 from nni_darts.alpha_data import VERSION, Epoch, Search
 from nni_darts.collapse import judge, parse_rules
-from nni_darts.config import parse
 from nni_darts.resumed import Resumed
 from nni_darts.stored import Experiment
+from nni_darts.tasks import parse
 
 PAGE = "alphas.html"
 FOLDER = "alphas"

@@ -12,16 +12,18 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from nni_darts.genotype import Genotype
 from nni_darts.messages import unknown
+from search_spaces.activations import ACTIVATIONS
 from search_spaces.darts_network import DartsNetwork
+from search_spaces.darts_rnn_network import DartsRNNNetwork
 from search_spaces.operations import OPERATIONS
 
 KEY = "nni_darts"
@@ -29,18 +31,63 @@ VERSION = 1
 PREFIX = "network."
 
 _FIELDS = {"genotype": str, "network": dict, "input": dict, "training": str}
-_ARGUMENTS = {
-    "channels": int,
-    "num_cells": int,
-    "num_classes": int,
-    "auxiliary": bool,
-    "stem": str,
-    "in_channels": int,
-}
+Network: TypeAlias = "DartsNetwork | DartsRNNNetwork"
+_Types: TypeAlias = "type | tuple[type, ...]"
 
 
 class CheckpointError(ValueError):
     """A file that gives no network: one line that names the file and says what to do."""
+
+
+class _Family(NamedTuple):
+    """What there is to know of the networks of one kind of genotype."""
+
+    network: type[Network]
+    arguments: Mapping[str, _Types]
+    """Besides the genotype."""
+    fewest: Callable[[Genotype, Mapping[str, Any]], tuple[int, int]]
+    """Of any network with these arguments: the tensors, and the numbers in them, at least."""
+    size: str
+    """These arguments in words."""
+
+
+_CNN = _Family(
+    DartsNetwork,
+    {
+        "channels": int,
+        "num_cells": int,
+        "num_classes": int,
+        "auxiliary": bool,
+        "stem": str,
+        "in_channels": int,
+    },
+    # Every cell has weights, the first one channels^2 and more.
+    fewest=lambda _, arguments: (arguments["num_cells"], arguments["channels"] ** 2),
+    size="{num_cells} cells of {channels} channels",
+)
+
+
+def _fewest_of_rnn(genotype: Genotype, arguments: Mapping[str, Any]) -> tuple[int, int]:
+    nodes = len(genotype.recurrent.nodes)
+    vocabulary, hidden = arguments["vocabulary"], arguments["hidden"]
+    return nodes, vocabulary * arguments["embedding"] + nodes * 2 * hidden**2
+
+
+_RNN = _Family(
+    DartsRNNNetwork,
+    {
+        "vocabulary": int,
+        "embedding": int,
+        "hidden": int,
+        **{f"dropout_{which}": (int, float) for which in ("out", "h", "x", "i", "e")},
+    },
+    fewest=_fewest_of_rnn,
+    size="{vocabulary} words of {embedding} numbers and states of {hidden}",
+)
+
+
+def _family(genotype: Genotype) -> _Family:
+    return _RNN if genotype.cells[0].kind == "recurrent" else _CNN
 
 
 @dataclass(frozen=True)
@@ -49,22 +96,23 @@ class Checkpoint:
 
     genotype: Genotype
     arguments: dict[str, Any]
-    """Of `DartsNetwork`, besides the genotype."""
+    """Of `DartsNetwork` or `DartsRNNNetwork`, besides the genotype."""
     input: dict[str, Any]
-    """What the network was trained on: `image_size`, `mean` and `std` per channel, if known."""
+    """What the network was trained on, as far as known: `image_size`, `mean` and `std` per channel;
+    or `words`, the word of each token."""
     training: str
     """The settings that it was trained with, JSON."""
     state: dict[str, Tensor]
     """The network's weights by name, on the CPU."""
 
 
-def describe(network: DartsNetwork, input: Mapping[str, Any], training: str) -> dict[str, Any]:
+def describe(network: Network, input: Mapping[str, Any], training: str) -> dict[str, Any]:
     """What a checkpoint holds under `KEY`: plain values only, so that it loads without code.
 
     Args:
         network: the one that is trained.
-        input: `image_size`: an int, `mean` and `std`: a list of floats, one per channel; what is
-            not known is left out.
+        input: `image_size`: an int, `mean` and `std`: a list of floats, one per channel; or
+            `words`: a list of texts, one per token; what is not known is left out.
         training: the settings that it is trained with, JSON.
 
     Raises:
@@ -80,8 +128,9 @@ def describe(network: DartsNetwork, input: Mapping[str, Any], training: str) -> 
 def load(path: str | os.PathLike[str]) -> nn.Module:
     """The trained network, ready to use: on the CPU, in evaluation mode.
 
-    It maps images (N, in_channels, H, W), prepared as `read(path).input` says, to logits
-    (N, num_classes). The auxiliary head, which serves training only, is left behind.
+    A `DartsNetwork` maps images (N, in_channels, H, W), prepared as `read(path).input` says, to
+    logits (N, num_classes). The auxiliary head, which serves training only, is left behind. A
+    `DartsRNNNetwork` reads tokens (T, B), whose words `read(path).input` has.
 
     Raises:
         CheckpointError: see `read`; and for weights that do not fit the network.
@@ -97,8 +146,8 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 def read(path: str | os.PathLike[str]) -> Checkpoint:
     """What a checkpoint says of its network, and the weights. The file cannot run code.
 
-    A genotype may name operations of the user's own, if `search_spaces.operations.OPERATIONS` has
-    them.
+    A genotype may name operations of the user's own, if `search_spaces.operations.OPERATIONS`, or
+    for a recurrent cell `search_spaces.activations.ACTIVATIONS`, has them.
 
     Raises:
         CheckpointError: there is no such file; it is damaged, would need code to load, or is not a
@@ -165,9 +214,10 @@ def _checkpoint(values: Any) -> Checkpoint:
         if isinstance(name, str) and name.startswith(PREFIX)
     }
     _check_input(fields["input"])
+    genotype = _genotype(fields["genotype"])
     return Checkpoint(
-        _genotype(fields["genotype"]),
-        _arguments(fields["network"]),
+        genotype,
+        _arguments(fields["network"], _family(genotype).arguments),
         fields["input"],
         fields["training"],
         state,
@@ -176,19 +226,20 @@ def _checkpoint(values: Any) -> Checkpoint:
 
 def _genotype(text: str) -> Genotype:
     try:
-        return Genotype.parse(text, operations=OPERATIONS)
+        return Genotype.parse(text, operations=[*OPERATIONS, *ACTIVATIONS])
     except ValueError as error:
         raise ValueError(
             f"genotype: {error}; an operation of your own must be in "
-            "search_spaces.operations.OPERATIONS before"
+            "search_spaces.operations.OPERATIONS before, one of a recurrent cell in "
+            "search_spaces.activations.ACTIVATIONS"
         ) from None
 
 
-def _arguments(values: dict[Any, Any]) -> dict[str, Any]:
+def _arguments(values: dict[Any, Any], known: Mapping[str, _Types]) -> dict[str, Any]:
     for name in values:
-        if name not in _ARGUMENTS:
-            raise ValueError(unknown("argument of the network", name, _ARGUMENTS))
-    return {name: _of_type(values.get(name), name, kind) for name, kind in _ARGUMENTS.items()}
+        if name not in known:
+            raise ValueError(unknown("argument of the network", name, known))
+    return {name: _of_type(values.get(name), name, kind) for name, kind in known.items()}
 
 
 def _check_input(values: dict[str, Any]) -> None:
@@ -198,9 +249,11 @@ def _check_input(values: dict[str, Any]) -> None:
         for value in _of_type(values.get(name, []), name, list):
             if not math.isfinite(_of_type(value, name, (int, float))):
                 raise ValueError(f"{name} must be finite, got {value}")
+    for word in _of_type(values.get("words", []), "words", list):
+        _of_type(word, "a word", str)
 
 
-def _of_type(value: Any, name: str, kind: type | tuple[type, ...]) -> Any:
+def _of_type(value: Any, name: str, kind: _Types) -> Any:
     """The value; ValueError where it is of another type (a bool is no int here)."""
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
@@ -211,19 +264,20 @@ def _of_type(value: Any, name: str, kind: type | tuple[type, ...]) -> Any:
     )
 
 
-def _network(checkpoint: Checkpoint) -> DartsNetwork:
+def _network(checkpoint: Checkpoint) -> Network:
     state, arguments = checkpoint.state, checkpoint.arguments
-    # Every cell has weights, the first one channels^2 and more. Who wrote other numbers than the
-    # weights have could fill the memory.
+    family = _family(checkpoint.genotype)
+    # Who wrote other numbers than the weights have could fill the memory.
     weights = sum(tensor.numel() for tensor in state.values())
-    if arguments["num_cells"] > len(state) or arguments["channels"] ** 2 > weights:
+    tensors, numbers = family.fewest(checkpoint.genotype, arguments)
+    if tensors > len(state) or numbers > weights:
         raise ValueError(
-            f"{arguments['num_cells']} cells of {arguments['channels']} channels do not fit its "
-            f"{weights} weights; take an earlier checkpoint or train again"
+            f"{family.size.format(**arguments)} do not fit its {weights} weights; take an earlier "
+            "checkpoint or train again"
         )
     # The weights drawn here are overwritten; the random numbers of the caller stay as they were.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = DartsNetwork(checkpoint.genotype, **arguments)
+        network = family.network(checkpoint.genotype, **arguments)
     expected = network.state_dict()
     problems = [
         *(f"{name} is missing" for name in expected if name not in state),
@@ -241,7 +295,8 @@ def _network(checkpoint: Checkpoint) -> DartsNetwork:
             "with the operations and the version that it was trained with"
         )
     network.load_state_dict(state)
-    network.auxiliary = None
+    if isinstance(network, DartsNetwork):
+        network.auxiliary = None
     return network.eval()
 
 

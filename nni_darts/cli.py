@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from nni_darts.config import SettingsError, Training
+from nni_darts.config import SettingsError
 from nni_darts.genotype import FORMATS
 from nni_darts.stored import StoredError
+from nni_darts.task import IMAGES, TEXT
+from nni_darts.tasks import TRAININGS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +88,8 @@ def _add_network_commands(commands: Commands) -> None:
         "retrain",
         help="train a genotype from scratch, without an experiment",
         description="Train a genotype from scratch. Called again with the same arguments it goes "
-        "on from its last checkpoint. The defaults are the paper's for CIFAR-10.",
+        "on from its last checkpoint. The defaults are the paper's: for CIFAR-10, and for Penn "
+        "Treebank.",
     )
     _add_genotype(retrain)
     _add_data(retrain)
@@ -94,22 +97,13 @@ def _add_network_commands(commands: Commands) -> None:
     retrain.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="retrain-GENOTYPE-DATA-SEED by default"
     )
-    settings = retrain.add_argument_group("settings (`none` for none)")
-    for name, field in Training.model_fields.items():
-        settings.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar="VALUE",
-            default=argparse.SUPPRESS,
-            help=f"{field.default} by default",
-        )
+    _add_settings(retrain)
     retrain.set_defaults(run=networks.retrain)
 
-    evaluate = commands.add_parser("evaluate", help="test a trained network on the test images")
+    evaluate = commands.add_parser("evaluate", help="test a trained network on the test data")
     evaluate.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     _add_data(evaluate)
-    evaluate.add_argument(
-        "--batch-size", type=_count, default=96, metavar="N", help="96 by default"
-    )
+    evaluate.add_argument("--batch-size", type=_count, metavar="N", help="of images; 96 by default")
     evaluate.set_defaults(run=networks.evaluate)
 
     show = commands.add_parser("show", help="print a genotype, its parameters and multiply-adds")
@@ -119,8 +113,29 @@ def _add_network_commands(commands: Commands) -> None:
     random = commands.add_parser("random", help="draw random cells, the baseline of a search")
     random.add_argument("--n", type=_count, default=1, metavar="N", help="how many; 1 by default")
     random.add_argument("--seed", type=_seed, default=0, metavar="N", help="0 by default")
+    random.add_argument("--recurrent", action="store_true", help="cells for text, not for images")
     random.add_argument("--format", choices=FORMATS, default="json", help="json by default")
     random.set_defaults(run=networks.random)
+
+
+def _add_settings(retrain: argparse.ArgumentParser) -> None:
+    """Those that all networks have, and those of one task only."""
+    group = retrain.add_argument_group("settings (`none` for none)")
+    groups = {
+        task: retrain.add_argument_group(f"settings for {task.name}, data {what}")
+        for task, what in ((IMAGES, "digits, cifar10, ..."), (TEXT, ", ".join(TEXT.data)))
+    }
+    names = dict.fromkeys(n for training in TRAININGS.values() for n in training.model_fields)
+    for name in names:
+        fields = {t: c.model_fields[name] for t, c in TRAININGS.items() if name in c.model_fields}
+        defaults = [f"{field.default} for {task.name}" for task, field in fields.items()]
+        alone = next(iter(fields))
+        (groups[alone] if len(fields) == 1 else group).add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f"{fields[alone].default if len(fields) == 1 else ', '.join(defaults)} by default",
+        )
 
 
 def _add_picture_commands(commands: Commands) -> None:
@@ -181,9 +196,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="NAME",
-        help="digits, cifar10, ...; or package.module.Class",
+        help=f"digits, cifar10, ...; {', '.join(TEXT.data)}; or package.module.Class",
     )
-    data.add_argument("--root", metavar="DIR", help="where it lies, or is downloaded to")
+    data.add_argument(
+        "--root", "--data-dir", metavar="DIR", help="where it lies, or images are downloaded to"
+    )
     data.add_argument(
         "--image-size", type=_count, metavar="PIXELS", help="the data's own by default"
     )

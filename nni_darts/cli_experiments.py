@@ -151,15 +151,15 @@ def _write(path: Path, text: str) -> None:
 
 
 def _table(experiment: stored.Experiment, best: list[Found]) -> str:
-    name = experiment.config().get("experimentName", "")
+    name, key = experiment.config().get("experimentName", ""), best[0].metric.key
     lines = [
         f"experiment {experiment.id} {name}".rstrip(),
         f"its best {len(best)}, those first that came furthest",
-        "(score: log probability under the alphas; val acc: trained from scratch, on validation "
-        "data; test acc: mean over the evaluations)",
+        f"(score: log probability under the alphas; val {key}: trained from scratch, on validation "
+        f"data; test {key}: mean over the evaluations)",
         "",
         f"{'rank':>4}  {'stage':<8}  {'genotype':<8}  {'score':>8}  {'seed':>4}  {'trial':<8}  "
-        f"{'val acc':>8}  {'test acc':>8}  {'params':>10}  {'mult-adds':>13}",
+        f"{f'val {key}':>8}  {f'test {key}':>8}  {'params':>10}  {'mult-adds':>13}",
     ]
     for rank, f in enumerate(best, 1):
         score = "-" if f.score is None else f"{f.score:.3f}"
@@ -168,15 +168,15 @@ def _table(experiment: stored.Experiment, best: list[Found]) -> str:
         )
         lines.append(
             f"{rank:>4}  {f.stage:<8}  {f.name or '-':<8}  {score:>8}  {f.seed:>4}  {f.trial:<8}  "
-            f"{_percent(f.val_acc):>8}  {_percent(f.test_acc):>8}  {params:>10}  "
+            f"{_written(f, f.val):>8}  {_written(f, f.test):>8}  {params:>10}  "
             f"{multiply_adds:>13}"
         )
         lines += [f"{'':>4}  {line}" for line in cells(f.text)]
     return "\n".join(lines)
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+def _written(f: Found, value: float | None) -> str:
+    return "-" if value is None else f.metric.written(value)
 
 
 def _fields(rank: int, f: Found) -> dict[str, Any]:
@@ -187,9 +187,9 @@ def _fields(rank: int, f: Found) -> dict[str, Any]:
         "score": f.score,
         "seed": f.seed,
         "trial": f.trial,
-        "supernet_acc": f.supernet_acc,
-        "val_acc": f.val_acc,
-        "test_acc": f.test_acc,
+        f"supernet_{f.metric.key}": f.supernet,
+        f.metric.val: f.val,
+        f.metric.test: f.test,
         "test_std": f.test_std,
         "params": f.params,
         "multiply_adds": f.multiply_adds,

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from nni_darts import published
-from nni_darts.config import Component, SettingsError, Training, parse_training
-from nni_darts.found import COUNTED, cells
+from nni_darts.config import Component, SettingsError
+from nni_darts.found import cells
 from nni_darts.genotype import Genotype
-
-CIFAR = {"channels": 36, "num_cells": 20, "num_classes": 10}
-IMAGENET = {"channels": 48, "num_cells": 14, "num_classes": 1000, "stem": "imagenet"}
+from nni_darts.task import TASKS, of_data
+from nni_darts.tasks import TRAININGS, parse_training
 
 
 def _genotype(text: str) -> Genotype:
@@ -38,9 +37,18 @@ def _data(options: argparse.Namespace) -> Component:
 
 
 def retrain(options: argparse.Namespace) -> int:
-    genotype = _genotype(options.genotype)
-    given = {name: getattr(options, name) for name in Training.model_fields if name in options}
-    settings = parse_training({k: None if v == "none" else v for k, v in given.items()})
+    genotype, task = _genotype(options.genotype), of_data(options.data)
+    try:
+        task.require(genotype)
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+    given = {
+        name: getattr(options, name)
+        for training in TRAININGS.values()
+        for name in training.model_fields
+        if name in options
+    }
+    settings = parse_training(task, {k: None if v == "none" else v for k, v in given.items()})
 
     from nni_darts import reproduction
     from nni_darts.checkpoint import CheckpointError
@@ -61,9 +69,9 @@ def retrain(options: argparse.Namespace) -> int:
     if "multiply_adds" in result:
         counts += f"  multiply-adds {result['multiply_adds']:,}"
     print(counts)
-    if "val_acc" in result:
-        epoch = result["best_epoch"] + 1
-        print(f"best on validation data: {result['val_acc']:.2%} after epoch {epoch}")
+    if task.metric.val in result:
+        epoch, best = result["best_epoch"] + 1, task.metric.written(result[task.metric.val])
+        print(f"best on validation data: {task.metric.name} {best} after epoch {epoch}")
     print(f"weights: {result['weights']}")
     again = reproduction.evaluate(os.path.relpath(result["weights"]), data)
     print(f"test them with: {again}")
@@ -80,82 +88,51 @@ def evaluate(options: argparse.Namespace) -> int:
         network = checkpoint.load(options.checkpoint)
     except checkpoint.CheckpointError as error:
         raise SettingsError([str(error)]) from None
-    data = resolve.test_data(_data(options), options.batch_size)
-    _require_fit(options, {**trained.arguments, **trained.input}, data, resolve.image_size(data))
+    task = of_data(options.data)
+    batch_size = task.parts.TEST_BATCH if options.batch_size is None else options.batch_size
+    try:
+        task.require(trained.genotype)
+    except ValueError as error:
+        raise SettingsError([f"{options.checkpoint}: {error}"]) from None
+    data = resolve.test_data(_data(options), batch_size)
+    with resolve.problems_of_the_data():
+        misfits = task.parts.misfits({**trained.arguments, **trained.input}, data)
+    if misfits:
+        raise SettingsError([f"{options.checkpoint}: the network {text}" for text in misfits])
     with resolve.problems_of_the_data(), free_devices() as (device,):
-        found = test(network, data, device)
+        found = test(network, data, device, task)
     print(
-        f"test accuracy {found['test_acc']:.2%}  test loss {found['test_loss']:.4f}  "
-        f"on the test images of {options.data}"
+        f"test {task.metric.name} {task.metric.written(found[task.metric.test])}  "
+        f"test loss {found['test_loss']:.4f}  on the test {task.name} of {options.data}"
     )
     return 0
-
-
-def _require_fit(
-    options: argparse.Namespace, trained: dict[str, Any], data: Any, image_size: int | None
-) -> None:
-    """SettingsError where the data is not such as the network was trained on."""
-    ours = {
-        "num_classes": data.num_classes,
-        "in_channels": data.in_channels,
-        "image_size": image_size,
-    }
-    problems = []
-    for name, value in ours.items():
-        if value is None or name not in trained or trained[name] == value:
-            continue
-        hint = "choose the data that it was trained on"
-        if name == "image_size":
-            hint += f", or give --image-size {trained[name]}"
-        problems.append(
-            f"{options.checkpoint}: the network was trained with {name} {trained[name]}, "
-            f"{options.data} has {value}; {hint}"
-        )
-    if problems:
-        raise SettingsError(problems)
 
 
 def show(options: argparse.Namespace) -> int:
     genotype = _genotype(options.genotype)
 
-    import torch
-
-    from nni_darts import counting
-    from search_spaces import DartsNetwork
+    from nni_darts.sizes import table
 
     if options.genotype in published.names():
         print(f"{options.genotype}  ({published.source(options.genotype)})")
     print("\n".join(cells(genotype.to_json())))
-    if [cell.kind for cell in genotype.cells] != ["normal", "reduce"]:
+    task = next((t for t in TASKS if t.cells == tuple(c.kind for c in genotype.cells)), None)
+    if task is None:
         return 0
-    print(f"\n{'':<34}{'parameters':>12}{'with auxiliary head':>21}{'multiply-adds':>15}")
-    for name, size, arguments in (
-        ("CIFAR-10 (C 36, 20 cells, 32x32)", 32, CIFAR),
-        ("ImageNet (C 48, 14 cells, 224x224)", 224, IMAGENET),
-    ):
-        try:
-            with torch.device("meta"):
-                bare, full = (
-                    DartsNetwork(genotype, auxiliary=auxiliary, **arguments)
-                    for auxiliary in (False, True)
-                )
-            multiply_adds = counting.multiply_adds(bare, size)
-        except ValueError as error:
-            raise SettingsError([f"{name}: {error}"]) from None
-        print(
-            f"{name:<34}{counting.parameters(bare):>12,}{counting.parameters(full):>21,}"
-            f"{multiply_adds:>15,}"
-        )
-    print()
-    print(textwrap.fill(COUNTED, 100))
+    try:
+        lines = table(genotype, task)
+    except ValueError as error:
+        raise SettingsError([str(error)]) from None
+    print("\n".join(["", *lines, ""]))
+    print(textwrap.fill(task.counted, 100))
     return 0
 
 
 def random(options: argparse.Namespace) -> int:
-    from nni_darts.random_cells import draw
+    from nni_darts.random_cells import draw, draw_recurrent
 
     try:
-        genotypes = draw(options.n, options.seed)
+        genotypes = (draw_recurrent if options.recurrent else draw)(options.n, options.seed)
     except ValueError as error:
         raise SettingsError([f"--n: {error}"]) from None
     for genotype in genotypes:

@@ -7,7 +7,7 @@ or a data set may be is known to the classes themselves; `nni_darts.resolve` ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ from pydantic import (
 
 from nni_darts import published
 from nni_darts.messages import unknown
+from nni_darts.task import Task
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -59,7 +60,7 @@ class Component(Frozen):
 
 
 class Search(Frozen):
-    """The search; the defaults are the paper's for CIFAR-10 (section 3.1.1 and A.1.1)."""
+    """The search: what it has on images and on text alike."""
 
     seeds: Seeds = (0, 1, 2, 3)
     """One search each."""
@@ -70,9 +71,6 @@ class Search(Frozen):
     top_k: Annotated[int, Field(ge=1, le=1000)] = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
-    learning_rate_min: NotNegative = 0.001
-    """At the end of the cosine; the reference's value, the paper says 0."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 3e-4
     gradient_clip: Positive | None = 5.0
     arc_learning_rate: Positive = 3e-4
@@ -83,10 +81,6 @@ class Search(Frozen):
     arc_weight_decay: NotNegative = 1e-3
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs at the start in which alpha rests."""
-    fused: bool = True
-    """Run the edges of a cell together; false gives the same results, slowly."""
-    recompute: bool = False
-    """Less memory for more time: compute cells again in the backward pass."""
     precision: Precision = "32-true"
     cuda_graphs: bool = False
     """Launch the step as a whole (`UnrolledDARTS`)."""
@@ -94,58 +88,50 @@ class Search(Frozen):
     """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
     with more threads than cores, each epoch can take twenty times as long."""
 
+    for_data: ClassVar[tuple[str, ...]] = ("batch_size",)
+    """Those that the data takes."""
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Arguments of `UnrolledDARTS` that are for one task alone."""
+        return {}
+
 
 class Training(Frozen):
-    """Training a network from scratch; by default as the paper evaluates on CIFAR-10 (A.2)."""
+    """Training a network from scratch: what it has on images and on text alike."""
 
-    channels: Annotated[int, Field(ge=2, multiple_of=2)] = 36
-    """Of each node of the first cell."""
-    num_cells: Annotated[int, Field(ge=3)] = 20
-    stem: Literal["cifar", "imagenet"] = "cifar"
+    task: ClassVar[Task]
+    for_data: ClassVar[tuple[str, ...]]
+    """Those that the data takes, besides the seed of the run."""
+
     epochs: Annotated[int, Field(ge=1)] = 600
     batch_size: Annotated[int, Field(ge=1)] = 96
-    """On each device."""
     learning_rate: Positive = 0.025
-    schedule: Literal["cosine", "step"] = "cosine"
-    learning_rate_min: NotNegative | None = None
-    """At the end of the cosine; 0 by default."""
-    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of the steps: a factor for every epoch; 0.97 by default, as for ImageNet."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 3e-4
     gradient_clip: Positive | None = 5.0
-    auxiliary_weight: NotNegative = 0.4
-    """Of the auxiliary head's loss; 0 for none. The head is made for images of 32x32 (ImageNet's:
-    224x224)."""
-    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Probability in the end, growing linearly over the epochs; 0 for none."""
-    cutout: Annotated[int, Field(ge=0)] = 16
-    """Side of the square in pixels; 0 for none."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    val_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Of the training images, held out to validate on after every epoch; 0 for none: then all are
-    trained on, and the last epoch counts instead of the best."""
     precision: Precision = "32-true"
-    devices: Annotated[int, Field(ge=1)] = 1
-    """GPUs, or processes on the CPU, that train together."""
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     """As for the search."""
 
-    @model_validator(mode="after")
-    def _schedule(self) -> Training:
-        if self.schedule == "cosine" and self.learning_rate_decay is not None:
-            raise ValueError("learning_rate_decay is for schedule: step; the cosine has none")
-        if self.schedule == "step" and self.learning_rate_min is not None:
-            raise ValueError("learning_rate_min is for schedule: cosine; the steps have none")
-        return self
+    @property
+    def processes(self) -> int:
+        """How many train together."""
+        return 1
+
+    @property
+    def network(self) -> str:
+        """The network that is trained, in words."""
+        raise NotImplementedError
+
+    @property
+    def validates_on_its_own(self) -> bool:
+        """Whether there is validation data, as far as that hangs on the settings."""
+        return True
 
 
 class Select(Training):
     """Which of the genotypes found is trained in full: each is trained briefly (paper, 3.2)."""
 
-    epochs: Annotated[int, Field(ge=1)] = 100
-    val_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """By default the halves of the search: trained on w's, validated on alpha's."""
     seed: Seed = 0
     per_search: Annotated[int, Field(ge=1)] = 1
     """Genotypes that each search hands on."""
@@ -160,7 +146,9 @@ class Evaluate(Training):
 
 
 class Settings(Frozen):
-    """All that the tuner and the trials need."""
+    """All that the tuner and the trials need; `nni_darts.tasks` has the classes for each task."""
+
+    task: ClassVar[Task]
 
     space: Component | None = None
     data: Component
@@ -170,6 +158,17 @@ class Settings(Frozen):
     """Instead of a space and its search: published names, or texts in any format."""
     select: Select | None = None
     evaluate: Evaluate | None = None
+    optimize_mode: Literal["maximize", "minimize"] | None = None
+    """By what NNI's own pages sort the results; nothing else hangs on it. NNI knows no other way
+    than an argument of its tuner, and takes "maximize" where there is none."""
+
+    @field_validator("optimize_mode")
+    @classmethod
+    def _as_the_metric(cls, mode: str | None) -> str | None:
+        metric = cls.task.metric
+        if mode is not None and mode != metric.optimize_mode:
+            raise ValueError(f"must be {metric.optimize_mode}, for the {metric.name}, got {mode}")
+        return mode
 
     @model_validator(mode="before")
     @classmethod
@@ -182,7 +181,7 @@ class Settings(Frozen):
     @classmethod
     def _known(cls, genotypes: tuple[str, ...]) -> tuple[str, ...]:
         for text in genotypes:
-            published.named(text)
+            cls.task.require(published.named(text))
         return genotypes
 
     @model_validator(mode="after")
@@ -247,27 +246,8 @@ class SettingsError(ValueError):
         self.problems = problems
 
 
-def parse(values: Mapping[str, Any]) -> Settings:
-    """Settings from what a YAML file holds.
-
-    Raises:
-        SettingsError: with a line per mistake: the key, what is allowed, what came.
-    """
-    return validated(Settings, values)
-
-
-def parse_run(values: Mapping[str, Any]) -> Run:
-    """A run from the parameters of a trial. Raises SettingsError as `parse` does."""
-    return validated(Run, values)
-
-
-def parse_training(values: Mapping[str, Any]) -> Training:
-    """The settings of a training without an experiment. Raises SettingsError as `parse` does."""
-    return validated(Training, values)
-
-
 def validated(model: type[T], values: Mapping[str, Any]) -> T:
-    """Settings of any kind. Raises SettingsError as `parse` does."""
+    """Settings of any kind. Raises SettingsError: a line per mistake."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

@@ -1,14 +1,15 @@
-"""How large a network is: its parameters, and the multiplications for one image."""
+"""How large a network is: its parameters, and the multiplications for one image or word."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["multiply_adds", "parameters", "require_fit"]
+__all__ = ["multiply_adds", "multiply_adds_per_word", "parameters", "require_fit"]
 
 
 def parameters(module: nn.Module) -> int:
@@ -37,10 +38,34 @@ def multiply_adds(network: nn.Module, image_size: int, in_channels: int = 3) -> 
     for name, value in (("image_size", image_size), ("in_channels", in_channels)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {name}={value}")
-    outline = copy.deepcopy(network).to("meta").eval()
+    outline = _outline(network)
     with FlopCounterMode(display=False) as counter:
         _run(outline, (1, in_channels, image_size, image_size))
-    # Two flops, a multiplication and an addition.
+    return _multiply_adds(counter)
+
+
+def multiply_adds_per_word(network: nn.Module) -> int:
+    """The same rule for a language model that reads a word; the decoder is counted.
+
+    Looking up the word's vector multiplies nothing.
+
+    Args:
+        network: maps tokens (T, B) and a state to anything; `initial_state(B)` gives a state.
+    """
+    outline = _outline(network)
+    # Two texts: a supernet normalises over them.
+    words = torch.zeros((1, 2), dtype=torch.int64, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        outline(words, cast(Any, outline).initial_state(2))
+    return _multiply_adds(counter) // 2
+
+
+def _outline(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network).to("meta").eval()
+
+
+def _multiply_adds(counter: FlopCounterMode) -> int:
+    """Two flops, a multiplication and an addition, are one."""
     return int(counter.get_total_flops()) // 2
 
 

@@ -7,7 +7,6 @@ section 3.1.1).
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
+from nni_darts.arguments import whole as _whole
 from nni_darts.augmentation import Items, ShiftAndFlip, cutout
 from nni_darts.data_sets import find
 from nni_darts.device_batches import DeviceBatches
@@ -369,10 +369,3 @@ def _share(name: str, value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
     return float(value)
-
-
-def _whole(name: str, value: object, least: int, most: float = math.inf) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        allowed = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
-    return value

@@ -16,11 +16,11 @@ from nni_darts.cell import KINDS, NONE, OPERATIONS, Cell
 from nni_darts.derivation import derive
 from nni_darts.genotype import Genotype
 from nni_darts.short_names import LETTERS, SHORT
+from nni_darts.task import metric_of
 
 __all__ = [
     "Edges",
     "Weights",
-    "accuracy",
     "alphas_of",
     "derived",
     "derived_cell",
@@ -29,6 +29,7 @@ __all__ = [
     "skips",
     "skips_in",
     "strengths",
+    "validation",
 ]
 
 Edges: TypeAlias = "dict[tuple[int, int], dict[str, float]]"
@@ -147,17 +148,17 @@ def skips_in(cell: Cell) -> int:
     return sum(edge.operation == "skip_connect" for node in cell.nodes for edge in node)
 
 
-def accuracy(report: Mapping[Any, Any]) -> float | None:
-    """The validation accuracy of an epoch, in [0, 1]; None where it has none."""
-    value: Any = report.get("val_acc", report.get("default"))
+def validation(report: Mapping[Any, Any]) -> float | None:
+    """The validation metric of an epoch, `nni_darts.task.metric_of(report)`; None without one."""
+    metric = metric_of(report)
+    value: Any = report.get(metric.val, report.get("default"))
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    # Without validation data `default` is the accuracy on the training data; it may be a
-    # perplexity, too.
-    told = "val_acc" in report or number != report.get("train_acc")
-    return number if told and 0 <= number <= 1 else None
+    # Without validation data `default` is the metric on the training data.
+    told = metric.val in report or number != report.get(metric.train)
+    return number if told and metric.least <= number <= metric.most else None
 
 
 def gaps(reports: Iterable[Mapping[Any, Any]]) -> list[str]:

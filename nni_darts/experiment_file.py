@@ -10,10 +10,11 @@ import yaml
 
 from nni_darts import protocol, published
 from nni_darts.collapse import parse_rules
-from nni_darts.config import Run, Settings, SettingsError, parse
+from nni_darts.config import Settings, SettingsError
 from nni_darts.files import unwritable
 from nni_darts.messages import unknown
 from nni_darts.stored import TUNER
+from nni_darts.tasks import parse, run_of
 
 TRIAL = "nni_darts.trial"
 ASSESSOR = "nni_darts.assessor.AlphaMonitor"
@@ -145,17 +146,16 @@ def _check_folders(config: Any) -> None:
 def _check_parts(settings: Settings) -> None:
     """The space, the data and the networks of every stage, as far as they are known before."""
     from nni_darts import resolve, retraining
-    from nni_darts.random_cells import draw
 
     problems: list[str] = []
     try:
         genotypes = [published.named(text) for text in settings.genotypes]
         if settings.search is not None:
-            run = Run(stage="search", seed=0, **settings.model_dump())
+            run = run_of(settings, "search", 0)
             _, space = resolve.parts(run, load=False)
             if settings.select or settings.evaluate:
-                resolve.require_cells(settings.space, space)
-            genotypes = draw(1, 0)
+                resolve.require_cells(settings.space, space, settings.task)
+            genotypes = settings.task.parts.draw(1, 0)
     except SettingsError as error:
         problems += error.problems
         genotypes = []

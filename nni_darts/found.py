@@ -9,13 +9,9 @@ from typing import Any
 
 from nni_darts import protocol
 from nni_darts.stored import Experiment
+from nni_darts.task import ACCURACY, Metric, metric_of
 
 STAGES = ("search", "select", "evaluate")
-
-COUNTED = (
-    "multiply-adds of one image: one for each multiplication by a weight of a convolution or a "
-    "linear layer; normalisation, pooling, additions and the auxiliary head are not counted"
-)
 
 
 @dataclass
@@ -31,10 +27,12 @@ class Found:
     """The last one that it has passed."""
     score: float | None = None
     """Log probability under the alphas."""
-    supernet_acc: float | None = None
-    val_acc: float | None = None
-    """Of the network trained from scratch, on validation data; all accuracies are in [0, 1]."""
-    test_accs: list[float] = field(default_factory=list)
+    metric: Metric = ACCURACY
+    """What the next three are."""
+    supernet: float | None = None
+    val: float | None = None
+    """Of the network trained from scratch, on validation data."""
+    tests: list[float] = field(default_factory=list)
     params: int | None = None
     multiply_adds: int | None = None
     """Of the network that was trained last, like `params`."""
@@ -45,23 +43,22 @@ class Found:
         return short_name(self.text)
 
     @property
-    def test_acc(self) -> float | None:
+    def test(self) -> float | None:
         """The mean over the evaluations."""
-        return statistics.fmean(self.test_accs) if self.test_accs else None
+        return statistics.fmean(self.tests) if self.tests else None
 
     @property
     def test_std(self) -> float | None:
         """Of the evaluations (n - 1); None for fewer than two."""
-        return statistics.stdev(self.test_accs) if len(self.test_accs) > 1 else None
+        return statistics.stdev(self.tests) if len(self.tests) > 1 else None
 
     @property
     def tested(self) -> str:
-        """The test accuracy in words: `97.35 +- 0.12% (3 trainings)`; nothing without one."""
-        if self.test_acc is None:
+        """The test metric in words: `97.35 +- 0.12% (3 trainings)`; nothing without one."""
+        if self.test is None:
             return ""
-        spread = "" if self.test_std is None else f" +- {100 * self.test_std:.2f}"
-        trainings = f"{len(self.test_accs)} training{'s' * (len(self.test_accs) > 1)}"
-        return f"{100 * self.test_acc:.2f}{spread}% ({trainings})"
+        trainings = f"{len(self.tests)} training{'s' * (len(self.tests) > 1)}"
+        return f"{self.metric.spread(self.test, self.test_std)} ({trainings})"
 
     def to_text(self, format: str) -> str:
         """Raises ValueError where the architecture has no such form."""
@@ -71,7 +68,7 @@ class Found:
 def found(experiment: Experiment) -> list[Found]:
     """Each architecture once: those that came furthest first, then by validation, then by score.
 
-    Test accuracies do not count for the order: they would be selected on.
+    What came of the test does not count for the order: it would be selected on.
     """
     known: dict[str, Found] = {}
     # A run whose result was handed in twice, as after a stop, counts once.
@@ -87,7 +84,7 @@ def found(experiment: Experiment) -> list[Found]:
             _add_training(known, trial, result)
     return sorted(
         known.values(),
-        key=lambda f: (-STAGES.index(f.stage), -(f.val_acc or 0.0), -(f.score or 0.0)),
+        key=lambda f: (-STAGES.index(f.stage), f.metric.cost(f.val), -(f.score or 0.0)),
     )
 
 
@@ -99,22 +96,29 @@ def _add_search(known: dict[str, Found], trial: str, result: Mapping[str, Any]) 
         before = known.get(name)
         if before is None or before.score is None or score > before.score:
             known[name] = Found(
-                text, trial, int(result["seed"]), "search", score, float(result["default"])
+                text,
+                trial,
+                int(result["seed"]),
+                "search",
+                score,
+                metric_of(result),
+                float(result["default"]),
             )
         rank += 1
 
 
 def _add_training(known: dict[str, Found], trial: str, result: Mapping[str, Any]) -> None:
-    text = str(result["genotype"])
+    text, metric = str(result["genotype"]), metric_of(result)
     entry = known.setdefault(
-        short_name(text) or text, Found(text, trial, int(result["seed"]), result["stage"])
+        short_name(text) or text,
+        Found(text, trial, int(result["seed"]), result["stage"], metric=metric),
     )
     entry.stage = result["stage"]
     # What the selection saw comes before the evaluation's, which some survivors only have.
-    if entry.val_acc is None and "val_acc" in result:
-        entry.val_acc = float(result["val_acc"])
-    if "test_acc" in result:
-        entry.test_accs.append(float(result["test_acc"]))
+    if entry.val is None and metric.val in result:
+        entry.val = float(result[metric.val])
+    if metric.test in result:
+        entry.tests.append(float(result[metric.test]))
     entry.params = result.get("params", entry.params)
     entry.multiply_adds = result.get("multiply_adds", entry.multiply_adds)
 

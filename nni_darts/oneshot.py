@@ -30,6 +30,7 @@ class UnrolledDartsModule(DartsLightningModule):
         training_module: Any,
         *,
         hypergradient: str,
+        virtual_clip: float | None,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
         cuda_graphs: bool = False,
@@ -37,6 +38,7 @@ class UnrolledDartsModule(DartsLightningModule):
     ) -> None:
         super().__init__(training_module, **kwargs)
         self.hypergradient = hypergradient
+        self.virtual_clip = virtual_clip
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.graph = StepGraph(self) if cuda_graphs else None
@@ -130,7 +132,13 @@ class UnrolledDartsModule(DartsLightningModule):
         alphas = self.arch_parameters()
         with unlogged(self.training_module):
             gradients = HYPERGRADIENTS[self.hypergradient](
-                train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
+                train_loss,
+                val_loss,
+                weights,
+                alphas,
+                optimizer,
+                [self.training_module],
+                self.virtual_clip,
             )
         self.see("validation loss of the architect", seen[-1])
         for alpha, gradient in zip(alphas, gradients, strict=True):

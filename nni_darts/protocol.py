@@ -14,6 +14,7 @@ from typing import Any
 from nni_darts import published
 from nni_darts.config import Run, Settings
 from nni_darts.genotype import Genotype
+from nni_darts.tasks import run_of
 
 ATTEMPTS = 2
 """A run that fails is tried once more, from its own checkpoint; then it is left out."""
@@ -88,11 +89,8 @@ class _Draft:
     runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._shared = self.settings.model_dump()
-
     def run(self, stage: str, seed: int, genotype: str | None = None) -> Run:
-        made = Run(stage=stage, seed=seed, genotype=genotype, **self._shared)  # type: ignore[arg-type]
+        made = run_of(self.settings, stage, seed, genotype)
         self.runs.append(made)
         return made
 
@@ -170,8 +168,8 @@ def make_plan(settings: Settings, results: Results, failures: Failures) -> Plan:
 
 
 def ranked(runs: Sequence[Run], results: Results) -> list[Run]:
-    """Runs by their validation metric, best first; equal ones keep their order."""
-    return sorted(runs, key=lambda run: -float(results[key(run)]["default"]))
+    """Runs of an experiment by their validation metric, best first; equal ones keep their order."""
+    return sorted(runs, key=lambda run: run.task.metric.cost(results[key(run)]["default"]))
 
 
 def winner(settings: Settings, results: Results, failures: Failures) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from nni_darts.cell import NONE, PRIMITIVES, Cell, Edge
+from nni_darts.cell import NONE, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge
 from nni_darts.genotype import Genotype
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_recurrent"]
 
 
 def draw(
@@ -29,11 +29,45 @@ def draw(
     Raises:
         ValueError: an argument is out of its range.
     """
+    operations = _checked(num_nodes, primitives)
+    size = _size_of_space(num_nodes, len(operations))
+
+    def one(rng: random.Random) -> Genotype:
+        return Genotype(
+            tuple(_cell(rng, kind, num_nodes, operations) for kind in ("normal", "reduce"))
+        )
+
+    return _distinct(one, count, seed, size, f"{num_nodes} node(s) and {len(operations)}")
+
+
+def draw_recurrent(
+    count: int, seed: int, num_nodes: int = 8, primitives: Sequence[str] = RNN_PRIMITIVES
+) -> list[Genotype]:
+    """The same for the recurrent cell: each node has one predecessor, and all nodes are averaged.
+
+    Args:
+        count: as for `draw`.
+        seed: as for `draw`.
+        num_nodes: at least 1.
+        primitives: as for `draw`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    operations = _checked(num_nodes, primitives)
+    states = range(1, 1 + num_nodes)
+    size = math.prod(states) * len(operations) ** num_nodes
+
+    def one(rng: random.Random) -> Genotype:
+        nodes = tuple((Edge(rng.choice(operations), rng.randrange(state)),) for state in states)
+        return Genotype((Cell("recurrent", nodes, tuple(states), operations),))
+
+    return _distinct(one, count, seed, size, f"{num_nodes} node(s) and {len(operations)}")
+
+
+def _checked(num_nodes: int, primitives: Sequence[str]) -> list[str]:
+    """The operations besides none."""
     operations = [name for name in primitives if name != NONE]
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got count={count}")
-    if seed < 0:  # Random takes its absolute value: two seeds would give one draw
-        raise ValueError(f"seed must be at least 0, got seed={seed}")
     if num_nodes < 1:
         raise ValueError(f"num_nodes must be at least 1, got num_nodes={num_nodes}")
     if not operations or len(set(operations)) < len(operations):
@@ -41,10 +75,21 @@ def draw(
             "primitives must be distinct names, one of them other than none, "
             f"got {list(primitives)}"
         )
-    if count > (size := _size_of_space(num_nodes, len(operations))):
+    return operations
+
+
+def _distinct(
+    one: Callable[[random.Random], Genotype], count: int, seed: int, size: int, space: str
+) -> list[Genotype]:
+    """So many of distinct digests, out of a space of `size`."""
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got count={count}")
+    if seed < 0:  # Random takes its absolute value: two seeds would give one draw
+        raise ValueError(f"seed must be at least 0, got seed={seed}")
+    if count > size:
         raise ValueError(
-            f"count must be at most {size}, all genotypes of {num_nodes} node(s) and "
-            f"{len(operations)} operation(s), got count={count}"
+            f"count must be at most {size}, all genotypes of {space} operation(s), "
+            f"got count={count}"
         )
     rng = random.Random(seed)
     drawn: dict[str, Genotype] = {}
@@ -54,9 +99,7 @@ def draw(
             raise ValueError(
                 f"count must be at most {len(drawn)}, all distinct digests of the space"
             )
-        genotype = Genotype(
-            tuple(_cell(rng, kind, num_nodes, operations) for kind in ("normal", "reduce"))
-        )
+        genotype = one(rng)
         seen.add(genotype)
         drawn.setdefault(genotype.digest, genotype)
     return list(drawn.values())

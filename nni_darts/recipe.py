@@ -15,13 +15,14 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts import checkpoint
 from nni_darts.config import Search
+from nni_darts.image_config import ImageSearch
 from nni_darts.trainer_options import LAST, go_on, last_checkpoint, trainer_options
 
 
 class SearchRecipe(LightningModule):
     """Cross entropy, SGD with momentum, cosine learning rate per epoch (paper, A.1.1)."""
 
-    def __init__(self, settings: Search, num_classes: int) -> None:
+    def __init__(self, settings: ImageSearch, num_classes: int) -> None:
         super().__init__()
         self.settings = settings
         # micro: the share of images that are right, as papers report it. To validate the labels
@@ -55,6 +56,7 @@ class SearchRecipe(LightningModule):
 
 
 def search_evaluator(
+    recipe: LightningModule,
     settings: Search,
     data: Any,
     output: Path,
@@ -62,7 +64,7 @@ def search_evaluator(
     callbacks: list[Callback],
     progress_bar: bool,
 ) -> Lightning:
-    """The evaluator of a search.
+    """The evaluator of a search by a recipe.
 
     It writes a checkpoint to `output` after every epoch and goes on from one that lies there.
 
@@ -76,6 +78,4 @@ def search_evaluator(
         **trainer_options(settings.epochs, settings.precision, output, [device], progress_bar),
         callbacks=[*callbacks, last_checkpoint(output)],
     )
-    return Lightning(
-        SearchRecipe(settings, data.num_classes), trainer, datamodule=data, fit_kwargs=fit
-    )
+    return Lightning(recipe, trainer, datamodule=data, fit_kwargs=fit)

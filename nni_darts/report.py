@@ -12,10 +12,17 @@ import pandas as pd
 
 from nni_darts import protocol, reproduction, results
 from nni_darts.config import Component, Settings
-from nni_darts.found import COUNTED, cells, found, short_name
+from nni_darts.found import cells, found, short_name
 from nni_darts.ledger import Ledger
 from nni_darts.plot import figure_of_cells, rendered
 from nni_darts.stored import Experiment
+from nni_darts.task import IMAGES, TEXT
+
+_STATES = {
+    IMAGES: "0 and 1 are the outputs of the two cells before, the others are nodes",
+    TEXT: "0 joins the word and the state before, the others are nodes",
+}
+"""What the numbers in a genotype are."""
 
 
 def html(experiment: Experiment) -> str:
@@ -25,6 +32,7 @@ def html(experiment: Experiment) -> str:
         StoredError: no run has ended yet, or it is not an experiment of ours.
     """
     settings = results.settings(experiment)
+    metric = settings.task.metric
     table = results.table(experiment)
     if table.empty:
         raise results.nothing_yet(experiment)
@@ -45,10 +53,12 @@ def html(experiment: Experiment) -> str:
         selected=selected,
         runs=_runs(table, folder),
         weights_folder=folder,
-        note=results.SUPERNET if "search" in set(table["stage"]) else None,
+        metric=metric,
+        note=results.supernet(metric) if "search" in set(table["stage"]) else None,
         genotypes=[f for f in best if f.name in runs or f.text in runs],
         networks={stage: _network(settings, stage) for stage in ("select", "evaluate")},
-        counted=COUNTED,
+        counted=settings.task.counted,
+        states=_STATES[settings.task],
         file_name=reproduction.FILE,
         file=reproduction.experiment_file(experiment),
         commands=reproduction.commands(
@@ -128,7 +138,7 @@ def _network(settings: Settings, stage: str) -> str:
     training = getattr(settings, stage)
     if training is None:
         return ""
-    return f"{training.channels} channels, {training.num_cells} cells"
+    return str(training.network)
 
 
 def _drawing(text: str) -> str | None:

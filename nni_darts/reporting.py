@@ -15,6 +15,7 @@ from nni_darts import files
 from nni_darts.events import FOLDER, Events
 from nni_darts.genotype import Genotype
 from nni_darts.short_names import LETTERS, SHORT
+from nni_darts.task import Metric, metric_of
 
 Report = dict[str, float]
 
@@ -137,15 +138,18 @@ class Reporter:
 
 
 def search_metrics(
-    metrics: Mapping[str, float], probabilities: Mapping[str, Mapping[Any, float]]
+    metrics: Mapping[str, float],
+    metric: Metric,
+    probabilities: Mapping[str, Mapping[Any, float]],
 ) -> Report:
     """What a search reports of an epoch: its metrics, the entropy, every mixing weight by its key.
 
     Args:
         metrics: as the trainer has them.
+        metric: what is reported as `default` on the validation data, and not again.
         probabilities: label -> choice -> its mixing weight.
     """
-    report = {name: metrics[name] for name in sorted(metrics) if name != "val_acc"}
+    report = {name: metrics[name] for name in sorted(metrics) if name != metric.val}
     report["entropy"] = mean_entropy(probabilities)
     keys = short_keys({label: list(row) for label, row in probabilities.items()})
     weights = {keys[label, c]: p for label, row in probabilities.items() for c, p in row.items()}
@@ -161,10 +165,11 @@ def write_genotypes(folder: Path, epoch: int, ranked: list[tuple[float, str]]) -
 def summary(report: Mapping[str, float], epochs: int) -> str:
     """An epoch in one line."""
     parts = [f"epoch {int(report['epoch']) + 1}/{epochs}"]
-    # Without validation data the metric is the accuracy on the training data.
-    if "train_acc" in report and report["default"] != report["train_acc"]:
-        parts.append(f"val acc {report['default']:.4f}")
-    for name in ("val_loss", "train_acc", "train_loss", "entropy"):
+    metric = metric_of(report)
+    # Without validation data the metric is that on the training data.
+    if metric.train in report and report["default"] != report[metric.train]:
+        parts.append(f"val {metric.key} {report['default']:.4f}")
+    for name in ("val_loss", metric.train, "train_loss", "entropy"):
         if name in report:
             parts.append(f"{name.replace('_', ' ')} {report[name]:.4f}")
     parts.append(f"{report['seconds']:.1f} s")

@@ -15,6 +15,8 @@ from nni_darts import protocol, results
 from nni_darts.config import Component, Settings, Training
 from nni_darts.found import Found
 from nni_darts.stored import Experiment
+from nni_darts.task import IMAGES
+from nni_darts.tasks import TRAININGS
 
 FILE = "experiment.yml"
 """What the commands call the experiment file."""
@@ -99,9 +101,10 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
     elif settings.select is not None:
         training, seed, how = settings.select, settings.select.seed, "as to select it"
     else:
-        training, seed, how = Training(), 0, "with the paper's settings, which its flags change"
+        training, seed = TRAININGS[settings.task](), 0
+        how = "with the paper's settings, which its flags change"
     made.append((f"{best.name} trained from scratch, {how}", retrain(best, training, data, seed)))
-    last = "last.ckpt" if training.val_share == 0 else "best.ckpt"
+    last = "best.ckpt" if training.validates_on_its_own else "last.ckpt"
     fresh = f"retrain-{best.name}-{data.name}-{seed}/{last}"
     made.append(("The test of what that gave", evaluate(fresh, data)))
     if weights is not None:
@@ -112,7 +115,7 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
 def retrain(genotype: Found, training: Training, data: Component, seed: int) -> str:
     """The command that trains a genotype with these settings."""
     words = ["nni-darts", "retrain", genotype.text, *_data(data, _DATA_FLAGS), "--seed", str(seed)]
-    for name, field in Training.model_fields.items():
+    for name, field in TRAININGS[training.task].model_fields.items():
         if (value := getattr(training, name)) != field.default:
             words += [f"--{name.replace('_', '-')}", "none" if value is None else str(value)]
     return shlex.join(words)
@@ -144,7 +147,9 @@ def versions(reports: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def seeds(settings: Settings) -> str:
     """The seeds of all stages."""
-    parts = [f"of the split of the data {settings.data.arguments.get('seed', 0)}"]
+    parts = []
+    if settings.task is IMAGES:
+        parts.append(f"of the split of the data {settings.data.arguments.get('seed', 0)}")
     if settings.search is not None:
         parts.append(f"search {', '.join(map(str, settings.search.seeds))}")
     if settings.select is not None:

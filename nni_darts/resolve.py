@@ -10,31 +10,48 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from nni_darts.config import Component, Run, SettingsError, Training
-from nni_darts.data_sets import check, check_test
+from nni_darts.config import Component, Run, Search, SettingsError, Training
 from nni_darts.genotype import Genotype
 from nni_darts.messages import unknown
 from nni_darts.node import recompute
+from nni_darts.task import IMAGES, TASKS, TEXT, Task, of_data
 
-SPACES: Mapping[str, str] = {"DartsCNN": "search_spaces.DartsCNN"}
+SPACES: Mapping[str, str] = {
+    "DartsCNN": "search_spaces.DartsCNN",
+    "DartsRNN": "search_spaces.DartsRNN",
+}
 """Short names; anything else is `package.module.Class`."""
 
 
-def space(component: Component, data: Any) -> Any:
-    """The model space; `num_classes` and `in_channels` are the data's unless the settings say.
+def space(component: Component, data: Any, task: Task) -> Any:
+    """The model space; what the data knows of itself is the data's unless the settings say.
 
     Raises:
-        SettingsError: there is no such class, or it does not take the arguments.
+        SettingsError: there is no such class, it does not take the arguments, or is not for the
+            data.
     """
     from nni.nas.nn.pytorch import ModelSpace
 
     made = _class("space", SPACES.get(component.name, component.name), ModelSpace, SPACES)
     parameters = inspect.signature(_constructor(made)).parameters
+    known = [name for each in TASKS for name in each.parts.FOR_SPACE]
     arguments = {
-        name: getattr(data, name)
-        for name in ("num_classes", "in_channels")
-        if name in parameters and hasattr(data, name)
+        name: getattr(data, name) for name in known if name in parameters and hasattr(data, name)
     }
+    wanted = [
+        name
+        for name in known
+        if name in parameters and parameters[name].default is inspect.Parameter.empty
+    ]
+    foreign = [n for n in wanted if n not in arguments and n not in component.arguments]
+    if foreign or (task is TEXT and not arguments):
+        other = TEXT if task is IMAGES else IMAGES
+        raise SettingsError(
+            [
+                f"space: {component.name} is for {other.name}, and the data is {task.name}; choose "
+                "another space or other data"
+            ]
+        )
     return _make("space", made, parameters, {**arguments, **component.arguments})
 
 
@@ -44,8 +61,8 @@ def _constructor(space: Any) -> Any:
     return next((init for init in wrapped if init.__name__ == "__init__"), space.__init__)
 
 
-def data(component: Component, batch_size: int) -> Any:
-    """The data module of a run; the batch size is the search's unless the settings say.
+def search_data(component: Component, settings: Search) -> Any:
+    """The data module of a search; what it takes of the search's settings is theirs unless it says.
 
     The split does not hang on the run's seed: all searches of an experiment share it, so that what
     they find can be compared on validation data that none of them trained weights on.
@@ -53,18 +70,17 @@ def data(component: Component, batch_size: int) -> Any:
     Raises:
         SettingsError: there is no such data set or class, or it does not take the arguments.
     """
-    from nni_darts.data import BilevelData
-
-    arguments = {"batch_size": batch_size, **component.arguments}
+    given = {name: getattr(settings, name) for name in settings.for_data}
     if _is_ours(component):
-        parameters = inspect.signature(BilevelData).parameters
-        return _make("data", BilevelData, parameters, {"name": component.name, **arguments})
+        made = of_data(component.name).parts.SEARCH_DATA
+        parameters = inspect.signature(made).parameters
+        arguments = {"name": component.name, **given, **component.arguments}
+        return _make("data", made, parameters, arguments)
     made = _data_class(component.name)
     parameters = inspect.signature(made).parameters
     # A class of the user's may have a batch size of its own.
-    if "batch_size" not in parameters and "batch_size" not in component.arguments:
-        del arguments["batch_size"]
-    return _make("data", made, parameters, arguments)
+    taken = {name: value for name, value in given.items() if name in parameters}
+    return _make("data", made, parameters, {**taken, **component.arguments})
 
 
 def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
@@ -79,11 +95,11 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     """
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
-    module = data(run.data, run.search.batch_size)
     with problems_of_the_data():
+        module = search_data(run.data, run.search)
         _load(run.data, module, load)
-    made = space(run.space, module)
-    if run.search.recompute:
+    made = space(run.space, module, run.task)
+    if run.search.own.get("recompute"):
         try:
             recompute(made)
         except ValueError as error:
@@ -94,8 +110,8 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
 def training_data(component: Component, settings: Training, seed: int, load: bool = True) -> Any:
     """The data module of a training from scratch.
 
-    One of the user's own gets those of `batch_size`, `val_share`, `cutout` and `run_seed` that it
-    takes; what is not for it to ignore, cutout, must then be off.
+    One of the user's own, of images, gets those of `batch_size`, `val_share`, `cutout` and
+    `run_seed` that it takes; what is not for it to ignore, cutout, must then be off.
 
     Args:
         component: which data, and the arguments for it.
@@ -106,93 +122,59 @@ def training_data(component: Component, settings: Training, seed: int, load: boo
     Raises:
         SettingsError: with a line per mistake; nothing was trained yet.
     """
-    from nni_darts.data import TrainingData
-
-    given = {
-        "batch_size": settings.batch_size,
-        "val_share": settings.val_share,
-        "cutout": settings.cutout,
-        "run_seed": seed,
-    }
+    given = {name: getattr(settings, name) for name in settings.for_data} | {"run_seed": seed}
+    parts = settings.task.parts
     with problems_of_the_data():
         if _is_ours(component):
-            parameters = inspect.signature(TrainingData).parameters
+            parameters = inspect.signature(parts.TRAINING_DATA).parameters
             arguments = {"name": component.name, **given, **component.arguments}
-            module = _make("data", TrainingData, parameters, arguments)
+            module = _make("data", parts.TRAINING_DATA, parameters, arguments)
         else:
             made = _data_class(component.name)
             parameters = inspect.signature(made).parameters
-            if settings.cutout and "cutout" not in parameters:
-                raise SettingsError(
-                    [f"cutout: {component.name} takes no such argument; set cutout: 0"]
-                )
+            parts.require_taken(settings, parameters, component.name)
             taken = {name: value for name, value in given.items() if name in parameters}
             module = _make("data", made, parameters, {**taken, **component.arguments})
         _load(component, module, load)
-    for name, what in (("num_classes", "of the labels"), ("in_channels", "of the images")):
-        if not hasattr(module, name):
-            raise SettingsError([f"data: {component.name} must have an attribute {name}, {what}"])
+    parts.require_known(component, module)
     return module
 
 
 def test_data(component: Component, batch_size: int) -> Any:
-    """A data module, not loaded yet, whose test images a trained network is to be tested on.
+    """A data module, not loaded yet, whose test data a trained network is to be tested on.
 
     Raises:
         SettingsError: with a line per mistake.
     """
-    alone = Training(batch_size=batch_size, val_share=0, cutout=0)
+    alone = of_data(component.name).parts.alone(batch_size)
     module = training_data(component, alone, 0, load=False)
     require_test(component, module)
     return module
 
 
 def require_test(component: Component, module: Any) -> None:
-    """SettingsError where a data module cannot have test images, as far as that shows cheaply."""
+    """SettingsError where a data module cannot have test data, as far as that shows cheaply."""
     if _is_ours(component):
         with problems_of_the_data():
-            check_test(component.name, component.arguments.get("root"))
+            of_data(component.name).parts.check_tested(component, module)
     elif type(module).test_dataloader is LightningDataModule.test_dataloader:
         raise SettingsError([f"data: {component.name} has no test_dataloader, evaluate needs one"])
 
 
-def require_cells(component: Component | None, space: Any) -> None:
-    """SettingsError where what a search of the space finds is no genotype of cells."""
+def require_cells(component: Component | None, space: Any, task: Task) -> None:
+    """SettingsError where what a search of the space finds is no genotype of the task's cells."""
     sample = {label: choice.random() for label, choice in space.simplify().items()}
     try:
-        genotype = Genotype.from_sample(sample, operations=[str(v) for v in sample.values()])
+        task.require(Genotype.from_sample(sample, operations=[str(v) for v in sample.values()]))
     except ValueError:
-        genotype = None
-    if genotype is None or [cell.kind for cell in genotype.cells] != ["normal", "reduce"]:
         name = "" if component is None else component.name
         raise SettingsError(
             [
-                f"space: {name} is not a space of normal and reduction cells, and select and "
-                "evaluate train such cells only; leave out select and evaluate"
+                f"space: {name} is not a space of {' and '.join(task.cells_in_words)} cells, and "
+                f"select and evaluate train such cells only on {task.name}; leave out select and "
+                "evaluate"
             ]
-        )
-
-
-def image_size(module: Any) -> int | None:
-    """Side of the square images in pixels; None where a data module of the user's does not say."""
-    size = getattr(module, "image_size", None)
-    return size if isinstance(size, int) else None
-
-
-def input_of(module: Any) -> dict[str, Any]:
-    """What a network trained on a data module takes, as far as it says."""
-    size = image_size(module)
-    known: dict[str, Any] = {} if size is None else {"image_size": size}
-    for name in ("mean", "std"):
-        if (value := getattr(module, name, None)) is not None:
-            known[name] = [float(v) for v in value]
-    return known
-
-
-def validates(module: Any) -> bool:
-    """Whether a data module that is set up has validation data."""
-    own = type(module).val_dataloader is not LightningDataModule.val_dataloader
-    return own and module.val_dataloader() not in (None, [], ())
+        ) from None
 
 
 def _load(component: Component, module: Any, load: bool) -> None:
@@ -200,8 +182,8 @@ def _load(component: Component, module: Any, load: bool) -> None:
         module.prepare_data()
         module.setup("fit")
     elif _is_ours(component):
-        check(component.name, component.arguments.get("root"))
-    if not hasattr(module, "num_classes"):
+        of_data(component.name).parts.check_data(component, module)
+    if of_data(component.name) is IMAGES and not hasattr(module, "num_classes"):
         raise SettingsError(["data: the data module must have an attribute num_classes"])
 
 

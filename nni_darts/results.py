@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from nni_darts import files, protocol
-from nni_darts.config import Settings, SettingsError, parse
+from nni_darts.config import Settings, SettingsError
 from nni_darts.found import found, short_name
 from nni_darts.ledger import Ledger
 from nni_darts.stored import TUNER, Experiment, StoredError, Trial
-
-COLUMNS = (
-    "stage",
-    "seed",
-    "genotype",
-    "params",
-    "multiply_adds",
-    "val_acc",
-    "test_acc",
-    "val_loss",
-    "test_loss",
-    "best_epoch",
-    "epochs",
-    "seconds",
-    "device",
-    "weights",
-    "trial",
-    "status",
-    "key",
-    "architecture",
-)
-"""Of results.csv. `genotype` is a short name for `architecture`, the genotype as JSON; accuracies
-are in [0, 1], a search's is its supernet's; `best_epoch` counts from 0."""
-SUPERNET = "val_acc of a search is its supernet's, which does not rank cells"
+from nni_darts.task import Metric, metric_of
+from nni_darts.tasks import parse, task_of
 
 _WHOLE = ("seed", "params", "multiply_adds", "best_epoch", "epochs")
 _ORDER = {"search": 0, "select": 1, "evaluate": 2}
 _LEFT = ("stage", "genotype", "device", "weights")
 
 
+def columns(metric: Metric) -> tuple[str, ...]:
+    """Of results.csv.
+
+    `genotype` is a short name for `architecture`, the genotype as JSON; a search's metric is its
+    supernet's; `best_epoch` counts from 0.
+    """
+    return (
+        "stage",
+        "seed",
+        "genotype",
+        "params",
+        "multiply_adds",
+        metric.val,
+        metric.test,
+        "val_loss",
+        "test_loss",
+        "best_epoch",
+        "epochs",
+        "seconds",
+        "device",
+        "weights",
+        "trial",
+        "status",
+        "key",
+        "architecture",
+    )
+
+
+def supernet(metric: Metric) -> str:
+    """What to know of the metric of a search."""
+    return f"{metric.val} of a search is its supernet's, which does not rank cells"
+
+
 def table(experiment: Experiment) -> pd.DataFrame:
     """A row per run that has a result, or has failed and is not being tried again, by stage."""
+    tuner = experiment.config().get("tuner") or {}
+    names = columns(task_of(tuner.get("classArgs") or {}).metric)
     rows: dict[str, dict[str, Any]] = {}
     for trial in experiment.trials():
         if trial.key is None:
             continue
         if trial.result is not None:
-            rows[trial.key] = _row(trial, trial.result)
+            rows[trial.key] = _row(trial, trial.result, names)
         elif rows.get(trial.key, {}).get("status") == "SUCCEEDED":
             continue
         elif trial.alive:
@@ -59,7 +72,7 @@ def table(experiment: Experiment) -> pd.DataFrame:
         else:
             rows[trial.key] = _failed_row(trial, trial.key)
     order = sorted(rows.values(), key=_place)
-    made = pd.DataFrame(order, columns=list(COLUMNS))
+    made = pd.DataFrame(order, columns=list(names))
     return made.astype(dict.fromkeys(_WHOLE, "Int64"))
 
 
@@ -69,9 +82,9 @@ def _place(row: Mapping[str, Any]) -> tuple[int, str, int]:
     return _ORDER[row["stage"]], genotype, row["seed"]
 
 
-def _row(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
+def _row(trial: Trial, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     architecture = result.get("genotype", result.get("genotype_1"))
-    known = {name: result[name] for name in COLUMNS if name in result}
+    known = {name: result[name] for name in names if name in result}
     return {
         **known,
         "genotype": short_name(str(architecture)),
@@ -151,12 +164,12 @@ def readable(results: pd.DataFrame, folder: Path) -> pd.DataFrame:
         results: as `table` gives them.
         folder: weights are given as paths from here (see `weights_folder`).
     """
-    shown = results[["stage", "seed", "genotype", "params", "val_acc", "test_acc", "weights"]]
-    percent = "{:.2%}".format
+    metric = metric_of(results)
+    shown = results[["stage", "seed", "genotype", "params", metric.val, metric.test, "weights"]]
     forms: dict[str, Any] = {
         "params": "{:,}".format,
-        "val_acc": percent,
-        "test_acc": percent,
+        metric.val: metric.written,
+        metric.test: metric.written,
         "weights": lambda path: _below(Path(path), folder),
     }
     columns = {
@@ -203,8 +216,8 @@ def summary(experiment: Experiment) -> str:
         folder = weights_folder(results, experiment.folder)
         lines += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
     if "search" in set(results["stage"]):
-        lines.append(f"({SUPERNET})")
-    lines += [f"{f.name}: test accuracy {f.tested}" for f in found(experiment) if f.test_accs]
+        lines.append(f"({supernet(metric_of(results))})")
+    lines += [f"{f.name}: test {f.metric.name} {f.tested}" for f in found(experiment) if f.tests]
     known = ledger(experiment)
     best = protocol.winner(settings(experiment), known.results, known.failures)
     if best is not None:

@@ -14,12 +14,13 @@ from nni_darts.cell_graph import CAPTIONS, state_name
 from nni_darts.colours import LIGHT, colour_of
 from nni_darts.evolution import (
     Weights,
-    accuracy,
     alphas_of,
     derived_cell,
     operations_of,
     skips_in,
+    validation,
 )
+from nni_darts.task import metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ _Epochs = dict[int, tuple[Mapping[Any, Any], Weights]]
 def figure_of_history(table: pd.DataFrame) -> Figure:
     """Small multiples of a search's history.csv.
 
-    Above, over epochs: the validation accuracy, the entropy of the weights and the number of skip
+    Above, over epochs: the validation metric, the entropy of the weights and the number of skip
     connections in the derived normal cell. Below, for each cell, one panel per edge with a line per
     operation: a row for each node, a column for each source. Lines break where epochs are missing.
 
@@ -119,7 +120,8 @@ def _style(name: str) -> Literal["-", ":"]:
 
 def _summaries(figure: Figure, at: SubplotSpec, every: _Epochs) -> None:
     entropies = {epoch: report.get("entropy") for epoch, (report, _) in every.items()}
-    accuracies = {epoch: accuracy(report) for epoch, (report, _) in every.items()}
+    values = {epoch: validation(report) for epoch, (report, _) in every.items()}
+    names = {metric_of(report).name for report, _ in every.values()}
     skips: dict[int, float | None] = dict.fromkeys(every)
     for epoch, (_, weights) in every.items():
         if "normal" in weights:
@@ -127,7 +129,10 @@ def _summaries(figure: Figure, at: SubplotSpec, every: _Epochs) -> None:
                 skips[epoch] = skips_in(derived_cell("normal", weights["normal"]))
             except ValueError:
                 continue  # a gap, as `nni_darts.evolution.gaps` says
-    shown = [("validation accuracy", accuracies), ("entropy of the weights (nats)", entropies)]
+    shown = [
+        (f"validation {' or '.join(names)}", values),
+        ("entropy of the weights (nats)", entropies),
+    ]
     if any(value is not None for value in skips.values()):
         shown.append(("skips in the normal cell", skips))
     grid = at.subgridspec(1, len(shown), wspace=0.3)

@@ -25,13 +25,17 @@ from nni_darts.recipe import search_evaluator
 from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
 from nni_darts.retraining import Job, train
 from nni_darts.strategy import UnrolledDARTS
+from nni_darts.task import Metric
 
 
 class _ReportEpoch(pl.Callback):
     """Hands every epoch to the reporter, before the checkpoint of the epoch is written."""
 
-    def __init__(self, strategy: UnrolledDARTS, reporter: Reporter, top_k: int) -> None:
+    def __init__(
+        self, strategy: UnrolledDARTS, reporter: Reporter, top_k: int, metric: Metric
+    ) -> None:
         self.strategy = strategy
+        self.metric = metric
         self.reporter = reporter
         self.top_k = top_k
 
@@ -41,8 +45,8 @@ class _ReportEpoch(pl.Callback):
         write_genotypes(self.reporter.history.csv.parent, trainer.current_epoch, best)
         self.reporter.epoch(
             trainer.current_epoch,
-            metrics["val_acc"],
-            search_metrics(metrics, self.strategy.oneshot_module.export_probs()),
+            metrics[self.metric.val],
+            search_metrics(metrics, self.metric, self.strategy.oneshot_module.export_probs()),
         )
 
 
@@ -73,27 +77,28 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     if (reason := unwritable(output)) is not None:
         raise SettingsError([f"the output directory of the trial: {reason}"])
     data, space = resolve.parts(run)
+    metric = run.task.metric
     output.mkdir(parents=True, exist_ok=True)
     strategy = UnrolledDARTS(
         hypergradient=settings.hypergradient,
-        fused=settings.fused,
-        recompute=settings.recompute,
         arc_learning_rate=settings.arc_learning_rate,
         arc_betas=settings.arc_betas,
         arc_weight_decay=settings.arc_weight_decay,
         gradient_clip_val=settings.gradient_clip,
         warmup_epochs=settings.warmup_epochs,
         cuda_graphs=settings.cuda_graphs,
+        **settings.own,
     )
     reporter = Reporter(send, output, key(run), run.seed, settings.epochs)
     with free_devices() as (device,):
         print(f"{key(run)}: on {device}; results in {output}", flush=True)
         evaluator = search_evaluator(
+            run.task.parts.search_recipe(settings, data),
             settings,
             data,
             output,
             device,
-            [_ReportEpoch(strategy, reporter, settings.top_k)],
+            [_ReportEpoch(strategy, reporter, settings.top_k, metric)],
             progress_bar=sys.stdout.isatty(),
         )
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
@@ -102,7 +107,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     metrics = ("default", "val_loss", "train_loss", "entropy")
     return {
         **{name: last[name] for name in metrics if name in last},
-        "val_acc": last["default"],
+        metric.val: last["default"],
         **{f"score_{i}": score for i, (score, _) in enumerate(best, 1)},
         **{f"genotype_{i}": text for i, (_, text) in enumerate(best, 1)},
         "epochs": settings.epochs,

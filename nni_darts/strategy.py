@@ -43,8 +43,10 @@ class UnrolledDARTS(DARTS):
         arc_learning_rate: of alpha's Adam, positive.
         arc_betas: of alpha's Adam.
         arc_weight_decay: of alpha's Adam.
-        gradient_clip_val: norm that the weights' gradient is clipped to, None for no clipping. The
-            virtual step is not clipped, as in the reference.
+        gradient_clip_val: norm that the weights' gradient is clipped to, None for no clipping.
+        virtual_clip: norm that the gradient of the virtual step is clipped to, None for no
+            clipping, as the reference has it for convolutional cells; for recurrent ones it has
+            that of `gradient_clip_val`. Not with "first_order".
         log_prob_every_n_step: log all mixing weights every so many steps, None for never.
         warmup_epochs: epochs at the start in which alpha rests.
         penalty: NNI's `ExpectationProfilerPenalty`, or its arguments; unlike in NNI's own strategy
@@ -68,6 +70,7 @@ class UnrolledDARTS(DARTS):
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
         gradient_clip_val: float | None = None,
+        virtual_clip: float | None = None,
         log_prob_every_n_step: int | None = None,
         warmup_epochs: int = 0,
         penalty: Any = None,
@@ -86,9 +89,20 @@ class UnrolledDARTS(DARTS):
                 gradient_clip_val is None or gradient_clip_val > 0,
                 "positive, or None for no clipping",
             ),
+            (
+                "virtual_clip",
+                virtual_clip,
+                virtual_clip is None or virtual_clip > 0,
+                "positive, or None for no clipping",
+            ),
         ]:
             if not allowed:
                 raise ValueError(f"{name} must be {what}, got {value}")
+        if virtual_clip is not None and hypergradient == "first_order":
+            raise ValueError(
+                f"first_order takes no virtual step that virtual_clip={virtual_clip} could clip; "
+                "leave virtual_clip out or choose another hypergradient"
+            )
         super().__init__(
             arc_learning_rate=arc_learning_rate,
             gradient_clip_val=gradient_clip_val,
@@ -100,6 +114,7 @@ class UnrolledDARTS(DARTS):
         self.hypergradient = hypergradient
         self.fused = fused
         self.recompute = recompute
+        self.virtual_clip = virtual_clip
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -109,6 +124,7 @@ class UnrolledDARTS(DARTS):
         return UnrolledDartsModule(
             training_module,
             hypergradient=self.hypergradient,
+            virtual_clip=self.virtual_clip,
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,

@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from nni_darts.checkpoint import KEY
 from nni_darts.config import Training
 from nni_darts.divergence import FiniteWatch
+from nni_darts.image_config import ImageTraining
 from nni_darts.trainer_options import last_checkpoint, trainer_options
 from search_spaces.darts_network import DartsNetwork
 
@@ -33,12 +34,13 @@ class TrainingRecipe(pl.LightningModule):
     """
 
     def __init__(
-        self, network: DartsNetwork, settings: Training, described: dict[str, Any]
+        self, network: DartsNetwork, settings: ImageTraining, described: dict[str, Any]
     ) -> None:
         super().__init__()
         self.network = network
         self.settings = settings
         self.described = described
+        self._learning_rate = settings.learning_rate
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
         self.finite = FiniteWatch()
         # micro: the share of images that are right, as papers report it. To validate the labels
@@ -86,6 +88,14 @@ class TrainingRecipe(pl.LightningModule):
             return [sgd], [CosineAnnealingLR(sgd, s.epochs, s.learning_rate_min or 0.0)]
         return [sgd], [ExponentialLR(sgd, s.learning_rate_decay or 0.97)]
 
+    def figures(self) -> dict[str, float]:
+        """What an epoch is reported with, besides its metrics."""
+        return {"learning_rate": self._learning_rate, "drop_path": self.network.drop_path}
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # The epoch's, before the scheduler changes it.
+        self._learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.finite.look()
         checkpoint[KEY] = self.described
@@ -104,7 +114,7 @@ def trainer(
     Args:
         settings: of the training.
         output: an existing folder.
-        devices: GPUs; or the CPU, for as many processes as `settings.devices`.
+        devices: GPUs; or the CPU, for as many processes as `settings.processes`.
         validates: whether there is validation data.
         callbacks: besides the checkpoints; called before they are written.
         progress_bar: whether to show one.
@@ -114,18 +124,20 @@ def trainer(
         best = ModelCheckpoint(
             output,
             Path(BEST).stem,
-            monitor="val_acc",
-            mode="max",
+            monitor=settings.task.metric.val,
+            mode=settings.task.metric.mode,
             save_weights_only=True,
+            # While the weights are those that were validated: a recipe may put others in place.
+            save_on_train_epoch_end=False,
             enable_version_counter=False,
         )
         checkpoints.insert(0, best)
     common = trainer_options(settings.epochs, settings.precision, output, devices, progress_bar)
     if devices[0].type == "cpu":
-        common["devices"] = settings.devices
+        common["devices"] = settings.processes
     return pl.Trainer(
         **common,
-        strategy="ddp" if settings.devices > 1 else "auto",
+        strategy="ddp" if settings.processes > 1 else "auto",
         # The data knows which process it is for, and counts no image twice.
         use_distributed_sampler=False,
         gradient_clip_val=settings.gradient_clip,

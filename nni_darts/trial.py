@@ -24,9 +24,10 @@ import psutil
 from filelock import FileLock, Timeout
 
 from nni_darts import files
-from nni_darts.config import Run, SettingsError, parse_run
+from nni_darts.config import Run, SettingsError
 from nni_darts.events import FOLDER, show_in_nni
 from nni_darts.protocol import key
+from nni_darts.tasks import parse_run
 
 PARAMETERS = "NNI_DARTS_PARAMETERS"
 """Tells the processes that train together with this one what they train."""

@@ -13,9 +13,10 @@ from typing import Any, TypeVar, cast
 from nni.tuner import Tuner
 
 from nni_darts import files, manager, protocol
-from nni_darts.config import Run, Settings, SettingsError, parse
+from nni_darts.config import Run, Settings, SettingsError
 from nni_darts.ledger import Ledger
 from nni_darts.stored import Experiment
+from nni_darts.tasks import parse
 
 _logger = logging.getLogger("nni_darts.tuner")
 

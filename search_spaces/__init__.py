@@ -9,8 +9,10 @@ from typing import Any
 _HOMES = {
     "DartsCNN": "search_spaces.darts_cnn",
     "DartsNetwork": "search_spaces.darts_network",
+    "DartsRNN": "search_spaces.darts_rnn",
+    "DartsRNNNetwork": "search_spaces.darts_rnn_network",
 }
-__all__ = ["DartsCNN", "DartsNetwork"]
+__all__ = ["DartsCNN", "DartsNetwork", "DartsRNN", "DartsRNNNetwork"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor
 
-from nni_darts.genotype import PRIMITIVES, Genotype
-from nni_darts.supernet import MixedNode, Node
+from nni_darts.genotype import PRIMITIVES
+from nni_darts.supernet import Node
+from search_spaces.cell_space import CellSpace
 from search_spaces.darts_network import DartsNetwork, Frame, Place, Stem, check_frame
 from search_spaces.operations import check_primitives, search_norm, search_operation
 
@@ -18,7 +17,7 @@ NUM_CHOSEN = 2
 """Edges that a node keeps (paper, section 2.4)."""
 
 
-class DartsCNN(Frame, ModelSpace):
+class DartsCNN(CellSpace, Frame, ModelSpace):
     """All networks of two cells, normal and reduction, each with the same nodes in every place.
 
     Cells of a kind share their choices: edge (i, j) of the normal cells has the label
@@ -38,6 +37,8 @@ class DartsCNN(Frame, ModelSpace):
     Raises:
         ValueError: an argument is out of its range.
     """
+
+    network = DartsNetwork
 
     def __init__(
         self,
@@ -73,23 +74,6 @@ class DartsCNN(Frame, ModelSpace):
     def forward(self, x: Tensor) -> Tensor:
         *_, last = self.cell_outputs(x)
         return self.classify(last)
-
-    @staticmethod
-    def extra_oneshot_hooks(strategy: Any) -> list[Callable[..., Any]]:
-        return [MixedNode.mutate]
-
-    @classmethod
-    def create_fixed_module(cls, sample: dict[str, Any], *args: Any, **kwargs: Any) -> DartsNetwork:
-        bound = inspect.signature(cast(Any, cls)._init_wrapped).bind(None, *args, **kwargs)
-        bound.apply_defaults()
-        same = ("channels", "num_cells", "num_classes", "stem", "in_channels")
-        genotype = Genotype.from_sample(sample, operations=bound.arguments["primitives"])
-        return DartsNetwork(genotype, **{name: bound.arguments[name] for name in same})
-
-    def freeze(self, sample: dict[str, Any]) -> DartsNetwork:
-        space = cast(Any, self)
-        space.validate(sample)
-        return type(space).create_fixed_module(sample, *space.trace_args, **space.trace_kwargs)
 
 
 def _node(place: Place, target: int, primitives: Sequence[str]) -> Node:

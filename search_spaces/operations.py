@@ -7,7 +7,7 @@ add it to `OPERATIONS` and name it in the space's `primitives`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import cast
 
@@ -162,11 +162,11 @@ def search_operation(name: str, channels: int, stride: int) -> nn.Module:
     return operation
 
 
-def check_primitives(primitives: Sequence[str]) -> None:
+def check_primitives(primitives: Sequence[str], known: Collection[str] = OPERATIONS) -> None:
     """Raise ValueError unless the primitives are known, distinct and leave something to choose."""
     for name in primitives:
-        if name not in OPERATIONS:
-            raise ValueError(unknown("primitive", name, OPERATIONS))
+        if name not in known:
+            raise ValueError(unknown("primitive", name, known))
     if len(set(primitives)) < len(primitives):
         raise ValueError(f"primitives must be distinct, got {list(primitives)}")
     if not set(primitives) - {"none"}:

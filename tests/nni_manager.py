@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nni_darts.config import parse_run
 from nni_darts.protocol import key
+from nni_darts.tasks import parse_run
 from nni_darts.tuner import DartsProtocol
 
 Parameters = dict[str, Any]

@@ -48,8 +48,10 @@ class TwoVariables:
     def val_loss(self) -> Tensor:
         return self.alpha * self.w - 2 * self.alpha + 1
 
-    def gradient(self, hypergradient: architect.Hypergradient) -> float:
-        (g,) = hypergradient(self.train_loss, self.val_loss, [self.w], [self.alpha], self.optimizer)
+    def gradient(self, hypergradient: architect.Hypergradient, clip: float | None = None) -> float:
+        (g,) = hypergradient(
+            self.train_loss, self.val_loss, [self.w], [self.alpha], self.optimizer, clip=clip
+        )
         return g.item()
 
 
@@ -62,6 +64,25 @@ def test_single_step_on_two_variables(
     # Traps 1, 2, 3 and 9: a wrong divisor gives 5e-5, a step that does not move w -2, a swapped
     # sign -2, xi in the place of epsilon something else.
     assert TwoVariables().gradient(hypergradient) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hypergradient", "clip", "expected"),
+    [
+        # dw L_train = -8, so gamma = 1/4 and w' = -1: dalpha L_val = -3. H = -4.
+        (finite_difference, 2, -3 + 0.5 * 1 / 4 * 4),
+        # In one dimension what is clipped off again is all that g could do.
+        (exact, 2, -3),
+        # Trap 18: gamma is at most 1, here it would be 2.
+        (finite_difference, 16, 2),
+        (exact, 16, 2),
+        (first_order, 2, -4),
+    ],
+)
+def test_clipped_step_on_two_variables(
+    hypergradient: architect.Hypergradient, clip: float, expected: float
+) -> None:
+    assert TwoVariables().gradient(hypergradient, clip) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("hypergradient", [finite_difference, exact])
@@ -119,9 +140,11 @@ class Smooth:
     def val_loss(self) -> Tensor:
         return ((self.forward(self.x[2]) - self.x[3, :, :2]) ** 2).mean()
 
-    def hypergradient(self, name: str, optimizer: Any) -> tuple[Tensor, ...]:
+    def hypergradient(
+        self, name: str, optimizer: Any, clip: float | None = None
+    ) -> tuple[Tensor, ...]:
         return HYPERGRADIENTS[name](
-            self.train_loss, self.val_loss, self.weights, self.alphas, optimizer, [self.model]
+            self.train_loss, self.val_loss, self.weights, self.alphas, optimizer, [self.model], clip
         )
 
 
@@ -210,6 +233,93 @@ def test_exact_and_finite_difference_against_torch_func(name: str, warm: bool) -
     # The difference is of second order in epsilon = 0.01 / ||v||.
     assert relative_error(problem.hypergradient("finite_difference", optimizer), expected) < 1e-3
     assert relative_error(problem.hypergradient("first_order", optimizer), expected) > 1e-2
+
+
+# The clip of the virtual step.
+
+CLIP = 0.25
+
+
+def clipped_step(problem: Smooth, optimizer: SGD) -> float:
+    """A real step with torch's clip; the norm of the gradient before."""
+    optimizer.zero_grad()
+    problem.train_loss().backward(inputs=problem.weights)
+    norm = nn.utils.clip_grad_norm_(problem.weights, CLIP)
+    optimizer.step()
+    return norm.item()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_clipped_virtual_step_is_the_clipped_step_of_the_optimiser(name: str) -> None:
+    problem = Smooth()
+    optimizer = OPTIMIZERS[name](problem.weights)
+    assert clipped_step(problem, optimizer) > 2 * CLIP
+    seen: list[list[Tensor]] = []
+
+    def val_loss() -> Tensor:
+        seen.append([w.detach().clone() for w in problem.weights])
+        return problem.val_loss()
+
+    finite_difference(
+        problem.train_loss, val_loss, problem.weights, problem.alphas, optimizer, (), CLIP
+    )
+    assert clipped_step(problem, optimizer) > 2 * CLIP
+    for got, expected in zip(seen[0], problem.weights, strict=True):
+        torch.testing.assert_close(got, expected.detach(), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["plain", "nesterov", "groups"])
+def test_exact_is_the_slope_of_the_loss_after_a_clipped_step(name: str) -> None:
+    # Second way: differences in alpha itself, through torch's own clip and step.
+    problem = Smooth()
+    optimizer = OPTIMIZERS[name](problem.weights)
+    clipped_step(problem, optimizer)
+
+    def loss_after_step(shift: float, alpha: Tensor, i: int) -> float:
+        weights = [w.detach().clone() for w in problem.weights]
+        state, value = copy.deepcopy(optimizer.state_dict()), alpha[i].item()
+        with torch.no_grad():
+            alpha[i] += shift
+            clipped = torch.enable_grad()(clipped_step)(problem, optimizer)
+            assert clipped > CLIP
+            loss = problem.val_loss().item()
+            alpha[i] = value
+            for w, before in zip(problem.weights, weights, strict=True):
+                w.copy_(before)
+        optimizer.load_state_dict(state)
+        return loss
+
+    h = 1e-5
+    slopes = [
+        (loss_after_step(h, alpha, i) - loss_after_step(-h, alpha, i)) / (2 * h)
+        for alpha in problem.alphas
+        for i in range(len(alpha))
+    ]
+    found = problem.hypergradient("exact", optimizer, CLIP)
+    assert relative_error(found, [torch.tensor(slopes)]) < 1e-6
+    assert relative_error(problem.hypergradient("exact", optimizer), found) > 1e-2
+
+
+def test_finite_difference_takes_the_factor_of_the_clip_for_a_constant() -> None:
+    problem = Smooth()
+    optimizer = SGD(problem.weights, lr=0.1)
+    gradients = torch.autograd.grad(problem.train_loss(), problem.weights)
+    gamma = CLIP / flat(gradients).norm().item()
+    assert gamma < 1
+    found = problem.hypergradient("finite_difference", optimizer, CLIP)
+    # Without weight decay it is as if the learning rate were smaller.
+    smaller = SGD(problem.weights, lr=0.1 * gamma)
+    assert relative_error(found, problem.hypergradient("finite_difference", smaller)) < 1e-5
+    assert relative_error(problem.hypergradient("exact", optimizer, CLIP), found) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["finite_difference", "exact"])
+def test_a_wide_clip_changes_nothing(name: str) -> None:
+    problem = Smooth()
+    optimizer = SGD(problem.weights, lr=0.1, momentum=0.9)
+    free = problem.hypergradient(name, optimizer)
+    wide = problem.hypergradient(name, optimizer, 1e6)
+    assert all(torch.equal(a, b) for a, b in zip(wide, free, strict=True))
 
 
 @pytest.mark.parametrize("name", HYPERGRADIENTS)

@@ -22,7 +22,7 @@ import nni_darts
 from nni_darts import checkpoint
 from nni_darts.checkpoint import CheckpointError, describe, load, read
 from nni_darts.genotype import Genotype
-from search_spaces import DartsNetwork, operations
+from search_spaces import DartsNetwork, DartsRNNNetwork, activations, operations
 
 ROOT = Path(__file__).parents[1]
 GENOTYPE = Genotype.parse(
@@ -329,7 +329,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("version", "1", "version must be of type int, got str"),
     ("genotype", 5, "genotype must be of type str, got int"),
     ("genotype", "Genotype(normal=", "genotype: not a genotype"),
-    ("genotype", '{"recurrent": [["relu", 0]], "concat": [1]}', "normal and reduce cells"),
+    ("genotype", '{"recurrent": [["relu", 0]], "concat": [1]}', "unknown argument of the network"),
     ("genotype", GENOTYPE.to_json().replace("avg_pool_3x3", "avg_pool_9x9"), "did you mean"),
     ("genotype", GENOTYPE.to_json().replace("avg_pool_3x3", "tanh"), "unknown primitive 'tanh'"),
     ("network", None, "network must be of type dict, got NoneType"),
@@ -339,6 +339,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("input", {"mean": 0.5}, "mean must be of type list, got float"),
     ("input", {"std": ["a"]}, "std must be of type int or float, got str"),
     ("input", {"std": [float("nan")]}, "std must be finite, got nan"),
+    ("input", {"words": "the"}, "words must be of type list, got str"),
+    ("input", {"words": ["the", 5]}, "a word must be of type str, got int"),
     ("training", {}, "training must be of type str, got dict"),
 ]
 
@@ -411,3 +413,81 @@ def test_a_description_needs_known_numbers() -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         describe(network, {"mean": torch.ones(3)}, "{}")
     assert copy.deepcopy(describe(network, INPUT, "{}"))["version"] == checkpoint.VERSION
+
+
+# A recurrent network
+
+WORDS = ["<eos>", "the", "cat", "sat", "on", "mat"]
+
+
+@pytest.fixture
+def recurrent(tmp_path: Path) -> tuple[DartsRNNNetwork, Callable[..., Path]]:
+    """A network, and what writes its checkpoint with some arguments or weights changed."""
+    text = "Genotype(recurrent=[('relu', 0), ('tanh', 1), ('identity', 1)], concat=[2, 3])"
+    network = DartsRNNNetwork(Genotype.parse(text), len(WORDS), 4, 4, dropout_h=0.15, dropout_i=0)
+
+    def write(change: Callable[[dict[str, Any]], Any] = lambda content: None) -> Path:
+        content = {
+            "state_dict": {f"network.{k}": v for k, v in network.state_dict().items()},
+            "nni_darts": describe(network, {"words": WORDS}, TRAINING),
+        }
+        change(content)
+        torch.save(content, tmp_path / "recurrent.ckpt")
+        return tmp_path / "recurrent.ckpt"
+
+    return network, write
+
+
+def test_a_recurrent_network(recurrent: tuple[DartsRNNNetwork, Callable[..., Path]]) -> None:
+    network, write = recurrent
+    path = write()
+    loaded = nni_darts.load(path)
+    assert isinstance(loaded, DartsRNNNetwork)
+    assert not loaded.training
+    assert loaded.decoder.weight is loaded.embedding.weight
+    assert loaded.arguments == network.arguments
+    assert loaded.genotype == network.genotype
+    assert read(path).input == {"words": WORDS}
+    tokens, state = torch.randint(len(WORDS), (5, 3)), torch.randn(3, 4)
+    for got, expected in zip(loaded(tokens, state), network.eval()(tokens, state), strict=True):
+        assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("vocabulary", 10**12, "1000000000000 words of 4 numbers and states of 4 do not fit its"),
+        ("vocabulary", 5, "embedding.weight must have shape (5, 4), got (6, 4)"),
+        ("hidden", 10**9, "and states of 1000000000 do not fit its"),
+        ("hidden", 3, "embedding must equal hidden"),
+        ("dropout_h", 1.0, "dropout_h must be in [0, 1), got 1.0"),
+        ("dropout_h", "0.5", "dropout_h must be of type int or float, got str"),
+        ("channels", 4, "unknown argument of the network 'channels'"),
+    ],
+)
+def test_broken_arguments_of_a_recurrent_network(
+    name: str,
+    value: Any,
+    expected: str,
+    recurrent: tuple[DartsRNNNetwork, Callable[..., Path]],
+    message: Any,
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["nni_darts"]["network"][name] = value
+
+    assert expected in message(CheckpointError, load, recurrent[1](change))
+
+
+def test_a_recurrent_operation_of_the_users_own(
+    recurrent: tuple[DartsRNNNetwork, Callable[..., Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    message: Any,
+) -> None:
+    def rename(content: dict[str, Any]) -> None:
+        text = content["nni_darts"]["genotype"].replace("identity", "swish")
+        content["nni_darts"]["genotype"] = text
+
+    path = recurrent[1](rename)
+    assert "search_spaces.activations.ACTIVATIONS" in message(CheckpointError, load, path)
+    monkeypatch.setitem(activations.ACTIVATIONS, "swish", nn.functional.silu)
+    assert load(path).genotype.recurrent.nodes[2][0].operation == "swish"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nni_darts.config import SettingsError, parse, parse_run
+from nni_darts.config import SettingsError
+from nni_darts.tasks import parse, parse_run
 
 GOOD: dict[str, Any] = {
     "space": {"name": "DartsCNN", "channels": 8},

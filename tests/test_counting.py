@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from nni_darts import published
-from nni_darts.counting import multiply_adds, parameters
+from nni_darts.counting import multiply_adds, multiply_adds_per_word, parameters
 from search_spaces.darts_network import DartsNetwork
+from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 COUNTS = Path(__file__).parents[2] / "shared" / "data" / "param_mac_counts.json"
 IMAGENET = {"channels": 48, "num_cells": 14, "num_classes": 1000, "stem": "imagenet"}
@@ -102,6 +103,16 @@ def test_images_that_do_not_fit(
     size: int, channels: int, expected: str, message: Callable[..., str]
 ) -> None:
     assert expected in message(ValueError, multiply_adds, small(), size, channels)
+
+
+def test_a_word_of_a_language_model() -> None:
+    # The first state's weights, those of every node, in use or not, and the decoder's.
+    for name, nodes in (("RNN_DARTS_V2", 8), ("RNN_ENAS", 11)):
+        with torch.device("meta"):
+            network = DartsRNNNetwork(published.get(name), 10_000)
+        expected = 1700 * 1700 + nodes * 850 * 1700 + 850 * 10_000
+        assert multiply_adds_per_word(network.train()) == expected
+        assert network.training
 
 
 # Against the repositories' own networks

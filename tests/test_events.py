@@ -10,13 +10,14 @@ from nni_darts import events
 from nni_darts.events import Events, show_in_nni
 from nni_darts.genotype import PRIMITIVES
 from nni_darts.reporting import search_metrics
+from nni_darts.task import ACCURACY
 
 
 def report(epoch: int, **metrics: float) -> dict[str, Any]:
     weights = dict.fromkeys(PRIMITIVES, 0.125)
     labels = {f"{kind}_2_{i}": weights for kind in ("normal", "reduce") for i in (0, 1)}
     shared = {"default": 0.5, "epoch": epoch, "seed": 3}
-    return {**shared, **search_metrics({"val_loss": 1.0, **metrics}, labels)}
+    return {**shared, **search_metrics({"val_loss": 1.0, **metrics}, ACCURACY, labels)}
 
 
 def read(folder: Path) -> EventAccumulator:

@@ -9,7 +9,6 @@ from histories import reports
 from nni_darts.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
 from nni_darts.derivation import derive, strength
 from nni_darts.evolution import (
-    accuracy,
     alphas_of,
     derived,
     derived_cell,
@@ -17,6 +16,7 @@ from nni_darts.evolution import (
     operations_of,
     skips,
     strengths,
+    validation,
 )
 from nni_darts.genotype import Genotype
 from nni_darts.published import get
@@ -151,7 +151,7 @@ def test_skips_of_the_normal_cell() -> None:
     ],
 )
 def test_validation_accuracy(report: dict[str, object], expected: float | None) -> None:
-    assert accuracy(report) == expected
+    assert validation(report) == expected
 
 
 def test_a_whole_history_lacks_nothing() -> None:

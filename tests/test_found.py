@@ -20,7 +20,7 @@ def test_those_first_that_came_furthest(home: Path) -> None:
     ]
     best = found(store(home, "abc", trials))
     assert [(f.text, f.stage) for f in best] == [(B, "evaluate"), (C, "select"), (A, "select")]
-    assert [f.val_acc for f in best] == [0.5, 0.6, 0.4]
+    assert [f.val for f in best] == [0.5, 0.6, 0.4]
 
 
 def test_of_searches_alone_the_score_decides(home: Path) -> None:
@@ -36,14 +36,14 @@ def test_test_accuracies_do_not_decide(home: Path) -> None:
 def test_what_two_searches_found_is_there_once_with_the_higher_score(home: Path) -> None:
     (f,) = found(store(home, "abc", [searched(0, (-3.0, A)), searched(7, (-2.0, A))]))
     assert (f.score, f.seed, f.trial, f.stage) == (-2.0, 7, "trial1", "search")
-    assert f.supernet_acc == 0.5
+    assert f.supernet == 0.5
     assert f.tested == ""
 
 
 def test_mean_and_standard_deviation_of_the_evaluations(home: Path) -> None:
     trials = [selected(A, 0.5), evaluated(A, 0, 0.96), evaluated(A, 1, 0.98)]
     (f,) = found(store(home, "abc", trials))
-    assert f.test_acc == pytest.approx(0.97)
+    assert f.test == pytest.approx(0.97)
     assert f.test_std == pytest.approx(0.02 / 2**0.5)
     assert f.tested == "97.00 +- 1.41% (2 trainings)"
     assert f.params == 4474
@@ -59,7 +59,7 @@ def test_one_evaluation_has_no_standard_deviation(home: Path) -> None:
 def test_a_result_that_was_handed_in_twice_counts_once(home: Path) -> None:
     trials = [evaluated(A, 0, 0.96), evaluated(A, 0, 0.96), evaluated(A, 1, 0.98)]
     (f,) = found(store(home, "abc", trials))
-    assert f.test_accs == [0.96, 0.98]
+    assert f.tests == [0.96, 0.98]
 
 
 def test_trials_without_a_result_count_nothing(home: Path) -> None:

@@ -28,7 +28,11 @@ PURE = [
     "published",
     "random_cells",
     "ranking",
+    "image_config",
     "short_names",
+    "task",
+    "tasks",
+    "text_config",
     "search_picture",
     "stored",
 ]
@@ -53,6 +57,12 @@ WITHOUT_NNI = [
     "graphs",
     "host_calls",
     "precision",
+    "language",
+    "streams",
+    "text",
+    "text_data",
+    "text_sources",
+    "text_training",
 ]
 
 
@@ -73,7 +83,9 @@ def test_neither_torch_nor_nni(module: str) -> None:
         *(f"nni_darts.{name}" for name in WITHOUT_NNI),
         "search_spaces",
         "search_spaces.operations",
+        "search_spaces.activations",
         "search_spaces.darts_network",
+        "search_spaces.darts_rnn_network",
     ],
 )
 def test_no_nni(module: str) -> None:
@@ -85,7 +97,10 @@ def test_a_genotype_needs_no_numpy(name: str) -> None:
     assert "numpy" not in loaded_by(f"nni_darts.{name}")
 
 
-@pytest.mark.parametrize("module", ["nni_darts.checkpoint", "search_spaces.darts_network"])
+@pytest.mark.parametrize(
+    "module",
+    ["nni_darts.checkpoint", "search_spaces.darts_network", "search_spaces.darts_rnn_network"],
+)
 def test_a_network_needs_torch_alone(module: str) -> None:
     # torch itself may import numpy; tests/test_checkpoint.py does without it.
     foreign = {"nni", "pydantic", "pandas", "pytorch_lightning", "torchmetrics", "torchvision"}

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from nni_darts import protocol
-from nni_darts.config import Run, Settings, parse, parse_run
+from nni_darts.config import Settings
 from nni_darts.published import get
 from nni_darts.random_cells import draw
+from nni_darts.tasks import parse, parse_run, run_of
 
 A, B, C, D = (genotype.to_json() for genotype in draw(4, 0))
 BOTH: dict[str, Any] = {
@@ -258,13 +259,13 @@ def test_runs_survive_the_way_to_the_trial() -> None:
 
 
 def test_keys_are_distinct_and_name_folders() -> None:
-    made = settings(**BOTH).model_dump()
+    made = settings(**BOTH)
     runs = [
-        Run(stage="search", seed=0, **made),
-        Run(stage="search", seed=1, **made),
-        Run(stage="select", seed=0, genotype=A, **made),
-        Run(stage="select", seed=0, genotype=B, **made),
-        Run(stage="evaluate", seed=0, genotype=A, **made),
+        run_of(made, "search", 0),
+        run_of(made, "search", 1),
+        run_of(made, "select", 0, A),
+        run_of(made, "select", 0, B),
+        run_of(made, "evaluate", 0, A),
     ]
     keys = [protocol.key(run) for run in runs]
     assert len(set(keys)) == 5

@@ -27,10 +27,10 @@ from experiments import (
 )
 from nni_darts import experiment_file, protocol, reproduction, results
 from nni_darts.cli import main
-from nni_darts.config import parse
 from nni_darts.found import found
 from nni_darts.report import html
 from nni_darts.stored import Experiment, StoredError
+from nni_darts.tasks import parse
 
 WHOLE = [
     searched(0, (-3.0, A)),

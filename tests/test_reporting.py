@@ -21,6 +21,7 @@ from nni_darts.reporting import (
     summary,
     write_genotypes,
 )
+from nni_darts.task import ACCURACY
 
 
 def edges(kind: str, inputs: int = 2, nodes: int = 4) -> list[str]:
@@ -93,7 +94,7 @@ def test_a_report_is_flat_and_printed(tmp_path: Path, capsys: pytest.CaptureFixt
     reporter = Reporter(sent.append, tmp_path, "search-7", seed=7, epochs=3)
     probabilities = {"normal_2_0": dict.fromkeys(PRIMITIVES, 0.125)}
     metrics = {"val_acc": 0.5, "val_loss": 1.5, "train_loss": 1.0, "train_acc": 0.6}
-    reporter.epoch(0, metrics["val_acc"], search_metrics(metrics, probabilities))
+    reporter.epoch(0, metrics["val_acc"], search_metrics(metrics, ACCURACY, probabilities))
     (report,) = sent
     assert next(iter(report)) == "default"
     assert report["default"] == 0.5

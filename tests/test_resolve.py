@@ -12,8 +12,9 @@ import spaces
 from torch.utils.data import DataLoader
 
 from nni_darts import resolve
-from nni_darts.config import SettingsError, parse_run
+from nni_darts.config import SettingsError
 from nni_darts.stages import search
+from nni_darts.tasks import parse_run
 
 
 class MyData(pl.LightningDataModule):

@@ -13,6 +13,7 @@ from experiments import NAME_A, NAME_B, A, B, ended, evaluated, searched, select
 from nni_darts import results
 from nni_darts.ledger import Ledger
 from nni_darts.stored import StoredError
+from nni_darts.task import ACCURACY
 
 WHOLE = [
     searched(1, (-4.0, B)),
@@ -30,7 +31,7 @@ def rows(table: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
 
 def test_a_row_per_run_by_stage(home: Path) -> None:
     table = results.table(store(home, "abc", WHOLE))
-    assert tuple(table.columns) == results.COLUMNS
+    assert tuple(table.columns) == results.columns(ACCURACY)
     assert rows(table, "stage", "seed", "genotype", "trial") == [
         ("search", 0, NAME_A, "trial1"),
         ("search", 1, NAME_B, "trial0"),
@@ -107,7 +108,7 @@ def test_the_summary(home: Path) -> None:
         in lines
     )
     assert "evaluate     1  00000000       -        -         -  failed" in lines
-    assert f"({results.SUPERNET})" in lines
+    assert f"({results.supernet(ACCURACY)})" in lines
     assert lines[-2:] == [
         f"{NAME_A}: test accuracy 97.00 +- 1.41% (2 trainings)",
         f"selected {NAME_A}: {A}",

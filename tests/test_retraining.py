@@ -10,18 +10,22 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 
+from nni_darts import task
 from nni_darts.checkpoint import CheckpointError, load
-from nni_darts.config import Component, SettingsError, Training
+from nni_darts.config import Component, SettingsError
 from nni_darts.data import TrainingData
 from nni_darts.divergence import DivergedError
+from nni_darts.image_config import ImageTraining
+from nni_darts.image_parts import count
 from nni_darts.random_cells import draw
-from nni_darts.retraining import Job, count, prepare, train
+from nni_darts.retraining import Job, prepare, train
 from nni_darts.retraining import test as measure
 from nni_darts.trainer_options import LAST
 from nni_darts.training import BEST
@@ -43,7 +47,7 @@ SMALL: dict[str, Any] = {
 
 
 def job(folder: Path, data: Component = DIGITS, seed: int = 0, **changes: Any) -> Job:
-    settings = Training(**{**SMALL, **changes})
+    settings = ImageTraining(**{**SMALL, **changes})
     return Job(GENOTYPE, settings, data, seed, folder, "retrain")
 
 
@@ -110,8 +114,9 @@ def test_the_weights_give_the_accuracies_that_are_reported(
 def test_counts_are_of_the_network_without_its_auxiliary_head() -> None:
     with torch.device("meta"):
         bare, full = (DartsNetwork(GENOTYPE, 4, 3, auxiliary=head) for head in (False, True))
-    assert count(bare, 32) == count(full, 32)
-    assert count(bare, None) == {"params": sum(p.numel() for p in bare.parameters())}
+    sized = SimpleNamespace(image_size=32)
+    assert count(bare, sized) == count(full, sized)
+    assert count(bare, object()) == {"params": sum(p.numel() for p in bare.parameters())}
 
 
 def test_without_validation_the_last_epoch_counts(tmp_path: Path) -> None:
@@ -301,7 +306,7 @@ def test_every_test_image_counts_once() -> None:
     assert len(labels) % 100
     answers = labels.clone()
     answers[-7:] = (answers[-7:] + 1) % 10
-    found = measure(Right(answers), data, torch.device("cpu"))
+    found = measure(Right(answers), data, torch.device("cpu"), task.IMAGES)
     assert found["test_acc"] == pytest.approx(1 - 7 / len(labels))
     assert found["test_loss"] == pytest.approx(100 * 7 / len(labels))
 
@@ -317,7 +322,7 @@ def test_a_network_is_tested_in_evaluation_mode() -> None:
     data.setup("test")
     ones = sum(int((y == 1).sum()) for _, y in data.test_dataloader())
     total = sum(len(y) for _, y in data.test_dataloader())
-    found = measure(Whims().train(), data, torch.device("cpu"))
+    found = measure(Whims().train(), data, torch.device("cpu"), task.IMAGES)
     assert found["test_acc"] == pytest.approx(ones / total)
     assert found["test_loss"] == pytest.approx(math.log(math.e + 9) - ones / total)
 
@@ -327,6 +332,7 @@ import json, sys, warnings
 warnings.filterwarnings("ignore")
 import test_retraining as t
 from pathlib import Path
+from types import SimpleNamespace
 changes = json.loads(sys.argv[2])
 result = t.train(t.job(Path(sys.argv[1]), **changes), t.quiet, tested=True)
 print(json.dumps(result))

@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 
 from nni_darts.checkpoint import CheckpointError
-from nni_darts.config import SettingsError, parse_run
+from nni_darts.config import SettingsError
 from nni_darts.divergence import DivergedError
 from nni_darts.protocol import key
 from nni_darts.random_cells import draw
 from nni_darts.sources import Digits
 from nni_darts.stages import STAGES, search
 from nni_darts.strategy import UnrolledDARTS
+from nni_darts.tasks import parse_run
 
 TINY: dict[str, Any] = {
     "stage": "search",
@@ -34,7 +35,7 @@ warnings.filterwarnings("ignore")
 import torch
 torch.set_num_threads(1)
 from pathlib import Path
-from nni_darts.config import parse_run
+from nni_darts.tasks import parse_run
 from nni_darts.stages import search
 result = search(parse_run(json.loads(sys.argv[1])), Path(sys.argv[2]), lambda report: None)
 print(json.dumps(result))

@@ -40,6 +40,17 @@ def test_each_hypergradient_gives_other_alphas_on_every_space(name: str) -> None
     assert not torch.equal(found["finite_difference"], found["exact"])
 
 
+def test_the_virtual_step_is_clipped_where_asked() -> None:
+    found = []
+    for clip in (None, 1e6, 1e-3):
+        torch.manual_seed(0)
+        strategy = UnrolledDARTS(arc_learning_rate=0.1, virtual_clip=clip)
+        spaces.search(spaces.Plain(), strategy, max_epochs=2)
+        found.append(spaces.alphas(strategy))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
 @pytest.mark.parametrize("name", ALL_SPACES)
 def test_the_best_models_can_be_built_and_run(name: str) -> None:
     strategy = spaces.search(ALL_SPACES[name]())
@@ -105,6 +116,8 @@ def test_fp16_is_refused() -> None:
         ({"arc_weight_decay": -1.0}, "arc_weight_decay must be at least 0, got -1.0"),
         ({"warmup_epochs": -1}, "warmup_epochs must be at least 0, got -1"),
         ({"gradient_clip_val": 0.0}, "gradient_clip_val must be positive, or None .* got 0.0"),
+        ({"virtual_clip": 0.0}, "virtual_clip must be positive, or None .* got 0.0"),
+        ({"virtual_clip": 0.25, "hypergradient": "first_order"}, "leave virtual_clip out"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], match: str) -> None:

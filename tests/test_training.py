@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nni_darts.checkpoint import describe, load
-from nni_darts.config import Training
 from nni_darts.divergence import DivergedError
+from nni_darts.image_config import ImageTraining
 from nni_darts.random_cells import draw
 from nni_darts.trainer_options import LAST
 from nni_darts.training import BEST, TrainingRecipe, trainer
@@ -25,7 +25,7 @@ GENOTYPE = draw(1, 3, num_nodes=2)[0]
 
 
 def recipe(**changes: Any) -> TrainingRecipe:
-    settings = Training(**{**SMALL, **changes})
+    settings = ImageTraining(**{**SMALL, **changes})
     torch.manual_seed(0)
     network = DartsNetwork(
         GENOTYPE,

@@ -1,0 +1,50 @@
+"""From what a file or a trial's parameters hold to settings: those of the task of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nni_darts.config import Run, Settings, Training, validated
+from nni_darts.image_config import ImageRun, ImageSettings, ImageTraining
+from nni_darts.task import IMAGES, TEXT, Task, of_data
+from nni_darts.text_config import TextRun, TextSettings, TextTraining
+
+_SETTINGS: Mapping[Task, type[Settings]] = {IMAGES: ImageSettings, TEXT: TextSettings}
+_RUNS: Mapping[Task, type[Run]] = {IMAGES: ImageRun, TEXT: TextRun}
+TRAININGS: Mapping[Task, type[Training]] = {IMAGES: ImageTraining, TEXT: TextTraining}
+
+
+def task_of(values: Mapping[str, Any]) -> Task:
+    """By the data; images where it is not said."""
+    data = values.get("data")
+    return of_data(str(data.get("name") if isinstance(data, Mapping) else data))
+
+
+def parse(values: Mapping[str, Any]) -> Settings:
+    """Settings from what a YAML file holds.
+
+    Raises:
+        SettingsError: with a line per mistake: the key, what is allowed, what came.
+    """
+    return validated(_SETTINGS[task_of(values)], values)
+
+
+def parse_run(values: Mapping[str, Any]) -> Run:
+    """A run from the parameters of a trial. Raises SettingsError as `parse` does."""
+    return validated(_RUNS[task_of(values)], values)
+
+
+def parse_training(task: Task, values: Mapping[str, Any]) -> Training:
+    """The settings of a training without an experiment. Raises SettingsError as `parse` does."""
+    return validated(TRAININGS[task], values)
+
+
+def run_of(settings: Settings, stage: str, seed: int, genotype: str | None = None) -> Run:
+    """A run of an experiment."""
+    return _RUNS[settings.task](
+        **settings.model_dump(),
+        stage=stage,  # type: ignore[arg-type]
+        seed=seed,
+        genotype=genotype,
+    )

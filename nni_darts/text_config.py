@@ -1,0 +1,126 @@
+"""The settings of an experiment on text: language models of recurrent cells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from nni_darts.config import (
+    Evaluate,
+    NotNegative,
+    Positive,
+    Run,
+    Search,
+    Select,
+    Settings,
+    Training,
+)
+from nni_darts.task import TEXT, Task
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Words = Annotated[int, Field(ge=1)]
+
+
+class TextSearch(Search):
+    """The search; the defaults are the paper's for Penn Treebank (section 3.1.2 and A.1.2).
+
+    The dropouts are the space's.
+    """
+
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    """Parallel streams for w, and as many again for alpha; the supernet normalises over them."""
+    bptt: Words = 35
+    """Words of each stream that are learnt from at a time, on the average."""
+    learning_rate: Positive = 20.0
+    """Of a batch of `bptt` words; of any other in proportion."""
+    weight_decay: NotNegative = 5e-7
+    gradient_clip: Positive | None = 0.25
+    """Of the virtual step, too."""
+    activation: NotNegative = 0.0
+    """Weight of the mean square of the states after dropout (Merity et al., AR)."""
+    slowness: NotNegative = 1e-3
+    """Weight of the mean square of the states' change from word to word (TAR)."""
+    arc_learning_rate: Positive = 3e-3
+    arc_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.999,
+    )
+
+    for_data: ClassVar[tuple[str, ...]] = ("batch_size", "bptt")
+
+    @property
+    def own(self) -> dict[str, Any]:
+        unrolled = self.hypergradient != "first_order"
+        return {"virtual_clip": self.gradient_clip if unrolled else None}
+
+
+class TextTraining(Training):
+    """Training a language model from scratch; by default as the paper evaluates on Penn Treebank.
+
+    SGD until the validation loss has not been below its minimum of more than `nonmonotone` epochs
+    ago; from then on the running mean of the weights is what counts (averaged SGD).
+    """
+
+    task: ClassVar[Task] = TEXT
+    for_data: ClassVar[tuple[str, ...]] = ("batch_size", "bptt")
+
+    embedding: Annotated[int, Field(ge=1)] = 850
+    """Size of the words' vectors; equal to `hidden`."""
+    hidden: Annotated[int, Field(ge=1)] = 850
+    """Size of the state."""
+    epochs: Annotated[int, Field(ge=1)] = 8000
+    """At most; the paper trains until it converges, and the reference stops here."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Parallel streams."""
+    bptt: Words = 35
+    """As in the search."""
+    learning_rate: Positive = 20.0
+    """As in the search."""
+    weight_decay: NotNegative = 8e-7
+    gradient_clip: Positive | None = 0.25
+    activation: NotNegative = 0.0
+    """As in the search."""
+    slowness: NotNegative = 1e-3
+    """As in the search."""
+    nonmonotone: Annotated[int, Field(ge=1)] | None = 5
+    """Epochs; none for plain SGD to the end."""
+    dropout_out: Dropout = 0.75
+    """Of the states before the decoder."""
+    dropout_h: Dropout = 0.25
+    """Of the states within the cell."""
+    dropout_x: Dropout = 0.75
+    """Of the cell's input."""
+    dropout_i: Dropout = 0.2
+    """Of the embedded words."""
+    dropout_e: Dropout = 0.1
+    """Of whole words."""
+
+    @property
+    def network(self) -> str:
+        return f"{self.hidden} hidden units"
+
+
+class TextSelect(TextTraining, Select):
+    """As `Select`, on text."""
+
+    epochs: Annotated[int, Field(ge=1)] = 300
+    """The paper's, for the selection of recurrent cells (section 3.2)."""
+
+
+class TextEvaluate(TextTraining, Evaluate):
+    """As `Evaluate`, on text."""
+
+
+class TextSettings(Settings):
+    """All that the tuner and the trials need, on text."""
+
+    task: ClassVar[Task] = TEXT
+
+    search: TextSearch | None = None
+    select: TextSelect | None = None
+    evaluate: TextEvaluate | None = None
+
+
+class TextRun(TextSettings, Run):
+    """One trial, on text."""

@@ -1,0 +1,43 @@
+"""What the spaces of cells have in common: how their choices become a genotype and its network."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+from torch import nn
+
+from nni_darts.genotype import Genotype
+from nni_darts.supernet import MixedNode
+
+
+class CellSpace:
+    """A mixin for model spaces of `Node`s with the labels that `Genotype.from_sample` reads.
+
+    `freeze(sample)` gives the discrete network with newly initialised weights. The space has an
+    argument `primitives`; those that the network has too are passed on to it.
+    """
+
+    network: ClassVar[type[nn.Module]]
+    """Takes a genotype and arguments of the space."""
+
+    @staticmethod
+    def extra_oneshot_hooks(strategy: Any) -> list[Callable[..., Any]]:
+        return [MixedNode.mutate]
+
+    @classmethod
+    def create_fixed_module(cls, sample: dict[str, Any], *args: Any, **kwargs: Any) -> nn.Module:
+        bound = inspect.signature(cast(Any, cls)._init_wrapped).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        genotype = Genotype.from_sample(sample, operations=bound.arguments["primitives"])
+        taken = inspect.signature(cls.network).parameters
+        return cls.network(genotype, **{k: v for k, v in bound.arguments.items() if k in taken})
+
+    def freeze(self, sample: dict[str, Any]) -> nn.Module:
+        space = cast(Any, self)
+        space.validate(sample)
+        frozen: nn.Module = type(space).create_fixed_module(
+            sample, *space.trace_args, **space.trace_kwargs
+        )
+        return frozen

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nni_darts.config import SettingsError
+from nni_darts.image_config import ImageRun, ImageSettings
+from nni_darts.random_cells import draw, draw_recurrent
+from nni_darts.task import IMAGES, TEXT
+from nni_darts.tasks import TRAININGS, parse, parse_run, parse_training, run_of
+from nni_darts.text_config import TextRun, TextSearch, TextSettings
+
+CNN, RNN = draw(1, 0)[0].to_json(), draw_recurrent(1, 0)[0].to_json()
+SEARCH: dict[str, Any] = {"space": {"name": "DartsRNN"}, "data": {"name": "ptb", "root": "x"}}
+
+
+def test_settings_are_those_of_the_task() -> None:
+    assert type(parse({"space": {"name": "DartsCNN"}, "data": {"name": "digits"}})) is ImageSettings
+    settings = parse({**SEARCH, "evaluate": {}})
+    assert type(settings) is TextSettings
+    run = run_of(settings, "search", 3)
+    assert type(run) is TextRun
+    assert parse_run(json.loads(run.model_dump_json(exclude_defaults=True))) == run
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    # facts.md, section 3
+    search = parse(SEARCH).search
+    assert isinstance(search, TextSearch)
+    assert (search.batch_size, search.epochs, search.bptt) == (256, 50, 35)
+    assert (search.learning_rate, search.weight_decay, search.gradient_clip) == (20, 5e-7, 0.25)
+    assert (search.arc_learning_rate, search.arc_betas) == (3e-3, (0.9, 0.999))
+    assert (search.activation, search.slowness, search.virtual_clip) == (0, 1e-3, 0.25)
+    training = parse_training(TEXT, {})
+    assert (
+        training.model_dump()
+        | {
+            "batch_size": 64,
+            "hidden": 850,
+            "embedding": 850,
+            "weight_decay": 8e-7,
+            "nonmonotone": 5,
+            "dropout_out": 0.75,
+            "dropout_h": 0.25,
+            "dropout_x": 0.75,
+            "dropout_i": 0.2,
+            "dropout_e": 0.1,
+        }
+        == training.model_dump()
+    )
+
+
+def test_only_the_unrolled_step_is_clipped() -> None:
+    first = parse({**SEARCH, "search": {"hypergradient": "first_order"}}).search
+    assert first is not None
+    assert first.virtual_clip is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({**SEARCH, "search": {"momentum": 0.9}}, "search.momentum: unknown key 'momentum'"),
+        ({**SEARCH, "evaluate": {"cutout": 4}}, "evaluate.cutout: unknown key 'cutout'"),
+        ({**SEARCH, "select": {"devices": 2}}, "select.devices: unknown key 'devices'"),
+        ({**SEARCH, "evaluate": {"hiden": 4}}, "did you mean 'hidden'?"),
+        ({**SEARCH, "search": {"batch_size": 1}}, "search.batch_size: input should be greater"),
+        (
+            {"space": {"name": "DartsCNN"}, "data": {"name": "digits"}, "search": {"bptt": 35}},
+            "search.bptt: unknown key 'bptt'",
+        ),
+        ({**SEARCH, "optimize_mode": "maximize"}, "optimize_mode: must be minimize"),
+        (
+            {"data": {"name": "ptb"}, "genotypes": ["DARTS_V2"], "evaluate": {}},
+            "genotypes: a genotype of a recurrent cell is needed for text, got a genotype of conv",
+        ),
+        (
+            {"data": {"name": "digits"}, "genotypes": ["RNN_DARTS_V2"], "evaluate": {}},
+            "a genotype of convolutional cells (normal and reduction) is needed for images, got a",
+        ),
+    ],
+)
+def test_keys_and_genotypes_of_the_other_task_are_refused(
+    values: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(values)
+    (problem,) = caught.value.problems
+    assert expected in problem
+
+
+def test_a_mode_that_is_the_metrics() -> None:
+    assert parse({**SEARCH, "optimize_mode": "minimize"}).optimize_mode == "minimize"
+
+
+def test_a_run_of_either_task() -> None:
+    training = {"evaluate": {"epochs": 1}, "stage": "evaluate", "seed": 0}
+    image = parse_run({"data": {"name": "digits"}, "genotypes": [CNN], "genotype": CNN, **training})
+    text = parse_run({"data": {"name": "ptb"}, "genotypes": [RNN], "genotype": RNN, **training})
+    assert (type(image), type(text)) == (ImageRun, TextRun)
+    assert (image.training.task, text.training.task) == (IMAGES, TEXT)
+    assert set(TRAININGS) == {IMAGES, TEXT}
