@@ -18,9 +18,9 @@ from lockstep import Fit, Probe
 from measure import Work
 from torch import Tensor, nn
 
-from nni_darts.config import Search
+from nni_darts.image_config import ImageSearch
 
-PAPER = Search()
+PAPER = ImageSearch()
 NUM_CLASSES = 10
 
 Batch = tuple[Tensor, Tensor]

@@ -26,9 +26,9 @@ from peers import NUM_CLASSES, authors, batch, pt_darts
 from torch.utils.data import DataLoader
 
 from nni_darts import UnrolledDARTS
-from nni_darts.config import Search
+from nni_darts.image_config import ImageSearch
 from nni_darts.loaders import as_it_is
-from nni_darts.recipe import search_evaluator
+from nni_darts.recipe import SearchRecipe, search_evaluator
 from search_spaces import DartsCNN
 
 HYPERGRADIENTS = {
@@ -95,9 +95,9 @@ def _hub_space(work: Work) -> Any:
     return HubSpace(width=work.channels, num_cells=work.num_cells, dataset="cifar")
 
 
-def _settings(work: Work) -> Search:
+def _settings(work: Work) -> ImageSearch:
     given = {"batch_size": work.batch_size, "precision": _PRECISIONS[work.precision]}
-    return Search.model_validate({"epochs": 1, **given})
+    return ImageSearch.model_validate({"epochs": 1, **given})
 
 
 def _search(work: Work, space: Any, strategy: Any, probe: Probe, steps: int) -> None:
@@ -105,6 +105,7 @@ def _search(work: Work, space: Any, strategy: Any, probe: Probe, steps: int) -> 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         evaluator = search_evaluator(
+            SearchRecipe(_settings(work), NUM_CLASSES),
             _settings(work),
             _SameBatches(work, steps),
             Path(folder),

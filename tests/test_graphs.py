@@ -24,9 +24,9 @@ from torchmetrics.aggregation import CatMetric
 from torchmetrics.classification import MulticlassF1Score, MulticlassRecall
 
 from nni_darts import BilevelData, UnrolledDARTS
-from nni_darts.config import Search
 from nni_darts.divergence import DivergedError
 from nni_darts.graphs import REHEARSALS, Cuda, capturable
+from nni_darts.image_config import ImageSearch
 from nni_darts.recipe import SearchRecipe
 from search_spaces import DartsCNN
 
@@ -199,7 +199,7 @@ def test_a_captured_search_of_the_paper_is_the_search(
     data = BilevelData("digits", batch_size=128)
     data.setup()
     searches.compare(
-        recipe=lambda: SearchRecipe(Search(epochs=EPOCHS), 10),
+        recipe=lambda: SearchRecipe(ImageSearch(epochs=EPOCHS), 10),
         space=lambda: DartsCNN(4, 3, num_nodes=2, in_channels=1),
         train=data.train_dataloader(),
         val=data.val_dataloader(),

@@ -27,9 +27,9 @@ from waiting import NoWaiting, Waits
 
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import finite_difference
-from nni_darts.config import Search
 from nni_darts.divergence import DivergedError, FiniteWatch
 from nni_darts.graphs import capturable
+from nni_darts.image_config import ImageSearch
 from nni_darts.recipe import SearchRecipe
 
 # Algorithm 1, through the real trainer.
@@ -350,7 +350,7 @@ def test_nothing_in_a_step_waits(hypergradient: str, monkeypatch: pytest.MonkeyP
     strategy = UnrolledDARTS(
         hypergradient=hypergradient, gradient_clip_val=5.0, log_prob_every_n_step=1
     )
-    recipe = SearchRecipe(Search(epochs=1), spaces.CLASSES)
+    recipe = SearchRecipe(ImageSearch(epochs=1), spaces.CLASSES)
     spaces.start(Normed(), strategy, spaces.evaluator(recipe, spaces.loader(32), max_epochs=2))
     module = strategy.oneshot_module
     module.finite = FiniteWatch(at_once=lambda loss: False)

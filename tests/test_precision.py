@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from nni_darts.config import SettingsError, parse_training
+from nni_darts.config import SettingsError, validated
+from nni_darts.image_config import ImageTraining
 from nni_darts.precision import lightning_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -47,8 +48,8 @@ def test_on_the_cpu_it_is_float32_and_a_line_says_so(capsys: pytest.CaptureFixtu
 
 
 def test_the_settings_know_it(message) -> None:
-    assert parse_training({"precision": "tf32"}).precision == "tf32"
-    assert "'tf32'" in message(SettingsError, parse_training, {"precision": "tf23"})
+    assert validated(ImageTraining, {"precision": "tf32"}).precision == "tf32"
+    assert "'tf32'" in message(SettingsError, validated, ImageTraining, {"precision": "tf23"})
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -10,7 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 from waiting import NoWaiting
 
 from nni_darts import UnrolledDARTS
-from nni_darts.config import Search
+from nni_darts.image_config import ImageSearch
 from nni_darts.recipe import SearchRecipe
 from search_spaces import DartsCNN
 
@@ -22,7 +22,7 @@ def test_on_a_gpu_nothing_is_copied_to_it_or_waited_for(
     # Forward and update; autograd refuses to go back on a GPU that is not there. A supernet
     # without memory has no layout either.
     monkeypatch.setattr(nn.Module, "to", lambda self, memory_format: self)
-    recipe = SearchRecipe(Search(), 10)
+    recipe = SearchRecipe(ImageSearch(), 10)
     logged: dict[str, Any] = {}
     recipe.log = lambda name, value, **options: logged.update({name: value})  # type: ignore
     with FakeTensorMode() as mode:
@@ -44,7 +44,7 @@ def test_on_a_gpu_nothing_is_copied_to_it_or_waited_for(
 
 
 def test_accuracy_is_computed_once_an_epoch() -> None:
-    recipe = SearchRecipe(Search(), 10)
+    recipe = SearchRecipe(ImageSearch(), 10)
     recipe.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     recipe.set_model(nn.Flatten())
     computed = recipe.train_accuracy.compute

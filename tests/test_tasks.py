@@ -32,7 +32,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
     assert (search.batch_size, search.epochs, search.bptt) == (256, 50, 35)
     assert (search.learning_rate, search.weight_decay, search.gradient_clip) == (20, 5e-7, 0.25)
     assert (search.arc_learning_rate, search.arc_betas) == (3e-3, (0.9, 0.999))
-    assert (search.activation, search.slowness, search.virtual_clip) == (0, 1e-3, 0.25)
+    assert (search.activation, search.slowness, search.own["virtual_clip"]) == (0, 1e-3, 0.25)
     training = parse_training(TEXT, {})
     assert (
         training.model_dump()
@@ -55,7 +55,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
 def test_only_the_unrolled_step_is_clipped() -> None:
     first = parse({**SEARCH, "search": {"hypergradient": "first_order"}}).search
     assert first is not None
-    assert first.virtual_clip is None
+    assert first.own["virtual_clip"] is None
 
 
 @pytest.mark.parametrize(
