@@ -128,7 +128,7 @@ def alone(batch_size: int) -> Training:
         raise SettingsError(
             [f"batch_size: a text is tested on as it is read, in one stream, got {batch_size}"]
         )
-    return TextTraining()
+    return TextTraining(batch_size=batch_size)
 
 
 def test(network: nn.Module, data: TextTrainingData, device: torch.device) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nni_darts import protocol, stored
-from nni_darts.random_cells import draw
+from nni_darts.random_cells import draw, draw_recurrent
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +17,9 @@ A, B, C = (genotype.to_json() for genotype in draw(3, 0))
 NAME_A, NAME_B, NAME_C = map(protocol.digest, (A, B, C))
 SAMPLE = '{"layer": 1}'
 """An architecture of a space that is not one of cells."""
+
+R, S = (genotype.to_json() for genotype in draw_recurrent(2, 0))
+"""Of recurrent cells."""
 
 VERSIONS = {"python": "3.11.7", "torch": "2.6.0", "pytorch-lightning": "2.5.0", "nni": "3.0"}
 
@@ -35,6 +38,16 @@ SETTINGS: dict[str, Any] = {
     "evaluate": {**TRAINING, "seeds": [0, 1], "batch_size": 64},
 }
 """2 searches, 2 trainings to select, 2 to evaluate."""
+
+TEXT_TRAINING: dict[str, Any] = {"embedding": 4, "hidden": 4, "epochs": 2}
+TEXT_SETTINGS: dict[str, Any] = {
+    "space": {"name": "DartsRNN", "embedding": 4, "hidden": 4},
+    "data": {"name": "alice"},
+    "search": {"seeds": [0, 1], "epochs": 2},
+    "select": TEXT_TRAINING,
+    "evaluate": {**TEXT_TRAINING, "seeds": [0, 1]},
+}
+"""The same on text."""
 
 Outcome = dict[str, Any]
 """What came of a trial: its result, or its status and the key that it reported."""
@@ -55,6 +68,11 @@ def selected(text: str, val_acc: float) -> Outcome:
 def evaluated(text: str, seed: int, test_acc: float) -> Outcome:
     accuracies = {"val_acc": 0.8, "test_acc": test_acc, "default": 0.8}
     return _trained("evaluate", text, seed, accuracies)
+
+
+def as_text(outcome: Outcome) -> Outcome:
+    """The outcome of a trial on text: what were accuracies are perplexities."""
+    return {name.replace("_acc", "_ppl"): value for name, value in outcome.items()}
 
 
 def ended(status: str, key: str | None = None) -> Outcome:

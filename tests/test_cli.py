@@ -42,10 +42,24 @@ def changed(folder: Path, *, top: dict[str, Any] | None = None, **parts: dict[st
     return path
 
 
-@pytest.mark.parametrize("name", ["darts.yml", "darts_cifar10.yml"])
+@pytest.mark.parametrize("name", ["darts.yml", "darts_cifar10.yml", "darts_rnn.yml"])
 def test_shipped_experiments_are_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(ROOT / "experiments" / name)]) == 0
     assert "all is right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "pattern"), [("ptb", "ptb.{}.txt"), ("wikitext-2", "{}.txt")])
+def test_shipped_experiments_on_texts_of_the_users(
+    name: str, pattern: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(ROOT / "experiments" / f"darts_rnn_{name.replace('wikitext-2', 'wt2')}.yml")
+    assert main(["check", path]) == 2
+    assert f"give as root the folder of {name[0]}" in capsys.readouterr().err
+    folder = home / "data" / name
+    folder.mkdir(parents=True)
+    for part in ("train", "valid", "test"):
+        (folder / pattern.format(part)).write_text("a b c\n" * 3000)
+    assert main(["check", path]) == 0
 
 
 @pytest.mark.parametrize(

@@ -391,3 +391,87 @@ def test_random(capsys: pytest.CaptureFixture[str]) -> None:
 def test_more_random_cells_than_there_are(failing: Callable[..., list[str]]) -> None:
     (line,) = failing("random", "--n", "1" + "0" * 30)
     assert line.startswith("--n: count must be at most ")
+
+
+# on text
+
+TINY_TEXT = shlex.split(
+    "--data alice --hidden 8 --embedding 8 --epochs 1 --batch-size 200 --bptt 20 --dropout-e 0"
+)
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("language")
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder.parent)
+        assert main(["retrain", "RNN_DARTS_V2", *TINY_TEXT, "-o", folder.name]) == 0
+    return Trained(folder, printed.getvalue())
+
+
+def test_retrain_on_text(language_model: Trained) -> None:
+    _, epoch, counts, best, _, again = language_model.printed.splitlines()
+    assert epoch.startswith("epoch 1/1  val ppl ")
+    # 1,332 words of 8 numbers, the decoder's bias; 16 x 16 and 8 times 8 x 16.
+    assert counts.startswith(f"parameters {1332 * 9 + 256 + 8 * 128:,}  ")
+    assert best.startswith("best on validation data: perplexity ")
+    assert again.endswith("/best.ckpt --data alice")
+
+
+def test_evaluate_on_text(language_model: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", language_model.best, "--data", "alice"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("test perplexity ")
+    assert printed.rstrip().endswith("on the test text of alice")
+    assert "%" not in printed
+
+
+def test_mistakes_with_texts(
+    language_model: Trained, trained: Trained, tmp_path: Path, failing: Callable[..., list[str]]
+) -> None:
+    best = language_model.best
+    (line,) = failing("retrain", "DARTS_V2", "--data", "alice")
+    assert "a genotype of a recurrent cell is needed for text, got" in line
+    (line,) = failing("retrain", "RNN_DARTS_V2", "--data", "digits")
+    assert "is needed for images, got a genotype of a recurrent cell" in line
+    assert "(data alice, ptb, wikitext2, text)" in line
+    (line,) = failing("retrain", "RNN_DARTS_V2", "--data", "alice", "--cutout", "4")
+    assert line.startswith("cutout: unknown key 'cutout'")
+    (line,) = failing("retrain", "RNN_DARTS_V2", "--data", "ptb")
+    assert "ptb needs root" in line
+    (line,) = failing("retrain", "RNN_DARTS_V2", "--data", "ptb", "--data-dir", str(tmp_path))
+    assert "ptb has no ptb.train.txt" in line
+    (line,) = failing("evaluate", best, "--data", "digits")
+    assert line.startswith(f"{best}: ")
+    assert "is needed for images" in line
+    assert "is needed for text" in failing("evaluate", trained.best, "--data", "alice")[0]
+    (line,) = failing("evaluate", best, "--data", "alice", "--batch-size", "4")
+    assert "in one stream, got 4" in line
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"{part}.txt").write_text("other words\n" * 100)
+    (line,) = failing("evaluate", best, "--data", "text", "--root", str(tmp_path))
+    assert "was trained with 1332 words, text has other words, 3" in line
+
+
+def test_show_counts_recurrent_networks_as_the_paper_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["show", "RNN_DARTS_V2"]) == 0
+    printed = capsys.readouterr().out
+    assert "22,960,000" in printed
+    assert "33,127,878" in printed
+    assert "recurrent 1: sigmoid(0)" in printed
+
+
+def test_random_recurrent_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["random", "--recurrent", "--n", "3", "--seed", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len({Genotype.parse(line) for line in lines}) == 3
+    assert all(len(Genotype.parse(line).recurrent.nodes) == 8 for line in lines)
+
+
+def test_draw_a_recurrent_cell(tmp_path: Path) -> None:
+    path = tmp_path / "cell.svg"
+    assert main(["draw", "RNN_DARTS_V2", "-o", str(path)]) == 0
+    assert path.read_text().lstrip().startswith("<?xml")

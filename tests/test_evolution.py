@@ -144,13 +144,17 @@ def test_skips_of_the_normal_cell() -> None:
         ({"default": 0.75, "train_acc": 0.5}, 0.75),
         ({"default": 0.75, "train_acc": 0.75}, None),  # trained without validation data
         ({"default": 0.75, "train_acc": 0.75, "val_acc": 0.75}, 0.75),
-        ({"default": 61.2}, None),  # a perplexity
+        ({"default": 61.2}, None),  # of an accuracy nothing
+        ({"default": 61.2, "train_ppl": 50.0}, 61.2),
+        ({"default": 61.2, "train_ppl": 61.2}, None),
+        ({"default": 0.5, "train_ppl": 61.2}, None),
+        ({"default": math.inf, "train_ppl": 61.2}, None),
         ({"default": math.nan}, None),
         ({"default": "?"}, None),
         ({}, None),
     ],
 )
-def test_validation_accuracy(report: dict[str, object], expected: float | None) -> None:
+def test_the_validation_metric(report: dict[str, object], expected: float | None) -> None:
     assert validation(report) == expected
 
 

@@ -5,7 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from experiments import NAME_A, SAMPLE, A, B, C, ended, evaluated, searched, selected, store
+from experiments import (
+    NAME_A,
+    SAMPLE,
+    A,
+    B,
+    C,
+    R,
+    S,
+    as_text,
+    ended,
+    evaluated,
+    searched,
+    selected,
+    store,
+)
 from nni_darts.found import cells, found, short_name
 
 
@@ -31,6 +45,14 @@ def test_of_searches_alone_the_score_decides(home: Path) -> None:
 def test_test_accuracies_do_not_decide(home: Path) -> None:
     trials = [selected(A, 0.5), selected(B, 0.6), evaluated(A, 0, 0.9), evaluated(B, 0, 0.7)]
     assert [f.text for f in found(store(home, "abc", trials))] == [B, A]
+
+
+def test_a_lower_perplexity_is_better(home: Path) -> None:
+    trials = [selected(R, 90.0), selected(S, 80.0), evaluated(R, 0, 70.0), evaluated(S, 0, 79.5)]
+    best = found(store(home, "abc", [as_text(trial) for trial in trials]))
+    assert [f.text for f in best] == [S, R]
+    assert [f.val for f in best] == [80.0, 90.0]
+    assert best[0].tested == "79.50 (1 training)"
 
 
 def test_what_two_searches_found_is_there_once_with_the_higher_score(home: Path) -> None:

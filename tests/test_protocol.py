@@ -8,7 +8,7 @@ import pytest
 from nni_darts import protocol
 from nni_darts.config import Settings
 from nni_darts.published import get
-from nni_darts.random_cells import draw
+from nni_darts.random_cells import draw, draw_recurrent
 from nni_darts.tasks import parse, parse_run, run_of
 
 A, B, C, D = (genotype.to_json() for genotype in draw(4, 0))
@@ -256,6 +256,26 @@ def test_runs_survive_the_way_to_the_trial() -> None:
     for run in (*e.plan.runs, *e.plan.ready):
         assert parse_run(run.model_dump(mode="json", exclude_defaults=True)) == run
         assert parse_run(json.loads(run.model_dump_json())) == run
+
+
+def test_the_best_perplexity_is_the_lowest() -> None:
+    made = parse(
+        {
+            "space": {"name": "DartsRNN"},
+            "data": {"name": "ptb"},
+            "search": {"seeds": [0, 1]},
+            "select": {"epochs": 2},
+            "evaluate": {"epochs": 3},
+        }
+    )
+    first, second = (genotype.to_json() for genotype in draw_recurrent(2, 0))
+    e = Experiment(made)
+    e.search(0, first)
+    e.search(1, second)
+    e.train(select(first), 120.0)
+    e.train(select(second), 95.0)
+    assert protocol.winner(e.settings, e.results, e.failures) == second
+    assert e.ready == [evaluate(second, 0)]
 
 
 def test_keys_are_distinct_and_name_folders() -> None:

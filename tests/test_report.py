@@ -16,9 +16,12 @@ from experiments import (
     ROOT,
     SAMPLE,
     SETTINGS,
+    TEXT_SETTINGS,
     TRAINING,
     A,
     B,
+    R,
+    as_text,
     ended,
     evaluated,
     searched,
@@ -166,6 +169,20 @@ def test_genotypes_that_were_given(home: Path) -> None:
     assert f"selected genotype {NAME_A}" in words
     assert "search of seed" not in words
     assert f"{NAME_A} trained from scratch, as to select it" in words
+
+
+def test_an_experiment_on_text(home: Path) -> None:
+    trials = [searched(0, (-3.0, R)), selected(R, 90.0), evaluated(R, 0, 70.25)]
+    settings = {**TEXT_SETTINGS, "evaluate": {**TEXT_SETTINGS["evaluate"], "seeds": [0]}}
+    settings["search"] = {"seeds": [0], "epochs": 2}
+    experiment = store(home, "abc", [as_text(t) for t in trials], settings=settings)
+    words = page(experiment).words
+    assert "test perplexity 70.25" in words
+    assert "validation perplexity when selected 90.00" in words
+    assert "multiply-adds of one word" in words.lower()
+    assert "accuracy" not in words
+    assert "nni-darts retrain" in words
+    assert "--hidden 4" in words
 
 
 @pytest.mark.parametrize("trials", [[], [ended("RUNNING", "search-0")], [ended("FAILED")]])

@@ -9,11 +9,25 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from experiments import NAME_A, NAME_B, A, B, ended, evaluated, searched, selected, store
+from experiments import (
+    NAME_A,
+    NAME_B,
+    TEXT_SETTINGS,
+    A,
+    B,
+    R,
+    as_text,
+    ended,
+    evaluated,
+    searched,
+    selected,
+    store,
+)
 from nni_darts import results
+from nni_darts.found import short_name
 from nni_darts.ledger import Ledger
 from nni_darts.stored import StoredError
-from nni_darts.task import ACCURACY
+from nni_darts.task import ACCURACY, PERPLEXITY
 
 WHOLE = [
     searched(1, (-4.0, B)),
@@ -170,3 +184,16 @@ def test_weights_in_one_place_or_in_several() -> None:
 def test_no_settings(changes: dict[str, Any], expected: str, home: Path, message: Any) -> None:
     experiment = store(home, "abc", [], **changes)
     assert expected in message(StoredError, results.settings, experiment)
+
+
+def test_perplexities(home: Path) -> None:
+    trials = [searched(0, (-3.0, R)), selected(R, 90.0), evaluated(R, 0, 70.25)]
+    trials += [evaluated(R, 1, 71.75)]
+    experiment = store(home, "abc", [as_text(t) for t in trials], settings=TEXT_SETTINGS)
+    table = results.table(experiment)
+    assert tuple(table.columns) == results.columns(PERPLEXITY)
+    assert list(table["test_ppl"].dropna()) == [70.25, 71.75]
+    lines = results.summary(experiment).splitlines()
+    assert "(val_ppl of a search is its supernet's, which does not rank cells)" in lines
+    assert f"{short_name(R)}: test perplexity 71.00 +- 1.06 (2 trainings)" in lines
+    assert any("70.25" in line and "%" not in line for line in lines)
