@@ -11,6 +11,7 @@ from pathlib import Path
 from nni_darts.augmentation import ReadAndCrop, ShiftAndFlip, Transform
 from nni_darts.messages import unknown
 from nni_darts.sources import Digits, Folder, Source, Torchvision
+from nni_darts.task import TEXT
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,6 @@ def check_test(name: str, root: str | os.PathLike[str] | None = None) -> None:
 
 def find(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Source]:
     if name not in DATA_SETS:
-        raise ValueError(unknown("data set", name, DATA_SETS))
+        raise ValueError(unknown("data set", name, [*DATA_SETS, *TEXT.data]))
     data_set = DATA_SETS[name]
     return data_set, data_set.source(None if root is None else Path(root).expanduser())
