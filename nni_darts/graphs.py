@@ -148,6 +148,13 @@ class StepGraph:
             self._begin()
         if self._off:
             return self._module.step(batch, batch_idx)
+        for value in tree_leaves(batch):
+            if not isinstance(value, Tensor | str | int | float | None):
+                self._give_up(
+                    f"a batch holds a {type(value).__name__}, which replays cannot renew as they "
+                    "do tensors"
+                )
+                return self._module.step(batch, batch_idx)
         key = self._key(batch)
         if self._captured is not None and self._captured.key == key:
             self._rehearsals = 0
