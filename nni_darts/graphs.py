@@ -1,9 +1,8 @@
 """The search step as a CUDA graph: captured once, then launched as a whole.
 
-A step of the search launches tens of thousands of kernels, which takes the CPU longer than a GPU
-computes on small images. A captured step is launched at once: the batches are copied to where those
-of the capture lay, the same kernels run on the same memory, and what Python does besides (logs,
-metrics, counters) is done again afterwards.
+A step of the search launches thousands of kernels, each from Python. A captured step is launched at
+once: the batches are copied to where those of the capture lay, the same kernels run on the same
+memory, and what Python does besides (logs, metrics, counters) is done again afterwards.
 
 What a replay cannot do as the step itself would is not captured: the step then runs as usual, with
 the same result, and one line says why. What is not seen: whatever else Python does inside the
@@ -149,6 +148,13 @@ class StepGraph:
             self._begin()
         if self._off:
             return self._module.step(batch, batch_idx)
+        for value in tree_leaves(batch):
+            if not isinstance(value, Tensor | str | int | float | None):
+                self._give_up(
+                    f"a batch holds a {type(value).__name__}, which replays cannot renew as they "
+                    "do tensors"
+                )
+                return self._module.step(batch, batch_idx)
         key = self._key(batch)
         if self._captured is not None and self._captured.key == key:
             self._rehearsals = 0

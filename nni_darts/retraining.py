@@ -115,6 +115,8 @@ def train(
             torch.distributed.destroy_process_group()
         if not is_first:
             sys.exit(0)
+        if settings.processes > 1:
+            data.trainer = None  # the others are gone: what is tested on is not shared out any more
         weights = output / (BEST if validates else LAST)
         found = test(checkpoint.load(weights), data, devices[0], task) if tested else {}
     history = reporter.history.table()

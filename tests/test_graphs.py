@@ -314,6 +314,28 @@ class EveryStep(Recipe):
         return [sgd], [{"scheduler": StepLR(sgd, 1, 0.99), "interval": "step"}]
 
 
+@dataclass
+class Pair:
+    """Of the user's own: neither the trainer nor a capture knows what is in it."""
+
+    x: Tensor
+    y: Tensor
+
+
+class OfPairs(Recipe):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return super().training_step((batch.x, batch.y), batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        super().validation_step((batch.x, batch.y), batch_idx)
+
+
+def pairs() -> Any:
+    return torch.utils.data.DataLoader(
+        [Pair(x, y) for x, y in spaces.loader(8 * STEPS)], batch_size=None, collate_fn=lambda x: x
+    )
+
+
 class Hooked(Callback):
     def on_after_backward(self, trainer: Any, module: Any) -> None:
         """Something that Python does in every step."""
@@ -327,9 +349,13 @@ class Hooked(Callback):
         ({"space": Dropped}, "a step draws random numbers (dropout?), and a replay could not"),
         ({"recipe": Growing}, "an optimiser makes new state in a later step, which replays would"),
         ({"recipe": EveryStep}, "the learning rate changes within an epoch, and a capture holds"),
+        (
+            {"recipe": OfPairs, "train": pairs(), "val": pairs()},
+            "a batch holds a Pair, which replays cannot renew as they do tensors; the steps run",
+        ),
         ({"callbacks": [Hooked()]}, "Hooked.on_after_backward is called within a step; the steps"),
     ],
-    ids=["waits", "number", "dropout", "growing", "every step", "hook"],
+    ids=["waits", "number", "dropout", "growing", "every step", "object", "hook"],
 )
 def test_what_cannot_be_captured_runs_as_usual(
     searches: Searches, options: dict[str, Any], line: str
