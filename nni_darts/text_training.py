@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 
 from nni_darts import language
 from nni_darts.checkpoint import KEY
-from nni_darts.divergence import require_finite
+from nni_darts.divergence import FiniteWatch
 from nni_darts.language import Perplexity
 from nni_darts.streams import Words
 from nni_darts.text_config import TextTraining
@@ -79,6 +79,7 @@ class TextTrainingRecipe(pl.LightningModule):
         self.network = network
         self.settings = settings
         self.described = described
+        self.finite = FiniteWatch()
         self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
         self.train_ppl, self.val_ppl = Perplexity(), Perplexity()
         self.losses: list[float] = []
@@ -103,7 +104,7 @@ class TextTrainingRecipe(pl.LightningModule):
     def training_step(self, batch: Words, batch_idx: int) -> Tensor:
         output = language.read(self.network, batch)
         loss = language.cross_entropy(output, batch)
-        require_finite("training loss", loss, self.current_epoch, batch_idx)
+        self.finite.see("training loss", loss, self.current_epoch, batch_idx)
         for metric in (self.train_loss, self.train_ppl):
             metric.update(loss.detach(), batch.targets.numel())
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
@@ -113,6 +114,8 @@ class TextTrainingRecipe(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Words, batch_idx: int) -> None:
         if self.averages is not None:
             self.averages.update(self._weights())
+        if self.trainer.is_last_batch:
+            self.finite.look()
 
     def on_validation_start(self) -> None:
         self._exchange()
@@ -140,6 +143,7 @@ class TextTrainingRecipe(pl.LightningModule):
         return self._sgd
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.finite.look()
         checkpoint[KEY] = self.described
         if "optimizer_states" in checkpoint:  # one to go on from
             averages = self.averages
