@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,8 +17,11 @@ warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module.*")
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> None:
+def _seeded() -> Iterator[None]:
     torch.manual_seed(0)
+    yield
+    # Trainers turn it on for the whole process; then new memory is filled, and more.
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture
