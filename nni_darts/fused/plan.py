@@ -97,6 +97,8 @@ class Plan:
     sources: Sequence[Source]
     layers: Sequence[Any]
     """The mixed layer of every edge, by source."""
+    turns: Sequence[int]
+    """The edges by target, as they would run one by one."""
     alone: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
     """By target: source, edge, operation and module of what runs as it is, in the plain order."""
     kernels: Kernels
@@ -122,12 +124,14 @@ def make_plan(nodes: Nodes) -> Plan | None:
     kernels = Kernels()
     alone: dict[int, list[tuple[int, int, int, nn.Module]]] = {}
     layers: list[Any] = []
+    places: list[tuple[int, int]] = []
     sources = []
     for source in range(len(edges[-1])):
         first = len(layers)
         leaving = [(inputs + i, node[source]) for i, node in enumerate(edges) if source < len(node)]
         targets = tuple(target for target, _ in leaving)
         layers += [edge for _, edge in leaving]
+        places += [(target, source) for target in targets]
         chains, reductions, features = [], [], []
         for o, name in enumerate(every[0].names):
             modules = [cast(Any, edge)[name] for _, edge in leaving]
@@ -135,11 +139,11 @@ def make_plan(nodes: Nodes) -> Plan | None:
             kind = kinds.pop() if len(kinds) == 1 else None
             if isinstance(kind, Chain):
                 stages = zip(*map(stages_of, modules), strict=True)
-                places = [
+                of_stages = [
                     (kernels.add([d for d, _ in stage]), kernels.add([p for _, p in stage]))
                     for stage in stages
                 ]
-                chains.append(Chains(o, kind, places))
+                chains.append(Chains(o, kind, of_stages))
             elif isinstance(kind, Reduction):
                 even, odd = ([getattr(m, name) for m in modules] for name in ("even", "odd"))
                 reductions.append(Reductions(o, kind, (kernels.add(even), kernels.add(odd))))
@@ -153,4 +157,7 @@ def make_plan(nodes: Nodes) -> Plan | None:
     channels = {c.kind.channels for s in sources for c in s.chains}
     channels |= {c.kind.channels for s in sources for c in s.reductions}
     together = all(s.chains or s.reductions or s.features for s in sources)
-    return Plan(sources, layers, alone, kernels) if together and len(channels) <= 1 else None
+    if not together or len(channels) > 1:
+        return None
+    turns = sorted(range(len(layers)), key=places.__getitem__)
+    return Plan(sources, layers, turns, alone, kernels)

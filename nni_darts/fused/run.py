@@ -10,7 +10,7 @@ p scales the last normalisation: norm(y) * p is the normalisation with the affin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class FusedNodes(Nodes):
 
 def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     """The states (N, C, H, W) of a cell: its inputs, then its nodes."""
-    p = mixing_weights(plan.layers).unbind(1)
+    p = mixing_weights(plan).unbind(1)
     channels = inputs[0].shape[1]
     mixtures = _per_source(plan, p, lambda source: source.features)
     scales = _per_source(
@@ -59,11 +59,14 @@ def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     return states
 
 
-def mixing_weights(layers: Sequence[Any]) -> Tensor:
+def mixing_weights(plan: Plan) -> Tensor:
     """p: (edges, operations), by whatever relaxation the layers have."""
+    layers = plan.layers
     if all(type(layer._softmax) is nn.Softmax and layer._softmax.dim == -1 for layer in layers):
         return torch.stack([layer._arch_alpha for layer in layers]).softmax(-1)
-    return torch.stack([layer._softmax(layer._arch_alpha) for layer in layers])
+    # One that draws must draw in the same order as ever.
+    rows = {i: layers[i]._softmax(layers[i]._arch_alpha) for i in plan.turns}
+    return torch.stack([rows[i] for i in range(len(layers))])
 
 
 def _per_source(
