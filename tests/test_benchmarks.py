@@ -295,6 +295,16 @@ def test_hypergradients(tmp_path: Path, capsys: Any) -> None:
     assert set(figures["results"]) == {"first_order", "finite_difference", "exact"}
 
 
+def test_precision(tmp_path: Path, capsys: Any) -> None:
+    from precision import main
+
+    _, figures = run(main, TINY, tmp_path, capsys)
+    errors = figures["errors"]
+    assert set(errors) == {"float32", "bf16"}
+    for what, error in errors["bf16"].items():
+        assert 0 < errors["float32"][what] < error
+
+
 @pytest.mark.slow
 def test_step_as_a_command(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"

@@ -27,6 +27,7 @@ def kernels(fused: bool) -> int:
 
     loss().backward()
     sgd.step()  # the first makes the momentum
+    net.zero_grad()
     with KernelCounter() as counter:
         finite_difference(loss, loss, weights, alphas, sgd, [net])
         loss().backward()
