@@ -125,6 +125,8 @@ def test_a_search_while_it_runs(visit: Any, picture: Any) -> None:
     assert len(last) == 2
     for text in last:
         assert len(re.findall(r" → \d [a-z]", text)) == 8
+    # Numbered as in the genotype: the first node is 1, and all that it can come from is 0.
+    assert re.search(r"\b0 → 1 [a-z]", text)
     picture(page, "alphas-light")
 
     # The slider, by its keys, and a new epoch meanwhile: it stays where it is.
@@ -221,6 +223,8 @@ def test_recurrent_cell(visit: Any, picture: Any) -> None:
     expect(page.locator("#now")).to_have_text("epoch 12 of 12")
     (text,) = drawn(page)
     assert len(re.findall(r" → \d [a-z]", text)) == 8
+    # Numbered as in the genotype: the first node is 1, and all that it can come from is 0.
+    assert re.search(r"\b0 → 1 [a-z]", text)
     picture(page, "alphas-recurrent")
 
 
