@@ -24,7 +24,7 @@ from torch import Tensor
 from nni_darts import published
 from nni_darts.augmentation import Items
 from nni_darts.config import Component
-from nni_darts.data import TrainingData
+from nni_darts.data import BilevelData, TrainingData
 from nni_darts.data_sets import DATA_SETS, DataSet
 from nni_darts.image_config import ImageTraining
 from nni_darts.retraining import Job, train
@@ -61,12 +61,24 @@ class JpegPack:
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels
 
 
+def _register() -> None:
+    known: Any = DATA_SETS
+    known["cifar10_jpeg"] = DataSet(JpegPack, DATA_SETS["cifar10"].transform, 3, 32)
+
+
+class JpegCifar10Search(BilevelData):
+    """The data of a search; images are kept on the device that is trained on."""
+
+    def __init__(self, batch_size: int) -> None:
+        _register()
+        super().__init__("cifar10_jpeg", batch_size=batch_size, on_device=True)
+
+
 class JpegCifar10(TrainingData):
     """CIFAR-10 (JPEG), augmented and normalised as CIFAR-10: `--data cifar10_jpeg.JpegCifar10`."""
 
     def __init__(self, batch_size: int, val_share: float, cutout: int, run_seed: int) -> None:
-        known: Any = DATA_SETS
-        known["cifar10_jpeg"] = DataSet(JpegPack, DATA_SETS["cifar10"].transform, 3, 32)
+        _register()
         super().__init__(
             "cifar10_jpeg",
             batch_size=batch_size,

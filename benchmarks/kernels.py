@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -26,6 +28,11 @@ _IDLE = {
 }
 
 
+def computes(func: Any) -> bool:
+    """Whether an operation of ATen computes something."""
+    return not (func.is_view or func._schema.name.partition("::")[2] in _IDLE)
+
+
 class KernelCounter(TorchDispatchMode):
     """Counts the operations of ATen that compute something, forwards and backwards, while entered.
 
@@ -47,14 +54,18 @@ class KernelCounter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = func._schema.name.partition("::")[2]
-        if not (func.is_view or name in _IDLE):
+        if computes(func):
             # The last argument says which of the gradients are wanted: input, weight, bias.
             self.by_name[name] += sum(args[-1]) if name == "convolution_backward" else 1
         return func(*args, **(kwargs or {}))
 
 
 class GpuKernels:
-    """While entered, the `kernels` that CUDA runs, and `launches` by the host: a graph is one."""
+    """While entered, the `kernels` that CUDA runs, and `launches` by the host: a graph is one.
+
+    Afterwards `busy_seconds` is how long any of them ran, and `longest` has the 40 names that took
+    longest, with seconds and counts.
+    """
 
     def __enter__(self) -> GpuKernels:
         activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
@@ -71,6 +82,24 @@ class GpuKernels:
         ran = [e.name for e in events if e.device_type == DeviceType.CUDA]
         called = [e.name for e in events if e.device_type == DeviceType.CPU]
         self.kernels = sum(not name.startswith(("Memcpy", "Memset")) for name in ran)
+        seconds: Counter[str] = Counter()
+        for e in events:
+            if e.device_type == DeviceType.CUDA:
+                seconds[e.name] += e.time_range.elapsed_us() / 1e6
+        counts = Counter(ran)
+        self.longest = [(name, took, counts[name]) for name, took in seconds.most_common(40)]
+        spans = [e.time_range for e in events if e.device_type == DeviceType.CUDA]
+        self.busy_seconds = _covered([(span.start, span.end) for span in spans]) / 1e6
         self.launches = sum(
             name.startswith(("cudaLaunch", "cuLaunch", "cudaGraphLaunch")) for name in called
         )
+
+
+def _covered(spans: Iterable[tuple[float, float]]) -> float:
+    """The length of the union of intervals."""
+    total = 0.0
+    until = -math.inf
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total

@@ -82,7 +82,7 @@ def timed(
     return {name: watch.seconds[warm_up(work) :] for name, watch in watches.items()}
 
 
-def weighed(name: str, work: Work) -> dict[str, float]:
+def weighed(name: str, work: Work) -> dict[str, Any]:
     """Peak memory and kernels of a step of one variant; to be called in a process of its own.
 
     The memory is what is needed beyond the imports: network, optimisers and the step.
@@ -97,7 +97,7 @@ def weighed(name: str, work: Work) -> dict[str, float]:
     cuda = work.device == "cuda"
     before = peak_megabytes()
     counter = KernelCounter()
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
 
     class Scales:
         """Memory at first, for whoever counts may hold something."""
@@ -125,6 +125,8 @@ def weighed(name: str, work: Work) -> dict[str, float]:
                 self.gpu.__exit__(None, None, None)
                 found["gpu_kernels"] = self.gpu.kernels
                 found["gpu_launches"] = self.gpu.launches
+                found["gpu_busy_seconds"] = self.gpu.busy_seconds
+                found["gpu_longest"] = self.gpu.longest
 
     first_steps(fit, Scales(), warm_up(work) + (3 if cuda else 2))
     return found

@@ -3,7 +3,7 @@
 The name is whose code it is and the hypergradient. `ours` is the fused supernet, `graphs` that in
 CUDA graphs, `recompute` that with cells computed again in the backward pass, `plain` the one that
 is not fused. `nni` is NNI's own strategy on our space and with our recipe, `hub` the same on NNI's
-hub space of DARTS.
+hub space of DARTS. `channels_last` keeps weights and images so in memory, as fused cells always do.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "graphs": {"fused": True, "cuda_graphs": True},
     "recompute": {"fused": True, "recompute": True},
     "plain": {"fused": False},
+    "plain_channels_last": {"fused": False},
 }
 
 
@@ -59,17 +60,15 @@ def variants(work: Work) -> dict[str, Fit]:
         found["pt_darts_second"] = pt_darts(work, work.pt_darts_repo)
     found["nni_first"] = partial(_nni, work)
     found["hub_first"] = partial(_nni, work, hub=True)
-    for whose, options in _OPTIONS.items():
+    for whose in _OPTIONS:
         if whose == "graphs" and work.device != "cuda":
             continue
         for order, hypergradient in HYPERGRADIENTS.items():
-            found[f"{whose}_{order}"] = partial(_ours, work, hypergradient, options)
+            found[f"{whose}_{order}"] = partial(_ours, work, whose, hypergradient)
     return found
 
 
-def _ours(
-    work: Work, hypergradient: str, options: dict[str, Any], probe: Probe, steps: int
-) -> None:
+def _ours(work: Work, whose: str, hypergradient: str, probe: Probe, steps: int) -> None:
     settings = _settings(work)
     strategy = UnrolledDARTS(
         hypergradient=hypergradient,
@@ -77,9 +76,14 @@ def _ours(
         arc_betas=settings.arc_betas,
         arc_weight_decay=settings.arc_weight_decay,
         gradient_clip_val=settings.gradient_clip,
-        **options,
+        **_OPTIONS[whose],
     )
-    _search(work, _space, strategy, probe, steps)
+    space = _space_channels_last if whose.endswith("channels_last") else _space
+    _search(work, space, strategy, probe, steps)
+
+
+def _space_channels_last(work: Work) -> Any:
+    return _space(work).to(memory_format=torch.channels_last)
 
 
 def _nni(work: Work, probe: Probe, steps: int, *, hub: bool = False) -> None:

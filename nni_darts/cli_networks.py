@@ -53,6 +53,7 @@ def retrain(options: argparse.Namespace) -> int:
     from nni_darts import reproduction
     from nni_darts.checkpoint import CheckpointError
     from nni_darts.divergence import DivergedError
+    from nni_darts.memory import OutOfMemoryError
     from nni_darts.retraining import Job, train
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -62,7 +63,7 @@ def retrain(options: argparse.Namespace) -> int:
     job = Job(genotype, settings, data, options.seed, output.absolute(), f"retrain {name}")
     try:
         result = train(job, lambda report: None)
-    except (DivergedError, CheckpointError, OSError) as error:
+    except (DivergedError, OutOfMemoryError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     counts = f"parameters {result['params']:,}"

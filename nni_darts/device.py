@@ -1,4 +1,4 @@
-"""Which devices a trial runs on.
+"""Devices that a trial runs on.
 
 NNI's own placement does not work on a machine with one GPU, so that trials choose for themselves.
 A GPU is free when no other trial of ours on this machine holds its lock and its memory is mostly
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from filelock import FileLock, Timeout
 
 MOSTLY_UNUSED = 0.1
 """Share of the memory that a free GPU may have in use: a desktop's, a monitor's."""
+
+SECONDS_BETWEEN_TRIES = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,10 @@ class Gpu:
 def free_devices(
     count: int = 1, gpus: Sequence[Gpu] | None = None, locks: Path | None = None
 ) -> Iterator[list[torch.device]]:
-    """Hold so many free GPUs, or the CPU alone where none is free.
+    """Hold so many free GPUs, or the CPU alone where there is none to wait for.
+
+    Where other trials hold every GPU that could be used, it waits for one: on the CPU a trial would
+    take longer than all that come before it.
 
     Args:
         count: how many GPUs.
@@ -47,22 +53,47 @@ def free_devices(
         ValueError: some are free, but fewer than `count`.
     """
     locks = locks or Path(tempfile.gettempdir()) / f"nni_darts-{getpass.getuser()}"
-    with ExitStack() as held:
-        devices: list[torch.device] = []
-        for gpu in visible_gpus() if gpus is None else gpus:
-            if len(devices) == count or gpu.used > MOSTLY_UNUSED:
-                continue
-            locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
-            try:
-                lock.acquire()
-            except Timeout:
-                continue
-            held.callback(lock.release)
-            devices.append(torch.device("cuda", gpu.index))
-        if devices and len(devices) < count:
-            raise ValueError(f"devices must be at most {len(devices)}, the free GPUs, got {count}")
-        yield devices or [torch.device("cpu")]
+    told = False
+    while True:
+        with ExitStack() as held:
+            devices, others = _held(count, gpus, locks, held)
+            # Those that can be had are let go meanwhile: two trials that each kept one and waited
+            # for another would wait for ever.
+            if len(devices) == count or not others:
+                if devices and len(devices) < count:
+                    raise ValueError(
+                        f"devices must be at most {len(devices)}, the free GPUs, got {count}"
+                    )
+                yield devices or [torch.device("cpu")]
+                return
+        if not told:
+            print(f"waiting for a GPU: other trials hold {others}", flush=True)
+            told = True
+        time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def _held(
+    count: int, gpus: Sequence[Gpu] | None, locks: Path, held: ExitStack
+) -> tuple[list[torch.device], int]:
+    """The GPUs that could be had, up to `count`, and how many GPUs other trials hold."""
+    devices: list[torch.device] = []
+    others = 0
+    for gpu in visible_gpus() if gpus is None else gpus:
+        if len(devices) == count:
+            break
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            others += 1
+            continue
+        if gpu.used > MOSTLY_UNUSED:
+            lock.release()
+            continue
+        held.callback(lock.release)
+        devices.append(torch.device("cuda", gpu.index))
+    return devices, others
 
 
 def visible_gpus() -> list[Gpu]:

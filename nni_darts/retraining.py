@@ -21,6 +21,7 @@ from nni_darts.config import Component, SettingsError, Training
 from nni_darts.device import free_devices
 from nni_darts.files import unwritable
 from nni_darts.genotype import Genotype
+from nni_darts.memory import advised_out_of_memory
 from nni_darts.reporting import Report, Reporter
 from nni_darts.task import Metric, Task
 from nni_darts.trainer_options import LAST, go_on
@@ -110,7 +111,8 @@ def train(
             print(f"{job.key}: trained on {devices[0]}; results in {output}", flush=True)
         report: list[pl.Callback] = [_ReportEpoch(reporter, metric)]
         made = trainer(settings, output, devices, validates, report, sys.stdout.isatty())
-        made.fit(recipe, datamodule=data, **fit)
+        with advised_out_of_memory("lower batch_size or channels, or use precision: bf16-mixed"):
+            made.fit(recipe, datamodule=data, **fit)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         if not is_first:

@@ -20,6 +20,7 @@ from nni_darts import resolve
 from nni_darts.config import Run, SettingsError
 from nni_darts.device import free_devices
 from nni_darts.files import unwritable
+from nni_darts.memory import advised_out_of_memory
 from nni_darts.protocol import found, key
 from nni_darts.recipe import search_evaluator
 from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
@@ -101,7 +102,11 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             [_ReportEpoch(strategy, reporter, settings.top_k, metric)],
             progress_bar=sys.stdout.isatty(),
         )
-        strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
+        advice = ["lower batch_size"]
+        if getattr(settings, "recompute", None) is False:
+            advice.append("set recompute: true in search, which takes longer")
+        with advised_out_of_memory(" or ".join(advice)):
+            strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
     last, best = reporter.last, ranked(strategy, settings.top_k)
     print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
     metrics = ("default", "val_loss", "train_loss", "entropy")

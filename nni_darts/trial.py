@@ -88,6 +88,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
         # Only now what takes seconds to import.
         from nni_darts.checkpoint import CheckpointError
         from nni_darts.divergence import DivergedError
+        from nni_darts.memory import OutOfMemoryError
         from nni_darts.stages import STAGES
     except SettingsError as error:
         return _wrong(error)
@@ -105,7 +106,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
             send(result, "FINAL")
     except SettingsError as error:
         return _wrong(error)
-    except (DivergedError, CheckpointError, OSError) as error:
+    except (DivergedError, OutOfMemoryError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -16,6 +16,11 @@ torch.set_num_threads(1)
 warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module.*")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> Iterator[None]:
     torch.manual_seed(0)

@@ -70,6 +70,17 @@ class Reference:
         for alpha, row in zip(self.alphas, rows, strict=True):
             alpha.data = row.clone()
 
+    def to(self, device: str, dtype: torch.dtype) -> None:
+        """Move supernet and alphas; the parameters stay the same objects."""
+        self.supernet.to(device, dtype)
+        for alpha in self.alphas:
+            alpha.data = alpha.data.to(device, dtype)
+
+    def placed(self, tensor: Tensor) -> Tensor:
+        """A tensor of a golden file where the supernet is; floats in its precision."""
+        weight = self.weights[0]
+        return tensor.to(weight.device, weight.dtype if tensor.is_floating_point() else None)
+
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         return nn.functional.cross_entropy(self.supernet(x), y)
 

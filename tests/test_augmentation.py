@@ -62,7 +62,7 @@ def test_the_guard_sees_a_draw_that_is_copied_in_the_plain_way(gpu: torch.device
             torch.rand(6).to(gpu)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize(
     "augment", [lambda x: random_shift(x, 2), random_flip, lambda x: cutout(x, 3)]
 )

@@ -85,7 +85,7 @@ def test_beside_leaves_the_cpu_alone() -> None:
     assert beside(values, torch.ones(1, device="meta")).device.type == "meta"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_gpu_gets_the_batches_of_the_cpu() -> None:
     class Trainer:
         class strategy:

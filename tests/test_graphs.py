@@ -460,7 +460,7 @@ def test_capturable_moves_what_counts_the_steps() -> None:
     assert adam.state[weight]["step"].device.type == "meta"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("hypergradient", ["finite_difference", "exact", "first_order"])
 def test_on_a_gpu_too(searches: Searches, hypergradient: str) -> None:
     options = {

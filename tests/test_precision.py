@@ -52,7 +52,7 @@ def test_the_settings_know_it(message) -> None:
     assert "'tf32'" in message(SettingsError, validated, ImageTraining, {"precision": "tf23"})
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_tf32_rounds_to_ten_bits() -> None:
     a, b = torch.rand(2, 256, 256, device="cuda").double().unbind()
     errors = {}
