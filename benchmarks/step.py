@@ -32,9 +32,10 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class Stopwatch:
-    """Seconds of every step."""
+    """Seconds of every step, printed as they come: a run that is cut off leaves what it had."""
 
-    def __init__(self, device: str, clock: str) -> None:
+    def __init__(self, name: str, device: str, clock: str) -> None:
+        self.name = name
         self.device = device
         self.clock = CLOCKS[clock]
         self.seconds: list[float] = []
@@ -46,6 +47,7 @@ class Stopwatch:
     def end(self) -> None:
         self._synchronise()
         self.seconds.append(self.clock() - self.started)
+        print(f"{self.name}: {self.seconds[-1]:.4f} s", file=sys.stderr, flush=True)
 
     def _synchronise(self) -> None:
         if self.device == "cuda":
@@ -77,7 +79,7 @@ def timed(
     from variants import variants
 
     every = variants(work)
-    watches = {name: Stopwatch(work.device, clock) for name in names}
+    watches = {name: Stopwatch(name, work.device, clock) for name in names}
     interleaved({name: every[name] for name in names}, watches, rounds, warm_up(work))
     return {name: watch.seconds[warm_up(work) :] for name, watch in watches.items()}
 
