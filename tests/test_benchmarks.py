@@ -249,7 +249,8 @@ def test_the_clock_of_the_cpu_is_for_one_thread(capsys: Any) -> None:
     with pytest.raises(SystemExit):
         main([*TINY, "--threads", "2", "--clock", "cpu"])
     assert "with one thread only" in capsys.readouterr().err
-    resting, working = Stopwatch("cpu", "cpu"), Stopwatch("cpu", "wall")
+    resting = Stopwatch("resting", "cpu", "cpu")
+    working = Stopwatch("working", "cpu", "wall")
     for watch in (resting, working):
         watch.begin()
         time.sleep(0.05)
