@@ -7,7 +7,7 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
@@ -173,11 +173,7 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"the search runs on one device, got {self.trainer.world_size}; pass devices=1 to "
                 "the trainer and run several seeds side by side instead"
             )
-        if str(self.trainer.precision).startswith("16"):
-            raise ValueError(
-                f"precision {self.trainer.precision!r} scales the loss, which the architect's "
-                "gradients cannot bear; choose 'bf16-mixed' or '32-true'"
-            )
+        _require_precision(self.trainer.precision, self.named_parameters())
         super().on_fit_start()
 
     def before_epoch(self) -> None:
@@ -223,6 +219,24 @@ def _loss(output: Any) -> Tensor:
             f"got {type(loss).__name__}"
         )
     return loss
+
+
+def _require_precision(precision: str, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
+    """Raise ValueError for a precision in which the architect's differences would be rounding."""
+    if precision.startswith("16"):
+        raise ValueError(
+            f"precision {precision!r} scales the loss, which the architect's gradients cannot "
+            "bear; choose 'bf16-mixed' or '32-true'"
+        )
+    floats = [(name, p.dtype) for name, p in parameters if p.is_floating_point()]
+    short = [(name, dtype) for name, dtype in floats if torch.finfo(dtype).bits < 32]
+    if short:
+        name, dtype = short[0]
+        raise ValueError(
+            f"weights and alphas must be kept in float32 or float64, got {name} in {dtype} with "
+            f"precision {precision!r}: the architect's steps would be lost in rounding; "
+            "choose 'bf16-mixed' or '32-true'"
+        )
 
 
 def _optimizers(configured: Any) -> Iterator[Optimizer]:

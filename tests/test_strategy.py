@@ -103,9 +103,17 @@ def test_bf16_autocast() -> None:
     assert spaces.alphas(strategy).abs().max() > 0.01
 
 
-def test_fp16_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'16-true' .* choose 'bf16-mixed' or '32-true'"):
-        spaces.search(spaces.Plain(), precision="16-true")
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
+def test_half_precision_is_refused(precision: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{precision}'.* choose 'bf16-mixed' or '32-true'"):
+        spaces.search(spaces.Plain(), precision=precision)
+
+
+def test_weights_in_half_precision_are_refused() -> None:
+    space = spaces.Plain()
+    space.head.to(torch.bfloat16)
+    with pytest.raises(ValueError, match=r"got .*head.weight in torch.bfloat16"):
+        spaces.search(space)
 
 
 @pytest.mark.parametrize(
