@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from nni.nas.space import RawFormatModelSpace
 from nni.nas.strategy import DARTS
 
+from nni_darts import mixed_operations
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
 from nni_darts.export import top_k
@@ -16,6 +18,7 @@ from nni_darts.fused.supernet import fuse
 from nni_darts.messages import unknown
 from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
+from nni_darts.relaxable import refuse_dangling, require_categorical, require_decided
 from nni_darts.supernet import MixedCell, Ranked
 
 
@@ -136,11 +139,19 @@ class UnrolledDARTS(DARTS):
         )
 
     def default_mutation_hooks(self) -> list[Any]:
-        hooks = super().default_mutation_hooks()
-        return [MixedCell.mutate if h == DifferentiableMixedCell.mutate else h for h in hooks]
+        # NNI's last one refuses what is left, in other words.
+        *hooks, _ = super().default_mutation_hooks()
+        ours = {DifferentiableMixedCell.mutate: MixedCell.mutate, **mixed_operations.HOOKS}
+        return [*(ours.get(hook, hook) for hook in hooks), refuse_dangling]
 
     def mutate_model(self, model: Any) -> Any:
+        if not isinstance(model, ModelSpace):
+            raise TypeError(
+                f"the search takes an nni.nas.nn.pytorch.ModelSpace, got {type(model).__name__}"
+            )
+        require_categorical(model)
         supernet = super().mutate_model(model)
+        require_decided(supernet)
         if self.fused:
             fuse(supernet)
         if self.recompute:
