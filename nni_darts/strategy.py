@@ -23,7 +23,10 @@ from nni_darts.supernet import MixedCell, Ranked
 
 
 class UnrolledDARTS(DARTS):
-    """DARTS with the unrolled architect (Liu et al., arXiv 1806.09055), for any NNI model space.
+    """DARTS with the unrolled architect (Liu et al., arXiv 1806.09055), for NNI's model spaces.
+
+    It takes spaces whose choices are in NNI's `LayerChoice`, `InputChoice`, `Repeat`, `Cell` and
+    mutable operations, or in nodes of ours; it refuses others before anything is trained.
 
     In every step the architect first moves alpha along the gradient of the validation loss after
     one virtual step of the weights, then the weights are trained at the new alpha. It works with
