@@ -8,11 +8,12 @@ from nni.nas.nn.pytorch import ModelSpace
 
 def test_no_space_of_the_hub_is_left_out() -> None:
     spaces = {
-        name
-        for name, member in vars(hub).items()
+        member.__name__
+        for member in vars(hub).values()
         if isinstance(member, type) and issubclass(member, ModelSpace)
     }
-    assert spaces == set(SPACES)
+    # The last is what spaces of cells derive from.
+    assert spaces == {*SPACES, "NDS"}
 
 
 def test_a_small_one() -> None:
