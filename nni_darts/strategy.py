@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -189,7 +190,7 @@ class UnrolledDARTS(DARTS):
         if not sort:
             raise ValueError("the architectures of a search come best first; leave sort=True")
         for _, sample in self.top_k(1 if limit is None else limit):
-            yield self.model_space.freeze(sample)
+            yield _Chosen(self.model_space.model_space, self.model_space.evaluator).freeze(sample)
 
     def top_k(self, limit: int) -> Ranked:
         """(score, sample) of the `limit` most probable distinct architectures, best first.
@@ -202,6 +203,14 @@ class UnrolledDARTS(DARTS):
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
         return [(score, {**strongest, **part}) for score, part in top_k(self.supernet, limit)]
+
+
+class _Chosen(RawFormatModelSpace):
+    """An architecture of the space; each of its networks has weights of its own."""
+
+    def executable_model(self) -> Any:
+        # NNI's shares them with the supernet, and so with other networks: trained, all would move.
+        return copy.deepcopy(super().executable_model())
 
 
 def _only(loader: Any) -> Any:

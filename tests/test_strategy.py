@@ -64,6 +64,15 @@ def test_the_best_models_can_be_built_and_run(name: str) -> None:
         assert network(torch.randn(2, 3, 8, 8)).shape[0] == 2
 
 
+@pytest.mark.parametrize("name", ["plain", "repeat", "value", "cell"])
+def test_each_network_has_weights_of_its_own(name: str) -> None:
+    strategy = spaces.search(ALL_SPACES[name]())
+    networks = [model.executable_model() for model in strategy.list_models(limit=2)]
+    owners = [strategy.supernet, *networks]
+    weights = [parameter.data_ptr() for net in owners for parameter in net.parameters()]
+    assert len(weights) == len(set(weights))
+
+
 def test_an_nni_experiment_from_start_to_end(home: Any) -> None:
     x, y = torch.randn(32, 3, 8, 8), torch.randint(0, 4, (32,))
     evaluator = Classification(
