@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from nni_darts import randomness
+from nni_darts.twice import differentiated_twice
 
 Loss = Callable[[], Tensor]
 """Runs a forward pass and returns a scalar loss with its graph."""
@@ -151,8 +152,11 @@ def exact(
     """Eq. 7 by double backward through the virtual step. See `Hypergradient`.
 
     The graph of the training gradient is held while L_val is computed at w', which costs memory.
+
+    Raises:
+        ValueError: an operation of the network has no second derivative in torch.
     """
-    with auxiliary_passes(weights, modules) as run:
+    with auxiliary_passes(weights, modules) as run, differentiated_twice():
         w = [weight.data for weight in weights]
         gradients = torch.autograd.grad(
             run(train_loss), weights, create_graph=True, allow_unused=True

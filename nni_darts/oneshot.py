@@ -7,12 +7,13 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
 from nni.nas.oneshot.pytorch.differentiable import DartsLightningModule
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
 from nni_darts import export, randomness
@@ -44,6 +45,8 @@ class UnrolledDartsModule(DartsLightningModule):
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
         self._batch_idx = 0
+        self._shaped = False
+        self._frozen: list[nn.Parameter] | None = None
         self._resumed_random_state: dict[str, Any] | None = None
 
     # What is learnt, in an order that is the same in every process.
@@ -62,6 +65,8 @@ class UnrolledDartsModule(DartsLightningModule):
         alphas = self.arch_parameters()
         if not alphas:
             raise ValueError("the model space has no choices: there is nothing to search")
+        if not any(alpha.requires_grad for alpha in alphas):
+            raise ValueError("all alphas are frozen: there is nothing to search; let one learn")
         return Adam(
             alphas, self.arc_learning_rate, self.arc_betas, weight_decay=self.arc_weight_decay
         )
@@ -88,6 +93,8 @@ class UnrolledDartsModule(DartsLightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- SGD(w, dw L_train(w, alpha))."""
         self._batch_idx = batch_idx
+        if not self._shaped:
+            self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
         if self.trainer.is_last_batch:
             self.finite.look()
@@ -96,6 +103,19 @@ class UnrolledDartsModule(DartsLightningModule):
             # Tensors: numbers would have to be waited for.
             self.log_probs(export.probabilities(self.model))
         return output
+
+    def _shape(self, batch: Any, batch_idx: int) -> None:
+        """A first pass for lazy modules, whose parameters get their shape from it, once."""
+        if any(is_lazy(parameter) for parameter in self.parameters()):
+            modes = {module: module.training for module in self.training_module.modules()}
+            self.training_module.eval()  # nothing is counted
+            try:
+                with unlogged(self.training_module), torch.no_grad():
+                    self.training_module.training_step(batch, batch_idx)
+            finally:
+                for module, training in modes.items():
+                    module.training = training
+        self._shaped = True
 
     @property
     def searching(self) -> bool:
@@ -129,9 +149,11 @@ class UnrolledDartsModule(DartsLightningModule):
 
         optimizer, arch_optimizer = self._optimizer(arch=False), self._optimizer(arch=True)
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
-        alphas = self.arch_parameters()
+        alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
+        # Weights that are all frozen are where the virtual step would leave them.
+        hypergradient = HYPERGRADIENTS[self.hypergradient if weights else "first_order"]
         with unlogged(self.training_module):
-            gradients = HYPERGRADIENTS[self.hypergradient](
+            gradients = hypergradient(
                 train_loss,
                 val_loss,
                 weights,
@@ -173,12 +195,16 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"the search runs on one device, got {self.trainer.world_size}; pass devices=1 to "
                 "the trainer and run several seeds side by side instead"
             )
-        if str(self.trainer.precision).startswith("16"):
-            raise ValueError(
-                f"precision {self.trainer.precision!r} scales the loss, which the architect's "
-                "gradients cannot bear; choose 'bf16-mixed' or '32-true'"
-            )
+        _require_precision(self.trainer.precision, self.named_parameters())
         super().on_fit_start()
+
+    def on_train_epoch_start(self) -> None:
+        # Warm-up freezes all alphas, and lets all of them learn afterwards.
+        if self._frozen is None:
+            self._frozen = [alpha for alpha in self.arch_parameters() if not alpha.requires_grad]
+        super().on_train_epoch_start()
+        for alpha in self._frozen:
+            alpha.requires_grad_(False)
 
     def before_epoch(self) -> None:
         """Take up the random state of a checkpoint at the moment where the next epoch draws."""
@@ -225,6 +251,24 @@ def _loss(output: Any) -> Tensor:
     return loss
 
 
+def _require_precision(precision: str, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
+    """Raise ValueError for a precision in which the architect's differences would be rounding."""
+    if precision.startswith("16"):
+        raise ValueError(
+            f"precision {precision!r} scales the loss, which the architect's gradients cannot "
+            "bear; choose 'bf16-mixed' or '32-true'"
+        )
+    floats = [(name, p.dtype) for name, p in parameters if p.is_floating_point()]
+    short = [(name, dtype) for name, dtype in floats if torch.finfo(dtype).bits < 32]
+    if short:
+        name, dtype = short[0]
+        raise ValueError(
+            f"weights and alphas must be kept in float32 or float64, got {name} in {dtype} with "
+            f"precision {precision!r}: the architect's steps would be lost in rounding; "
+            "choose 'bf16-mixed' or '32-true'"
+        )
+
+
 def _optimizers(configured: Any) -> Iterator[Optimizer]:
     """All optimisers in whatever form Lightning allows `configure_optimizers` to return."""
     if isinstance(configured, Optimizer):
@@ -243,7 +287,7 @@ def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
     shapes = [
         f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
         for name in ours
-        if name in theirs and theirs[name].shape != ours[name].shape
+        if name in theirs and not is_lazy(ours[name]) and theirs[name].shape != ours[name].shape
     ]
     parts = []
     for names, what in ((missing, "it lacks"), (foreign, "it has the unknown")):

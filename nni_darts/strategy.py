@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
+from nni.nas.nn.pytorch import ModelSpace
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from nni.nas.space import RawFormatModelSpace
 from nni.nas.strategy import DARTS
 
+from nni_darts import mixed_operations
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
 from nni_darts.export import top_k
@@ -16,11 +19,15 @@ from nni_darts.fused.supernet import fuse
 from nni_darts.messages import unknown
 from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
+from nni_darts.relaxable import refuse_dangling, require_categorical, require_decided
 from nni_darts.supernet import MixedCell, Ranked
 
 
 class UnrolledDARTS(DARTS):
-    """DARTS with the unrolled architect (Liu et al., arXiv 1806.09055), for any NNI model space.
+    """DARTS with the unrolled architect (Liu et al., arXiv 1806.09055), for NNI's model spaces.
+
+    It takes spaces whose choices are in NNI's `LayerChoice`, `InputChoice`, `Repeat`, `Cell` and
+    mutable operations, or in nodes of ours; it refuses others before anything is trained.
 
     In every step the architect first moves alpha along the gradient of the validation loss after
     one virtual step of the weights, then the weights are trained at the new alpha. It works with
@@ -136,11 +143,19 @@ class UnrolledDARTS(DARTS):
         )
 
     def default_mutation_hooks(self) -> list[Any]:
-        hooks = super().default_mutation_hooks()
-        return [MixedCell.mutate if h == DifferentiableMixedCell.mutate else h for h in hooks]
+        # NNI's last one refuses what is left, in other words.
+        *hooks, _ = super().default_mutation_hooks()
+        ours = {DifferentiableMixedCell.mutate: MixedCell.mutate, **mixed_operations.HOOKS}
+        return [*(ours.get(hook, hook) for hook in hooks), refuse_dangling]
 
     def mutate_model(self, model: Any) -> Any:
+        if not isinstance(model, ModelSpace):
+            raise TypeError(
+                f"the search takes an nni.nas.nn.pytorch.ModelSpace, got {type(model).__name__}"
+            )
+        require_categorical(model)
         supernet = super().mutate_model(model)
+        require_decided(supernet)
         if self.fused:
             fuse(supernet)
         if self.recompute:
@@ -175,7 +190,7 @@ class UnrolledDARTS(DARTS):
         if not sort:
             raise ValueError("the architectures of a search come best first; leave sort=True")
         for _, sample in self.top_k(1 if limit is None else limit):
-            yield self.model_space.freeze(sample)
+            yield _Chosen(self.model_space.model_space, self.model_space.evaluator).freeze(sample)
 
     def top_k(self, limit: int) -> Ranked:
         """(score, sample) of the `limit` most probable distinct architectures, best first.
@@ -188,6 +203,14 @@ class UnrolledDARTS(DARTS):
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
         return [(score, {**strongest, **part}) for score, part in top_k(self.supernet, limit)]
+
+
+class _Chosen(RawFormatModelSpace):
+    """An architecture of the space; each of its networks has weights of its own."""
+
+    def executable_model(self) -> Any:
+        # NNI's shares them with the supernet, and so with other networks: trained, all would move.
+        return copy.deepcopy(super().executable_model())
 
 
 def _only(loader: Any) -> Any:

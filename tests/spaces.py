@@ -183,8 +183,8 @@ def evaluator(module: Any = None, train: Any = None, val: Any = None, **trainer:
     return Lightning(
         module or Recipe(),
         Trainer(**trainer),
-        train_dataloaders=train or loader(shuffle=True),
-        val_dataloaders=val or loader(seed=1),
+        train_dataloaders=loader(shuffle=True) if train is None else train,
+        val_dataloaders=loader(seed=1) if val is None else val,
     )
 
 

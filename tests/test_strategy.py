@@ -64,6 +64,15 @@ def test_the_best_models_can_be_built_and_run(name: str) -> None:
         assert network(torch.randn(2, 3, 8, 8)).shape[0] == 2
 
 
+@pytest.mark.parametrize("name", ["plain", "repeat", "value", "cell"])
+def test_each_network_has_weights_of_its_own(name: str) -> None:
+    strategy = spaces.search(ALL_SPACES[name]())
+    networks = [model.executable_model() for model in strategy.list_models(limit=2)]
+    owners = [strategy.supernet, *networks]
+    weights = [parameter.data_ptr() for net in owners for parameter in net.parameters()]
+    assert len(weights) == len(set(weights))
+
+
 def test_an_nni_experiment_from_start_to_end(home: Any) -> None:
     x, y = torch.randn(32, 3, 8, 8), torch.randint(0, 4, (32,))
     evaluator = Classification(
@@ -103,9 +112,17 @@ def test_bf16_autocast() -> None:
     assert spaces.alphas(strategy).abs().max() > 0.01
 
 
-def test_fp16_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'16-true' .* choose 'bf16-mixed' or '32-true'"):
-        spaces.search(spaces.Plain(), precision="16-true")
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
+def test_half_precision_is_refused(precision: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{precision}'.* choose 'bf16-mixed' or '32-true'"):
+        spaces.search(spaces.Plain(), precision=precision)
+
+
+def test_weights_in_half_precision_are_refused() -> None:
+    space = spaces.Plain()
+    space.head.to(torch.bfloat16)
+    with pytest.raises(ValueError, match=r"got .*head.weight in torch.bfloat16"):
+        spaces.search(space)
 
 
 @pytest.mark.parametrize(

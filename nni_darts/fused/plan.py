@@ -1,4 +1,4 @@
-"""What can run together in a cell of the supernet: decided once, when the supernet is there."""
+"""What can run together in a cell of the supernet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import torch
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from torch import Tensor, nn
 
-from nni_darts.fused.recognise import Chain, Feature, Nothing, Reduction, recognise, stages_of
+from nni_darts.fused.recognise import (
+    Chain,
+    Feature,
+    Reduction,
+    overwrites,
+    recognise,
+    stages_of,
+)
+from nni_darts.fused.watch import Watch, hooked, settings
 from nni_darts.node import Nodes
 from nni_darts.supernet import MixedNode
 
@@ -102,26 +110,22 @@ class Plan:
     alone: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
     """By target: source, edge, operation and module of what runs as it is, in the plain order."""
     kernels: Kernels
+    watch: Watch
+    """Over all that the plan rests on."""
 
 
 def make_plan(nodes: Nodes) -> Plan | None:
     """The plan of a cell of the supernet, or None where nothing can run together.
 
-    It takes mixed nodes whose edges are mixed layers of one set of names.
+    It takes mixed nodes whose edges are mixed layers of one set of names. Of what has hooks, nodes
+    and edges keep the cell from running together; operations run as they are.
     """
-    if not nodes or not all(type(node) is MixedNode for node in nodes):
+    edges = _mixed_edges(nodes)
+    if edges is None:
         return None
-    edges = [list(cast(MixedNode, node).edges) for node in nodes]
-    every = [cast(Any, edge) for node in edges for edge in node]
-    if not every or not all(type(edge) is DifferentiableMixedLayer for edge in every):
-        return None
-    if len({tuple(edge.names) for edge in every}) > 1:
-        return None
-    inputs = len(edges[0])
-    if [len(node) for node in edges] != list(range(inputs, inputs + len(edges))):
-        return None
-
+    inputs, names = len(edges[0]), edges[0][0].names
     kernels = Kernels()
+    planned: list[nn.Module] = []
     alone: dict[int, list[tuple[int, int, int, nn.Module]]] = {}
     layers: list[Any] = []
     places: list[tuple[int, int]] = []
@@ -133,10 +137,15 @@ def make_plan(nodes: Nodes) -> Plan | None:
         layers += [edge for _, edge in leaving]
         places += [(target, source) for target in targets]
         chains, reductions, features = [], [], []
-        for o, name in enumerate(every[0].names):
-            modules = [cast(Any, edge)[name] for _, edge in leaving]
+        for o, name in enumerate(names):
+            modules = [edge[name] for _, edge in leaving]
             kinds = {recognise(module) for module in modules}
             kind = kinds.pop() if len(kinds) == 1 else None
+            if kind is None:
+                for i, (target, module) in enumerate(zip(targets, modules, strict=True)):
+                    alone.setdefault(target, []).append((source, first + i, o, module))
+                continue
+            planned += modules
             if isinstance(kind, Chain):
                 stages = zip(*map(stages_of, modules), strict=True)
                 of_stages = [
@@ -145,14 +154,11 @@ def make_plan(nodes: Nodes) -> Plan | None:
                 ]
                 chains.append(Chains(o, kind, of_stages))
             elif isinstance(kind, Reduction):
-                even, odd = ([getattr(m, name) for m in modules] for name in ("even", "odd"))
+                even, odd = ([getattr(m, half) for m in modules] for half in ("even", "odd"))
                 reductions.append(Reductions(o, kind, (kernels.add(even), kernels.add(odd))))
             elif isinstance(kind, Feature):
-                parts = [m for m in modules[0].modules() if kind.pool and str(m) == kind.pool]
+                parts = [m for m in modules[0].modules() if kind.pool == settings(m)]
                 features.append(Features(o, kind, parts[0] if parts else None))
-            elif not isinstance(kind, Nothing):
-                for i, (target, module) in enumerate(zip(targets, modules, strict=True)):
-                    alone.setdefault(target, []).append((source, first + i, o, module))
         sources.append(Source(targets, first, chains, reductions, features))
     channels = {c.kind.channels for s in sources for c in s.chains}
     channels |= {c.kind.channels for s in sources for c in s.reductions}
@@ -160,4 +166,26 @@ def make_plan(nodes: Nodes) -> Plan | None:
     if not together or len(channels) > 1:
         return None
     turns = sorted(range(len(layers)), key=places.__getitem__)
-    return Plan(sources, layers, turns, alone, kernels)
+    mixed = [cast(MixedNode, node) for node in nodes]
+    watch = Watch([nodes, *(node.edges for node in mixed)], [*mixed, *layers], planned)
+    return Plan(sources, layers, turns, alone, kernels, watch)
+
+
+def _mixed_edges(nodes: Nodes) -> list[list[Any]] | None:
+    """The edges into each node, or None where they are not those that a plan is made for."""
+    if not nodes or not all(type(node) is MixedNode and not hooked(node) for node in nodes):
+        return None
+    edges = [list(cast(MixedNode, node).edges) for node in nodes]
+    every = [cast(Any, edge) for node in edges for edge in node]
+    if not every or not all(
+        type(edge) is DifferentiableMixedLayer and not hooked(edge) for edge in every
+    ):
+        return None
+    if len({tuple(edge.names) for edge in every}) > 1:
+        return None
+    if any(overwrites(operation) for edge in every for operation in edge):
+        return None
+    inputs = len(edges[0])
+    if [len(node) for node in edges] != list(range(inputs, inputs + len(edges))):
+        return None
+    return edges

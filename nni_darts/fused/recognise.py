@@ -6,11 +6,14 @@ module's own forward method, its hooks, its training mode or a state of its own.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from nni_darts.fused.depthwise import Geometry
+from nni_darts.fused.watch import hooked, settings
 from search_spaces.operations import FactorizedReduce, Zero
 
 
@@ -23,8 +26,8 @@ class Nothing:
 class Feature:
     """Without weights: the same for every edge that leaves a state."""
 
-    pool: str | None
-    """The text of the pooling module, which says its geometry; None for the identity."""
+    pool: tuple[Any, ...] | None
+    """The `settings` of the pooling module; None for the identity."""
     eps: float | None
     """Of the normalisation after it; None where there is none."""
 
@@ -58,7 +61,7 @@ Kind = Nothing | Feature | Chain | Reduction
 
 def recognise(operation: nn.Module) -> Kind | None:
     """The kind of an operation; operations of equal kinds may run together. None: unknown."""
-    if any(_watched(module) for module in operation.modules()):
+    if any(hooked(module) for module in operation.modules()):
         return None
     if type(operation) is Zero:
         return Nothing()
@@ -67,12 +70,12 @@ def recognise(operation: nn.Module) -> Kind | None:
     if type(operation) is FactorizedReduce:
         return _reduction(operation)
     if _is_pool(operation):
-        return Feature(pool=str(operation), eps=None)
+        return Feature(pool=settings(operation), eps=None)
     if type(operation) is not nn.Sequential:
         return None
     parts = list(operation)
     if len(parts) == 2 and _is_pool(parts[0]) and (eps := _norm(parts[1])) is not None:
-        return Feature(pool=str(parts[0]), eps=eps)
+        return Feature(pool=settings(parts[0]), eps=eps)
     return _chain(parts)
 
 
@@ -82,10 +85,12 @@ def stages_of(operation: nn.Module) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
     return list(zip(convolutions[::2], convolutions[1::2], strict=True))
 
 
-def _watched(module: nn.Module) -> bool:
-    """Whether somebody wants to be told when the module runs."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
-    return any(hooks) or any((module._backward_hooks, module._backward_pre_hooks))
+def overwrites(operation: nn.Module) -> bool:
+    """Whether an operation may write to its input, which others read too."""
+    first = operation
+    while type(first) is nn.Sequential and len(first):
+        first = first[0]
+    return any(getattr(module, "inplace", False) for module in first.modules())
 
 
 def _is_pool(module: nn.Module) -> bool:
@@ -96,9 +101,10 @@ def _is_pool(module: nn.Module) -> bool:
 
 def _norm(module: nn.Module) -> float | None:
     """The eps of a normalisation by the batch alone, without scale and shift."""
-    if type(module) is not nn.BatchNorm2d or module.affine or module.track_running_stats:
+    if type(module) is not nn.BatchNorm2d:
         return None
-    return module.eps
+    kept = (module.weight, module.bias, module.running_mean, module.running_var)
+    return module.eps if all(tensor is None for tensor in kept) else None
 
 
 def _chain(parts: list[nn.Module]) -> Chain | None:
@@ -119,25 +125,22 @@ def _chain(parts: list[nn.Module]) -> Chain | None:
 def _depthwise(module: nn.Module, channels: int) -> Geometry | None:
     if type(module) is not nn.Conv2d:
         return None
-    kernel, stride, dilation = module.kernel_size[0], module.stride[0], module.dilation[0]
+    (kernel, *_), (stride, *_), (dilation, *_) = module.kernel_size, module.stride, module.dilation
     geometry = Geometry(kernel, stride, dilation)
-    expected = nn.Conv2d(
-        channels,
-        channels,
-        kernel,
-        stride,
-        geometry.padding,
-        dilation,
-        groups=channels,
-        bias=False,
-        device="meta",
+    expected = _plain_convolution(
+        channels, channels, kernel, stride, geometry.padding, dilation, channels
     )
-    return geometry if kernel % 2 and str(module) == str(expected) else None
+    return geometry if kernel % 2 and settings(module) == expected and module.bias is None else None
 
 
 def _pointwise(module: nn.Module, c_in: int, c_out: int, stride: int = 1) -> bool:
-    expected = nn.Conv2d(c_in, c_out, 1, stride, bias=False, device="meta")
-    return type(module) is nn.Conv2d and str(module) == str(expected)
+    return settings(module) == _plain_convolution(c_in, c_out, 1, stride) and module.bias is None
+
+
+@functools.cache
+def _plain_convolution(*arguments: int) -> tuple[Any, ...]:
+    """The settings of a convolution without bias."""
+    return settings(nn.Conv2d(*arguments, bias=False, device="meta"))  # type: ignore[arg-type, misc]
 
 
 def _reduction(module: FactorizedReduce) -> Reduction | None:

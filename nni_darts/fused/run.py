@@ -9,31 +9,49 @@ p scales the last normalisation: norm(y) * p is the normalisation with the affin
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
+from nni.nas.nn.pytorch import MutableModule
+from nni.nas.nn.pytorch.base import recursive_freeze
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nni_darts.fused import layout
 from nni_darts.fused.depthwise import Geometry, depthwise
-from nni_darts.fused.plan import Chains, Features, Plan, Reductions, Shape, Source
+from nni_darts.fused.plan import Chains, Features, Plan, Reductions, Shape, Source, make_plan
+from nni_darts.fused.watch import hooked
 from nni_darts.node import Nodes
 
 
-class FusedNodes(Nodes):
-    """The nodes of a cell, with the same children, parameters and names; fused as planned."""
+class FusedNodes(Nodes, MutableModule):
+    """The nodes of a cell, with the same children, parameters and names, fused as long as they can.
 
-    def __init__(self, nodes: Nodes, plan: Plan) -> None:
-        super().__init__(nodes)
-        self._plan = plan
+    It is what `fuse` makes of `Nodes` in their place, so that whoever knew them knows it. Where
+    something was put on or replaced since the last pass it is planned anew.
+    """
+
+    _plan: Plan | None = None
 
     def run(self, states: Sequence[Tensor]) -> list[Tensor]:
         images = all(state.dim() == 4 for state in states)
         if not images or len({state.shape[1] for state in states}) > 1:
             return super().run(states)
-        return run(self._plan, states)
+        if self._plan is None or not self._plan.watch.unchanged():
+            self._plan = make_plan(self)
+        return super().run(states) if self._plan is None else run(self._plan, states)
+
+    def freeze(self, sample: dict[str, Any]) -> nn.Module:
+        """Freeze to plain `Nodes`, with what was set on these."""
+        plain = copy.copy(self)
+        plain.__class__ = Nodes  # type: ignore[assignment]
+        return recursive_freeze(plain, sample, include_root=False)[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the plan: a copy makes its own."""
+        return {name: value for name, value in vars(self).items() if name != "_plan"}
 
 
 def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -62,11 +80,15 @@ def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
 def mixing_weights(plan: Plan) -> Tensor:
     """p: (edges, operations), by whatever relaxation the layers have."""
     layers = plan.layers
-    if all(type(layer._softmax) is nn.Softmax and layer._softmax.dim == -1 for layer in layers):
+    if all(_plain_softmax(layer._softmax) for layer in layers):
         return torch.stack([layer._arch_alpha for layer in layers]).softmax(-1)
     # One that draws must draw in the same order as ever.
     rows = {i: layers[i]._softmax(layers[i]._arch_alpha) for i in plan.turns}
     return torch.stack([rows[i] for i in range(len(layers))])
+
+
+def _plain_softmax(relaxation: nn.Module) -> bool:
+    return type(relaxation) is nn.Softmax and relaxation.dim == -1 and not hooked(relaxation)
 
 
 def _per_source(

@@ -13,16 +13,13 @@ from nni_darts.node import Nodes
 def fuse(supernet: nn.Module) -> nn.Module:
     """Let the cells of a supernet whose `Nodes` can be fused run so; in place, and returned.
 
-    Parameters, their names and what is exported stay. Cells that cannot be fused stay as they are;
-    so does an operation that is not recognised, within a fused cell.
+    Parameters, their names, hooks and what is exported stay. Cells that cannot be fused stay as
+    they are; so does an operation that is not recognised, within a fused cell.
     """
-    found = False
-    for module in list(supernet.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is Nodes and (plan := make_plan(child)) is not None:
-                setattr(module, name, FusedNodes(child, plan))
-                found = True
-    if found:
+    cells = [m for m in supernet.modules() if type(m) is Nodes and make_plan(m) is not None]
+    for cell in cells:
+        cell.__class__ = FusedNodes
+    if cells:
         # The layout of the fused cells; a pooling alone is eight times faster in it on the CPU.
         supernet.to(memory_format=torch.channels_last)
     return supernet

@@ -15,6 +15,7 @@ from nni_darts.fused.recognise import (
     recognise,
     stages_of,
 )
+from nni_darts.fused.watch import settings
 from search_spaces.operations import (
     OPERATIONS,
     FactorizedReduce,
@@ -54,7 +55,7 @@ def test_what_has_no_weights() -> None:
     }
     assert len(pools) == 4
     assert recognise(nn.MaxPool2d(3)) != recognise(nn.MaxPool2d(3, padding=1))
-    assert recognise(nn.MaxPool2d(3)) == Feature(str(nn.MaxPool2d(3)), None)
+    assert recognise(nn.MaxPool2d(3)) == Feature(settings(nn.MaxPool2d(3)), None)
 
 
 class OwnReLU(nn.ReLU):

@@ -3,88 +3,37 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from nni.nas.nn.pytorch import LayerChoice, ModelSpace
+from fused_cells import (
+    CLASSES,
+    OneCell,
+    assert_equal,
+    fused_cells,
+    images,
+    numbers,
+    ours,
+    supernets,
+)
 from torch import Tensor, nn
-from torch.optim import SGD
 
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import HYPERGRADIENTS
-from nni_darts.fused.run import FusedNodes
 from nni_darts.fused.supernet import fuse
 from nni_darts.genotype import PRIMITIVES
 from nni_darts.node import Nodes
-from nni_darts.supernet import MixedNode, Node
+from nni_darts.supernet import MixedNode
 from search_spaces import DartsCNN
-from search_spaces.operations import OPERATIONS, Norm, search_norm, search_operation
-
-CLASSES = 3
-
-
-def supernets(space: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """The plain one and a fused copy, in float64, with alphas far from uniform."""
-    plain = UnrolledDARTS(fused=False).mutate_model(space).double()
-    for i, (name, parameter) in enumerate(plain.named_parameters()):
-        if name.endswith("_arch_alpha"):
-            parameter.data = torch.linspace(-1, 1 + i / 9, len(parameter)).double()
-    return plain, fuse(copy.deepcopy(plain))
-
-
-def fused_cells(net: nn.Module) -> int:
-    return sum(isinstance(module, FusedNodes) for module in net.modules())
-
-
-def images(size: int = 8, batch: int = 4) -> tuple[Tensor, Tensor]:
-    draws = torch.Generator().manual_seed(1)
-    shape = (batch, 3, size, size + 1 - size % 2)
-    x = torch.randn(shape, dtype=torch.float64, generator=draws)
-    return x, torch.randint(0, CLASSES, (batch,), generator=draws)
-
-
-def split(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    named = list(net.named_parameters())
-    alphas = [p for n, p in named if n.endswith("_arch_alpha")]
-    return [p for n, p in named if not n.endswith("_arch_alpha")], alphas
-
-
-def numbers(net: nn.Module, hypergradient: str = "first_order") -> dict[str, Tensor]:
-    """All that a search step makes of a network."""
-    x, y = images()
-    weights, alphas = split(net)
-    sgd = SGD(weights, 0.1, 0.9, weight_decay=1e-3)
-
-    def loss(images: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(net(images), y)
-
-    found = {"output": net(x).detach()}
-    architect = HYPERGRADIENTS[hypergradient]
-    gradients = architect(lambda: loss(x), lambda: loss(-x), weights, alphas, sgd, [net])
-    found["hypergradient"] = torch.cat([g.flatten() for g in gradients])
-    loss(x).backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None
-        found[f"gradient of {name}"] = parameter.grad
-    sgd.step()
-    return {**found, **{name: value.clone() for name, value in net.state_dict().items()}}
-
-
-def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        scale = other[name].abs().max().item()
-        # An edge into a batch norm of one constant has gradients of mere rounding.
-        difference = (one[name].double() - other[name].double()).abs().max().item()
-        assert difference <= 1e-12 * max(scale, 1e-3), name
+from search_spaces.operations import OPERATIONS, Norm, search_norm
 
 
 @pytest.mark.parametrize("size", [8, 9, 12])
 def test_the_network(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{__name__}.images", partial(images, size))
+    monkeypatch.setattr("fused_cells.images", partial(images, size))
     plain, fused = supernets(DartsCNN(4, 3, CLASSES))
     assert fused_cells(fused) == 3
     assert fused_cells(plain) == 0
@@ -116,57 +65,8 @@ def affine_norm(channels: int) -> nn.Module:
     return norm
 
 
-class Squared(nn.Module):
-    """An operation that nobody knows."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.scale = nn.Parameter(torch.tensor(0.7))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x[:, :, :: self.stride, :: self.stride].square()
-
-
 def made_with(norm: Norm) -> Callable[[str, int], nn.Module]:
     return lambda name, stride: OPERATIONS[name](4, stride, norm)
-
-
-def ours(name: str, stride: int) -> nn.Module:
-    return Squared(stride) if name == "own" else search_operation(name, 4, stride)
-
-
-class OneCell(ModelSpace):
-    """Two inputs, three nodes; the edges from the inputs have the given stride."""
-
-    def __init__(
-        self,
-        names: Sequence[str] = PRIMITIVES,
-        make: Callable[[str, int], nn.Module] = ours,
-        stride: int = 1,
-    ) -> None:
-        super().__init__()
-        self.stems = nn.ModuleList(nn.Conv2d(3, 4, 1, bias=False) for _ in range(2))
-        nodes = []
-        for target in range(2, 5):
-            edges = [
-                LayerChoice(
-                    {name: make(name, stride if source < 2 else 1) for name in names},
-                    label=f"cell_{target}_{source}",
-                )
-                for source in range(target)
-            ]
-            nodes.append(Node(edges, 2, label=f"cell_{target}"))
-        self.nodes = Nodes(nodes)
-        self.head = nn.Linear(4, CLASSES)
-
-    @staticmethod
-    def extra_oneshot_hooks(strategy: Any) -> list[Callable[..., Any]]:
-        return [MixedNode.mutate]
-
-    def forward(self, x: Tensor) -> Tensor:
-        states = self.nodes([stem(x) for stem in self.stems])
-        return self.head(sum(states[2:]).mean((2, 3)))
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -1,0 +1,35 @@
+"""What a network needs to be differentiated twice, and what to say where that cannot be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+_NOT_IMPLEMENTED = re.compile(
+    r"derivative for '?(?:aten::)?(?P<operation>\w+?)(?:_backward)?'? is not implemented"
+    r"|differentiate twice (?P<function>a function)"
+)
+
+
+@contextmanager
+def differentiated_twice() -> Iterator[None]:
+    """Within, attention is computed by the one kernel of torch that has a second derivative.
+
+    Raises:
+        ValueError: in place of torch's error for an operation that has none.
+    """
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    except RuntimeError as error:
+        found = _NOT_IMPLEMENTED.search(str(error))
+        if found is None:
+            raise
+        name = found["operation"] or "a function marked with @once_differentiable"
+        raise ValueError(
+            f"hypergradient='exact' differentiates twice, which torch cannot do for {name}; choose "
+            "hypergradient='finite_difference' or 'first_order', or leave the operation out"
+        ) from None
