@@ -14,6 +14,7 @@ PURE = [
     "cell_picture",
     "colours",
     "config",
+    "decisions",
     "derivation",
     "dot",
     "evolution",
