@@ -156,7 +156,9 @@ SPACES = [
 
 
 def mobile_net(**options: Any) -> ModelSpace:
+    stages = len(options.get("depth_range", [...])) + 4
     settings = {
+        "depth_range": [(1, 2)],
         "width_multipliers": 1.0,
         "expand_ratios": (1.0,),
         "squeeze_excite": ("none", "none"),
@@ -164,16 +166,20 @@ def mobile_net(**options: Any) -> ModelSpace:
     }
     return MobileNetV3Space(
         num_labels=spaces.CLASSES,
-        base_widths=(8, 8, 8, 8, 8),
-        depth_range=[(1, 2)],
-        stride=(1, 1, 1, 1, 1),
-        activation=("relu",) * 5,
+        base_widths=(8,) * stages,
+        stride=(1,) * stages,
+        activation=("relu",) * stages,
         **settings,
     )
 
 
 class Impossible(Exception):
     """A node with an edge that is none."""
+
+
+@functools.cache
+def labels_of(module: MutableModule) -> list[str]:
+    return [label for mutable in module.mutables for label in mutable.simplify()]
 
 
 def chosen(module: nn.Module, sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,7 +197,7 @@ def chosen(module: nn.Module, sample: Mapping[str, Any]) -> dict[str, Any]:
             found |= chosen(module.edges[j], sample)
         return found
     if isinstance(module, MutableModule) and not isinstance(module, ModelSpace):
-        found |= {label: sample[label] for m in module.mutables for label in m.simplify()}
+        found |= {label: sample[label] for label in labels_of(module)}
     children = list(module.children())
     if isinstance(module, Repeat):
         depth = module.depth_choice.freeze(dict(sample))
@@ -266,7 +272,11 @@ def test_top_k_equals_enumeration_where_labels_are_tied(make: Any) -> None:
     "options",
     [
         {"expand_ratios": (1.0, 2.0), "squeeze_excite": ("none", "optional")},
-        {"width_multipliers": (1.0, 2.0)},
+        {
+            "width_multipliers": (1.0, 2.0),
+            "depth_range": [(1, 1), (1, 1)],
+            "squeeze_excite": ("none",) * 3,
+        },
     ],
     ids=["squeeze and excite", "widths"],
 )
