@@ -25,7 +25,8 @@ class UnrolledDARTS(DARTS):
     In every step the architect first moves alpha along the gradient of the validation loss after
     one virtual step of the weights, then the weights are trained at the new alpha. It works with
     every Lightning evaluator whose `training_step` returns a loss, in float32, float64 or with bf16
-    autocast, on one device. Unrolled, the evaluator must train its weights with `torch.optim.SGD`.
+    autocast, on one device. Unrolled, the evaluator must train its weights with `torch.optim.SGD`,
+    as published, or with its `Adam` or `AdamW`.
 
     The evaluator's validation data is what alpha is learnt on, reshuffled each epoch if it comes in
     fixed order; a data module may bring a method `alpha_dataloader` to give other batches of it

@@ -39,6 +39,7 @@ PURE = [
 ]
 WITHOUT_NNI = [
     "architect",
+    "virtual_step",
     "checkpoint",
     "counting",
     "randomness",
