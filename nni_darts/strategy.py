@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -120,6 +121,11 @@ class UnrolledDARTS(DARTS):
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
         self._alpha_dataloader: Any = None
+
+    def extra_repr(self) -> str:
+        own = inspect.signature(UnrolledDARTS).parameters
+        values = {**vars(self), "mutation_hooks": self.extra_mutation_hooks}
+        return ", ".join(f"{name}={values[name]!r}" for name in own)
 
     def configure_oneshot_module(self, training_module: Any) -> UnrolledDartsModule:
         return UnrolledDartsModule(

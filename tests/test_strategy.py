@@ -138,6 +138,13 @@ def test_bad_arguments(arguments: dict[str, Any], match: str) -> None:
         UnrolledDARTS(**arguments)
 
 
+def test_its_arguments_are_shown() -> None:
+    shown = repr(UnrolledDARTS(hypergradient="exact", arc_betas=(0.9, 0.99)))
+    assert shown.startswith("UnrolledDARTS(hypergradient='exact', fused=True, ")
+    assert eval(shown).arc_betas == (0.9, 0.99)
+    assert repr(eval(shown)) == shown
+
+
 def test_bad_limits() -> None:
     strategy = spaces.search(spaces.Plain())
     with pytest.raises(ValueError, match="at least one architecture"):
