@@ -8,9 +8,10 @@ Equations of DARTS (Liu et al., ICLR 2019, arXiv 1806.09055), section 2.3:
     Eq. 8   H ~ (dalpha L_train(w+, alpha) - dalpha L_train(w-, alpha)) / (2 epsilon),
             w+- = w +- epsilon * v,       epsilon = 0.01 / ||v||_2
 
-The virtual step is the one that the weight optimiser is about to take: its learning rate, momentum
-and its buffers, dampening, Nesterov's variant and weight decay, in every parameter group. Where the
-step is clipped, as for recurrent cells, gamma * dw L_train stands for dw L_train in w':
+The virtual step is the one that the weight optimiser is about to take (see `virtual_step`). The
+published method is that of SGD, with its momentum and weight decay. Adam's w' is no line in dw
+L_train; xi is its slope there, and every element of w has its own. Where the step is clipped, as
+for recurrent cells, gamma * dw L_train stands for dw L_train in w':
 
     gamma = min(1, C / ||dw L_train||_2),      dw'/dalpha = -xi * gamma * d2_{w,alpha} L_train
                                                             - xi * dw L_train * dalpha gamma
@@ -30,17 +31,17 @@ state, which is restored too: w+ and w- meet the same dropout masks, those of th
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from nni_darts import randomness
 from nni_darts.twice import differentiated_twice
+from nni_darts.virtual_step import clipped, step_sizes, virtual_step
 
 Loss = Callable[[], Tensor]
 """Runs a forward pass and returns a scalar loss with its graph."""
@@ -110,12 +111,14 @@ def finite_difference(
     with auxiliary_passes(weights, modules) as run:
         w = [weight.data for weight in weights]
         gradients = torch.autograd.grad(run(train_loss), weights, allow_unused=True)
-        # Eq. 7 has one xi; with parameter groups each weight has its own, |c| <= xi.
-        c = step_sizes(weights, gradients, optimizer)
-        xi = max(map(abs, c))
         with torch.no_grad():
             g, gamma = clipped(gradients, clip)
             w_prime = virtual_step(weights, g, optimizer)
+        # Eq. 7 has one xi; with parameter groups each weight has its own, |c| <= xi, and with Adam
+        # each element. H is linear in v, which is scaled by what c is beyond xi.
+        c = step_sizes(weights, g, optimizer)
+        numbers = [c_ for c_ in c if not isinstance(c_, Tensor)]
+        xi = max(map(abs, numbers)) if len(numbers) == len(c) else 1.0
         _point(weights, [w_.detach() for w_ in w_prime])
         del gradients, g, w_prime
         both = _gradients(run(val_loss), [*alphas, *weights])
@@ -123,7 +126,10 @@ def finite_difference(
         del both
         if xi == 0:  # w' = w: nothing is unrolled
             return dalpha
-        v = tuple(v_ if c_ == xi else v_ * (c_ / xi) for v_, c_ in zip(v, c, strict=True))
+        v = tuple(
+            v_ * (c_ / xi) if isinstance(c_, Tensor) or c_ != xi else v_
+            for v_, c_ in zip(v, c, strict=True)
+        )
         norm = torch.stack(torch._foreach_norm(v)).norm()
         # v = 0 makes epsilon infinite and means H = 0; no branch, so that no device is waited for.
         epsilon = torch.where(norm > 0, 0.01 / norm, torch.zeros_like(norm))
@@ -177,116 +183,6 @@ HYPERGRADIENTS: Mapping[str, Hypergradient] = {
     "exact": exact,
     "first_order": first_order,
 }
-
-
-def clipped(
-    gradients: Sequence[Tensor | None], clip: float | None
-) -> tuple[Sequence[Tensor | None], Tensor | float]:
-    """The gradients times gamma, and gamma, as `torch.nn.utils.clip_grad_norm_`; differentiable."""
-    norms = [g.norm() for g in gradients if g is not None]
-    if clip is None or not norms:
-        return gradients, 1.0
-    gamma = (clip / (torch.stack(norms).norm() + 1e-6)).clamp(max=1)
-    return [None if g is None else gamma * g for g in gradients], gamma
-
-
-def virtual_step(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor | None], optimizer: Optimizer
-) -> list[Tensor]:
-    """w' as `optimizer` would make it from these gradients; differentiable in them.
-
-    A weight without a gradient stays as it is, as in the optimiser.
-
-    Raises:
-        TypeError: the optimiser is not `torch.optim.SGD`.
-        ValueError: a weight is not held by the optimiser.
-    """
-    w_prime = list(weights)
-    groups = _groups(weights, optimizer)
-    alike: dict[tuple[int, bool], list[int]] = {}
-    for i, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
-        if gradient is not None:
-            buffered = _buffer(optimizer.state.get(weight)) is not None
-            alike.setdefault((id(groups[i]), buffered), []).append(i)
-    for (_, buffered), chosen in alike.items():
-        w = [weights[i] for i in chosen]
-        g = [cast(Tensor, gradients[i]) for i in chosen]
-        buf = [cast(Tensor, _buffer(optimizer.state[w_])) for w_ in w] if buffered else None
-        for i, w_ in zip(chosen, _sgd(w, g, groups[chosen[0]], buf), strict=True):
-            w_prime[i] = w_
-    return w_prime
-
-
-def step_sizes(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor | None], optimizer: Optimizer
-) -> list[float]:
-    """-dw'/dgradient per weight: the xi of Eq. 7. It is the learning rate for plain momentum."""
-    sizes = []
-    groups = _groups(weights, optimizer)
-    for weight, gradient, group in zip(weights, gradients, groups, strict=True):
-        if gradient is None:
-            sizes.append(0.0)
-            continue
-        c = -float(group["lr"]) if group["maximize"] else float(group["lr"])
-        if mu := group["momentum"]:
-            damped = 1.0 if _buffer(optimizer.state.get(weight)) is None else 1 - group["dampening"]
-            c *= 1 + mu * damped if group["nesterov"] else damped
-        sizes.append(c)
-    return sizes
-
-
-def require_followable(optimizer: Optimizer) -> None:
-    """Raise TypeError unless the virtual step can be that of `optimizer`: torch's own SGD."""
-    # A subclass (nni.trace makes them) is fine as long as it steps as SGD does.
-    same_step = inspect.unwrap(type(optimizer).step) is inspect.unwrap(SGD.step)
-    if not (isinstance(optimizer, SGD) and same_step):
-        raise TypeError(
-            "the unrolled architect follows the step of torch.optim.SGD, "
-            f"got the weight optimiser {type(optimizer).__name__}; "
-            "train the weights with SGD, or choose hypergradient='first_order'"
-        )
-
-
-def _groups(weights: Sequence[Tensor], optimizer: Optimizer) -> list[dict[str, Any]]:
-    require_followable(optimizer)
-    group_of = {id(weight): group for group in optimizer.param_groups for weight in group["params"]}
-    missing = [tuple(weight.shape) for weight in weights if id(weight) not in group_of]
-    if missing:
-        raise ValueError(
-            f"every weight must be held by the weight optimiser; {len(missing)} of {len(weights)} "
-            f"are not (the first has shape {missing[0]}); add them to it or leave them out"
-        )
-    return [group_of[id(weight)] for weight in weights]
-
-
-def _buffer(state: Mapping[str, Any] | None) -> Tensor | None:
-    buffer: Tensor | None = None if state is None else state.get("momentum_buffer")
-    return buffer
-
-
-def _sgd(
-    w: list[Tensor], g: list[Tensor], group: Mapping[str, Any], buf: list[Tensor] | None
-) -> list[Tensor]:
-    """w' = w - xi * (mu * buf + dw L_train + lambda * w), and its variants in torch.optim.SGD.
-
-    All weights at once (`torch._foreach`), as the optimiser does: there are a thousand small ones.
-    """
-    d = _list(torch._foreach_neg(g)) if group["maximize"] else g
-    if group["weight_decay"]:
-        d = _list(torch._foreach_add(d, w, alpha=group["weight_decay"]))
-    if mu := group["momentum"]:
-        if buf is None:
-            buf = d
-        else:
-            fresh = 1 - group["dampening"]
-            buf = _list(torch._foreach_add(torch._foreach_mul(buf, mu), d, alpha=fresh))
-        d = _list(torch._foreach_add(d, buf, alpha=mu)) if group["nesterov"] else buf
-    return _list(torch._foreach_add(w, d, alpha=-group["lr"]))
-
-
-def _list(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The stubs leave open which sequence the foreach functions return."""
-    return list(tensors)
 
 
 @contextmanager

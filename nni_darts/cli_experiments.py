@@ -136,6 +136,10 @@ def export(options: argparse.Namespace) -> int:
         text = json.dumps([_fields(rank, f) for rank, f in enumerate(best, 1)], indent=1)
     else:
         text = _formatted(experiment, best, options.format)
+        for rank, f in enumerate(best, 1):
+            score = "" if f.score is None else f", score {f.score:.4f}"
+            # Not among the data, which other programs read.
+            print(f"rank {rank}: {f.stage}{score}, seed {f.seed}, trial {f.trial}", file=sys.stderr)
     if options.output is None:
         print(text)
     else:
@@ -200,15 +204,22 @@ def _fields(rank: int, f: Found) -> dict[str, Any]:
 def _formatted(experiment: stored.Experiment, best: list[Found], format: str) -> str:
     lines = []
     for rank, f in enumerate(best, 1):
+        if not f.name:  # a sample, which has the form of NNI already
+            if format != "nni":
+                raise SettingsError(
+                    [
+                        f"experiment {experiment.id} searched a space without cells, and the "
+                        f"format {format!r} is of cells; use 'nni' or 'json'"
+                    ]
+                )
+            lines.append(f.text)
+            continue
         try:
-            # A sample of another space has the form of NNI already.
-            text = f.text if format == "nni" and not f.name else f.to_text(format)
+            lines.append(f.to_text(format))
         except ValueError as error:
             raise SettingsError(
                 [f"rank {rank} of experiment {experiment.id} has no form {format!r}: {error}"]
             ) from None
-        score = "" if f.score is None else f", score {f.score:.4f}"
-        lines += [f"# rank {rank}, {f.stage}{score}, seed {f.seed}, trial {f.trial}", text]
     return "\n".join(lines)
 
 

@@ -12,4 +12,4 @@ def unknown(what: str, name: object, known: Iterable[object]) -> str:
     names = [str(k) for k in known]
     near = difflib.get_close_matches(str(name)[:100], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {reprlib.repr(name)}{hint} (known: {', '.join(names)})"
+    return f"unknown {what} {reprlib.repr(name)}{hint} (known: {', '.join(names) or 'none'})"

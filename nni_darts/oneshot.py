@@ -17,10 +17,11 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
 from nni_darts import export, randomness
-from nni_darts.architect import HYPERGRADIENTS, require_followable
+from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.divergence import FiniteWatch
 from nni_darts.graphs import StepGraph, capturable
 from nni_darts.host_calls import unlogged
+from nni_darts.virtual_step import require_followable
 
 
 class UnrolledDartsModule(DartsLightningModule):
@@ -91,7 +92,7 @@ class UnrolledDartsModule(DartsLightningModule):
     # One step.
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
-        """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- SGD(w, dw L_train(w, alpha))."""
+        """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- step(w, dw L_train(w, alpha))."""
         self._batch_idx = batch_idx
         if not self._shaped:
             self._shape(batch["train"], batch_idx)

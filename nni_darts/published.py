@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import reprlib
 from importlib import resources
 from typing import Any
@@ -16,6 +17,7 @@ from nni_darts.messages import unknown
 __all__ = ["find", "get", "named", "names", "source"]
 
 _MAX_FILE = 50_000  # characters, as Genotype.parse takes
+_TEXT = re.compile(r"^\s*\{|Genotype\s*\(")
 _path = reprlib.Repr()
 _path.maxstring = 200  # reprlib's 30 characters would leave out which file it was
 
@@ -48,22 +50,32 @@ def find(text: str) -> Genotype:
     """The genotype that a user means on the command line.
 
     Args:
-        text: the text of a genotype in any format of `Genotype.parse`, which is what holds a brace
-            or a parenthesis; else a published name; else the path of a file that holds such a text,
-            a regular file in UTF-8 of at most 50,000 characters.
+        text: a published name; else the path of a file; else the text of a genotype in any format
+            of `Genotype.parse`. The file is a regular one in UTF-8 of at most 50,000 characters
+            that holds such a text, or one in each line: the first then counts, as `nni-darts
+            export` writes the best one first. Lines that begin with # are left aside.
 
     Raises:
         ValueError: one line, which names the file if it is one.
     """
-    if "{" in text or "(" in text or text in _entries():
-        return named(text)
+    if text in _entries():
+        return get(text)
     if not os.path.exists(text):  # False, too, for what can be no path, as with a null byte
+        if _TEXT.search(text):
+            return Genotype.parse(text)
         problem = unknown("genotype", text, _entries())
         raise ValueError(f"{problem}; or give a file or the text of a genotype")
     try:
-        return Genotype.parse(_read(text))
+        return _first(_read(text))
     except ValueError as error:
         raise ValueError(f"{_path.repr(text)}: {error}") from None
+
+
+def _first(text: str) -> Genotype:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if len(lines) > 1 and all(_TEXT.search(line) for line in lines):
+        return Genotype.parse(lines[0])
+    return Genotype.parse("\n".join(lines))
 
 
 def _read(path: str) -> str:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
@@ -217,15 +218,25 @@ def _class(what: str, path: str, base: type, short: Mapping[str, str]) -> Any:
     except ImportError as error:
         raise SettingsError([f"{what}.name: cannot import {module_name!r}: {error}"]) from None
     if not hasattr(module, name):
-        public = [n for n, value in vars(module).items() if isinstance(value, type)]
-        public += list(getattr(module, "__all__", []))
-        raise SettingsError(
-            [f"{what}.name: {unknown(f'class in {module_name}', name, sorted(set(public)))}"]
-        )
+        known = _own_classes(module, base)
+        raise SettingsError([f"{what}.name: {unknown(f'class in {module_name}', name, known)}"])
     found = getattr(module, name)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise SettingsError([f"{what}.name: {path} must be a subclass of {base.__name__}"])
     return found
+
+
+def _own_classes(module: ModuleType, base: type) -> list[str]:
+    """What a module or package offers of a kind: what it defines, or says to be its own."""
+    offered = set(getattr(module, "__all__", ()))
+    return sorted(
+        name
+        for name in {*vars(module), *offered}
+        # What is offered may be made at first use only.
+        if isinstance(value := vars(module).get(name, base if name in offered else None), type)
+        and issubclass(value, base)
+        and (name in offered or f"{value.__module__}.".startswith(f"{module.__name__}."))
+    )
 
 
 def _make(

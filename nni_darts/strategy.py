@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,8 @@ class UnrolledDARTS(DARTS):
     In every step the architect first moves alpha along the gradient of the validation loss after
     one virtual step of the weights, then the weights are trained at the new alpha. It works with
     every Lightning evaluator whose `training_step` returns a loss, in float32, float64 or with bf16
-    autocast, on one device. Unrolled, the evaluator must train its weights with `torch.optim.SGD`.
+    autocast, on one device. Unrolled, the evaluator must train its weights with `torch.optim.SGD`,
+    as published, or with its `Adam` or `AdamW`.
 
     The evaluator's validation data is what alpha is learnt on, reshuffled each epoch if it comes in
     fixed order; a data module may bring a method `alpha_dataloader` to give other batches of it
@@ -126,6 +128,11 @@ class UnrolledDARTS(DARTS):
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
         self._alpha_dataloader: Any = None
+
+    def extra_repr(self) -> str:
+        own = inspect.signature(UnrolledDARTS).parameters
+        values = {**vars(self), "mutation_hooks": self.extra_mutation_hooks}
+        return ", ".join(f"{name}={values[name]!r}" for name in own)
 
     def configure_oneshot_module(self, training_module: Any) -> UnrolledDartsModule:
         return UnrolledDartsModule(

@@ -111,14 +111,6 @@ class MixedNode(Node, BaseSuperNetModule):
         """The strongest choice; edges that were not chosen are named too, as NNI expects."""
         if self.choice.label in memo:
             return {}
-        return self.ranked(1)[0][0][1]
-
-    def ranked(self, limit: int) -> list[Ranked]:
-        """One decision: the `limit` best choices of edges and operations, with their scores.
-
-        The score is the sum over the chosen edges of log strength: the log of the softmax weight,
-        over all operations, of the edge's chosen one, never `none`.
-        """
         edges = [cast(Any, edge) for edge in self.edges]
         options = [
             _but_none(log_probabilities(edge._softmax, edge._arch_alpha), edge.names)
@@ -127,13 +119,10 @@ class MixedNode(Node, BaseSuperNetModule):
         # What an edge would be that is not chosen does not matter; NNI wants to be told anyway.
         sample = {edge.label: max(o)[1] for edge, o in zip(edges, options, strict=True)}
         strength = [{name: p for p, name in named} for named in options]
-        result: Ranked = []
-        for score, chosen in best_subsets(options, self.choice.n_chosen, limit):
-            strongest_first = sorted(chosen, key=lambda edge: -strength[edge[0]][edge[1]])
-            operations = {edges[j].label: name for j, name in chosen}
-            sources = [j for j, _ in strongest_first]
-            result.append((score, {**sample, **operations, self.choice.label: sources}))
-        return [result]
+        ((_, chosen),) = best_subsets(options, self.choice.n_chosen, 1)
+        strongest_first = sorted(chosen, key=lambda edge: -strength[edge[0]][edge[1]])
+        operations = {edges[j].label: name for j, name in chosen}
+        return {**sample, **operations, self.choice.label: [j for j, _ in strongest_first]}
 
 
 class MixedCell(DifferentiableMixedCell):
@@ -144,32 +133,29 @@ class MixedCell(DifferentiableMixedCell):
     """
 
     def export(self, memo: Sample) -> Sample:
-        parts = [ranked[0][1] for ranked in self.ranked(1)]
-        return {label: choice for part in parts for label, choice in part.items()}
-
-    def ranked(self, limit: int) -> list[Ranked]:
-        """A decision for each node: its best choices of distinct inputs and operations.
-
-        A node with fewer inputs than it has edges takes them in turn, as in NNI.
-        """
-        decisions = []
+        sample: Sample = {}
         for node in self.output_node_indices:
             alphas = [self._arch_alpha[f"{self.label}/{node}_{source}"] for source in range(node)]
             # The emulated none is the one alpha more than there are names.
-            items = [
+            options = [
                 _but_none(log_probabilities(self._softmax, a)[: len(self.op_names)], self.op_names)
                 for a in alphas
             ]
-            ranked: Ranked = []
-            for score, chosen in best_subsets(items, min(self.num_ops_per_node, node), limit):
-                sample: Sample = {}
-                for k in range(self.num_ops_per_node):
-                    source, name = chosen[k % len(chosen)]
-                    sample[f"{self.label}/op_{node}_{k}"] = name
-                    sample[f"{self.label}/input_{node}_{k}"] = [source]
-                ranked.append((score, sample))
-            decisions.append(ranked)
-        return decisions
+            ((_, chosen),) = best_subsets(options, min(self.num_ops_per_node, node), 1)
+            sample |= self.named(node, chosen)
+        return sample
+
+    def named(self, node: int, edges: Sequence[tuple[int, str]]) -> Sample:
+        """(source, operation) of a node's edges as a sample.
+
+        A node with fewer inputs than it has edges takes them in turn, as in NNI.
+        """
+        sample: Sample = {}
+        for k in self._slots:
+            source, name = edges[k % len(edges)]
+            sample[f"{self.label}/op_{node}_{k}"] = name
+            sample[f"{self.label}/input_{node}_{k}"] = [source]
+        return sample
 
     def freeze(self, sample: Sample) -> FrozenCell:
         """The chosen edges only, with their weights."""

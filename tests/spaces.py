@@ -73,7 +73,7 @@ class Repeated(Classifying):
 
 
 class Doubled(Classifying):
-    """A Repeat whose depth is an expression: 2 x (2 x 2) x (2 x 2) samples."""
+    """A Repeat whose depth is an expression: 4 + 16 architectures."""
 
     def make_body(self) -> nn.Module:
         def block(i: int) -> nn.Module:

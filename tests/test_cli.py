@@ -21,6 +21,7 @@ from experiments import (
     store,
 )
 from nni_darts.cli import main
+from nni_darts.found import cells
 from nni_darts.genotype import Genotype
 
 # check
@@ -221,12 +222,27 @@ def test_export_for_other_programs(
 ) -> None:
     store(home, "abc", [searched(0, (-3.0, A), (-5.0, B))])
     assert main(["export", "--format", form]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[::2] == [
-        "# rank 1, search, score -3.0000, seed 0, trial trial0",
-        "# rank 2, search, score -5.0000, seed 0, trial trial0",
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "rank 1: search, score -3.0000, seed 0, trial trial0",
+        "rank 2: search, score -5.0000, seed 0, trial trial0",
     ]
-    assert [Genotype.parse(line).digest for line in lines[1::2]] == [NAME_A, NAME_B]
+    assert [Genotype.parse(line).digest for line in out.splitlines()] == [NAME_A, NAME_B]
+
+
+@pytest.mark.parametrize("top_k", ["1", "2"])
+@pytest.mark.parametrize("form", ["authors", "ptdarts", "nni"])
+def test_what_was_exported_can_be_shown_and_drawn(
+    form: str, top_k: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(home, "abc", [searched(0, (-3.0, A), (-5.0, B))])
+    path, picture = home / "best (1).txt", home / "best.svg"
+    assert main(["export", "--format", form, "--top-k", top_k, "-o", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["show", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == cells(A)
+    assert main(["draw", str(path), "-o", str(picture)]) == 0
+    assert picture.exists()
 
 
 def test_reports_of_an_epoch_that_ran_twice_count_once(home: Path) -> None:
@@ -239,11 +255,15 @@ def test_reports_of_an_epoch_that_ran_twice_count_once(home: Path) -> None:
 def test_export_of_a_sample(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store(home, "abc", [searched(0, (-1.0, SAMPLE))])
     assert main(["export", "--format", "nni"]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == SAMPLE
+    assert capsys.readouterr().out.splitlines() == [SAMPLE]
     assert main(["export"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"      {SAMPLE}"
     assert main(["export", "--format", "authors"]) == 2
-    assert "has no form 'authors'" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "error: experiment abc searched a space without cells, and the format 'authors' is of "
+        "cells; use 'nni' or 'json'"
+    )
 
 
 @pytest.mark.parametrize("command", ["export", "report"])

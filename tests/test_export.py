@@ -51,7 +51,7 @@ def expression(s: UnrolledDARTS) -> dict[Any, float]:
         (pairs, *blocks): log(s, "pairs", pairs)
         + sum(log(s, f"block{i}", b) for i, b in enumerate(blocks))
         for pairs in (1, 2)
-        for blocks in itertools.product((0, 1), repeat=4)
+        for blocks in itertools.product((0, 1), repeat=2 * pairs)
     }
 
 

@@ -14,6 +14,7 @@ PURE = [
     "cell_picture",
     "colours",
     "config",
+    "decisions",
     "derivation",
     "dot",
     "evolution",
@@ -38,6 +39,7 @@ PURE = [
 ]
 WITHOUT_NNI = [
     "architect",
+    "virtual_step",
     "checkpoint",
     "counting",
     "randomness",

@@ -118,6 +118,23 @@ def test_a_bad_file_is_named(
     assert expected in error
 
 
+def test_a_path_with_brackets(tmp_path: Path, message: Callable[..., str]) -> None:
+    path = tmp_path / "best (1) {2}.json"
+    assert "unknown genotype" in message(ValueError, published.find, str(path.with_suffix(".txt")))
+    path.write_text(SMALL.to_json())
+    assert published.find(str(path)) == SMALL
+
+
+def test_a_file_of_several_genotypes(tmp_path: Path) -> None:
+    path = tmp_path / "best.txt"
+    for form in ("to_json", "to_authors"):
+        texts = [getattr(g, form)() for g in (SMALL, published.get("DARTS_V2"))]
+        path.write_text("# the best one\n" + "\n".join(texts) + "\n")
+        assert published.find(str(path)) == SMALL
+    path.write_text(json.dumps(json.loads(SMALL.to_json()), indent=1))
+    assert published.find(str(path)) == SMALL
+
+
 def test_a_file_of_the_largest_size(tmp_path: Path) -> None:
     path = tmp_path / "best.json"
     path.write_text(SMALL.to_json().ljust(50_000))

@@ -70,6 +70,15 @@ def test_what_the_data_takes_it_gets() -> None:
     ("changes", "expected"),
     [
         ({"data": {"name": "test_resolve.MyDate"}}, "did you mean 'MyData'?"),
+        ({"data": {"name": "test_resolve.Nothing"}}, "(known: MyData, NoClasses)"),
+        (
+            {"space": {"name": "test_resolve.MyDate"}},
+            "class in test_resolve 'MyDate' (known: none)",
+        ),
+        (
+            {"space": {"name": "search_spaces.DartsCMM"}},
+            "'DartsCNN'? (known: DartsCNN, DartsNetwork, DartsR",
+        ),
         ({"data": {"name": "spaces.Plain"}}, "must be a subclass of LightningDataModule"),
         ({"data": {"name": "test_resolve.MyData", "sizes": 3}}, "did you mean 'size'?"),
         ({"data": {"name": "test_resolve.NoClasses"}}, "must have an attribute num_classes"),

@@ -98,9 +98,22 @@ def test_an_nni_experiment_from_start_to_end(home: Any) -> None:
     assert "val_acc" in evaluator.trainer.callback_metrics
 
 
-def test_adam_as_weight_optimiser_is_refused_before_training() -> None:
-    recipe = spaces.Recipe(optimizer=torch.optim.Adam)
-    with pytest.raises(TypeError, match="weight optimiser Adam"):
+@pytest.mark.parametrize("name", ["finite_difference", "exact"])
+def test_adam_as_weight_optimiser(name: str) -> None:
+    found = []
+    for hypergradient in (name, "first_order"):
+        torch.manual_seed(0)
+        strategy = UnrolledDARTS(hypergradient=hypergradient, arc_learning_rate=0.1)
+        recipe = spaces.Recipe(lr=0.01, optimizer=torch.optim.Adam)
+        spaces.search(spaces.Plain(), strategy, module=recipe, max_epochs=2)
+        found.append(spaces.alphas(strategy))
+    assert torch.isfinite(found[0]).all()
+    assert not torch.equal(found[0], found[1])
+
+
+def test_other_weight_optimisers_are_refused_before_training() -> None:
+    recipe = spaces.Recipe(optimizer=torch.optim.RMSprop)
+    with pytest.raises(TypeError, match="weight optimiser RMSprop"):
         spaces.search(spaces.Plain(), module=recipe)
     strategy = UnrolledDARTS(hypergradient="first_order")
     spaces.search(spaces.Plain(), strategy, module=recipe)
@@ -140,6 +153,13 @@ def test_weights_in_half_precision_are_refused() -> None:
 def test_bad_arguments(arguments: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         UnrolledDARTS(**arguments)
+
+
+def test_its_arguments_are_shown() -> None:
+    shown = repr(UnrolledDARTS(hypergradient="exact", arc_betas=(0.9, 0.99)))
+    assert shown.startswith("UnrolledDARTS(hypergradient='exact', fused=True, ")
+    assert eval(shown).arc_betas == (0.9, 0.99)
+    assert repr(eval(shown)) == shown
 
 
 def test_bad_limits() -> None:
