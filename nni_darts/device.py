@@ -7,8 +7,6 @@ unused. The lock is the operating system's: it goes with the process, however th
 
 from __future__ import annotations
 
-import getpass
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+
+from nni_darts import private
 
 MOSTLY_UNUSED = 0.1
 """Share of the memory that a free GPU may have in use: a desktop's, a monitor's."""
@@ -41,18 +41,18 @@ def free_devices(
     Args:
         count: how many GPUs.
         gpus: those to choose from; by default the visible ones.
-        locks: the folder of the lock files; by default the user's own in the temporary folder.
+        locks: the folder of the lock files; by default the user's own, see `nni_darts.private`.
 
     Raises:
         ValueError: some are free, but fewer than `count`.
+        SettingsError: the folder of the locks is not the user's alone.
     """
-    locks = locks or Path(tempfile.gettempdir()) / f"nni_darts-{getpass.getuser()}"
     with ExitStack() as held:
         devices: list[torch.device] = []
         for gpu in visible_gpus() if gpus is None else gpus:
             if len(devices) == count or gpu.used > MOSTLY_UNUSED:
                 continue
-            locks.mkdir(parents=True, exist_ok=True)
+            locks = locks or private.folder()
             lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
             try:
                 lock.acquire()
