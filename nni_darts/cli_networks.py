@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from nni_darts import published
+from nni_darts import published, signals
 from nni_darts.config import Component, SettingsError
 from nni_darts.found import cells
 from nni_darts.genotype import Genotype
@@ -60,8 +61,12 @@ def retrain(options: argparse.Namespace) -> int:
     data = _data(options)
     output = options.output or Path(f"retrain-{name}-{data.name}-{options.seed}")
     job = Job(genotype, settings, data, options.seed, output.absolute(), f"retrain {name}")
+    words = signals.dying(
+        lambda: f"{signals.where(job.output, settings.epochs)}; go on with the same command"
+    )
     try:
-        result = train(job, lambda report: None)
+        with signals.handled_by(words):
+            result = train(job, lambda report: None)
     except (DivergedError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -88,6 +93,8 @@ def evaluate(options: argparse.Namespace) -> int:
         network = checkpoint.load(options.checkpoint)
     except checkpoint.CheckpointError as error:
         raise SettingsError([str(error)]) from None
+    if not options.unfinished:
+        _require_finished(options.checkpoint, trained.training)
     task = of_data(options.data)
     batch_size = task.parts.TEST_BATCH if options.batch_size is None else options.batch_size
     try:
@@ -106,6 +113,22 @@ def evaluate(options: argparse.Namespace) -> int:
         f"test loss {found['test_loss']:.4f}  on the test {task.name} of {options.data}"
     )
     return 0
+
+
+def _require_finished(path: Path, training: str) -> None:
+    """SettingsError where the training beside a checkpoint is not over; copies stand alone."""
+    done = signals.epochs_done(path.parent)
+    try:
+        planned = int(json.loads(training)["settings"]["epochs"])
+    except (ValueError, KeyError, TypeError):
+        return
+    if done and done < planned:
+        raise SettingsError(
+            [
+                f"{path}: its training has done {done} of {planned} epochs; go on with it by the "
+                "same command that began it, or test what there is with --unfinished"
+            ]
+        )
 
 
 def show(options: argparse.Namespace) -> int:

@@ -38,6 +38,8 @@ class Trial:
 
     event: int = 0
     """When its status changed last: a number that grows over the events of an experiment."""
+    time: int = 0
+    """The same in milliseconds since 1970, by the clock of the manager's machine."""
 
     @property
     def alive(self) -> bool:
@@ -84,7 +86,7 @@ class Experiment:
                 started[id_] = time
             # Nobody waits for a trial that is being cancelled.
             trial.status = "USER_CANCELED" if event == "USER_TO_CANCEL" else event
-            trial.event = number
+            trial.event, trial.time = number, int(time)
         metrics = "select trialJobId, type, data, timestamp from MetricData order by rowid"
         for id_, kind, data, time in self._query(metrics):
             value = json.loads(data)

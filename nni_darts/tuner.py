@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from nni.tuner import Tuner
 
-from nni_darts import files, manager, protocol
+from nni_darts import files, loopback, manager, protocol
 from nni_darts.config import Run, Settings, SettingsError
 from nni_darts.ledger import Ledger
 from nni_darts.stored import Experiment
@@ -66,6 +67,7 @@ class DartsProtocol(Tuner):
         self._experiment = Experiment(Path(folder).parent.name, Path(folder).parent)
         self._ledger = Ledger()
         self._settings: Settings | None = None
+        self._keep_to_loopback(Path(folder))
         try:
             self._settings = parse(class_args)
         except SettingsError as error:
@@ -118,7 +120,19 @@ class DartsProtocol(Tuner):
         """After `nnictl resume`, before anything else; NNI itself runs unfinished trials again."""
         if self._state.exists():
             self._ledger = Ledger.from_json(self._state.read_text(encoding="utf-8"))
-        self._ledger.resume(self._experiment.trials())
+        self._ledger.resume(self._experiment.trials(), manager.started(self._experiment.id))
+
+    def _keep_to_loopback(self, folder: Path) -> None:
+        if (port := manager.port()) is None:
+            return
+        process = manager.process(self._experiment.id)
+        try:
+            if loopback.keep(folder, port, None if process is None else process.pid):
+                print(f"nni-darts: port {port} is on {loopback.LOOPBACK} again", flush=True)
+        except loopback.OpenError as error:
+            self._fail(str(error).replace("ID", self._experiment.id))
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
 
     def _answer(self, run: Run) -> bool:
         """Issue a run to a request of NNI's that is still open."""
@@ -163,7 +177,7 @@ class DartsProtocol(Tuner):
         if self._max_trials is None:
             self._max_trials = self._experiment.config().get("maxTrialNumber")
         if trials != self._max_trials:
-            manager.set_max_trials(trials)
+            manager.set_max_trials(self._experiment.id, trials)
             self._max_trials = trials
 
     def _write_results(self) -> None:

@@ -54,6 +54,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         args = {name: v for name, v in {**CLASS_ARGS, **changes}.items() if v is not None}
         nni = FakeManager(tmp_path, args, max_trials, concurrency, changes.pop("play", outcome))
         monkeypatch.setattr(manager, "set_max_trials", nni.set_max_trials)
+        monkeypatch.setattr(manager, "started", lambda experiment: nni.started)
         nni.begin()
         return nni
 
@@ -66,6 +67,18 @@ def play(nni: FakeManager, chance: random.Random) -> None:
             return
         nni.step(chance)
     raise AssertionError("the experiment hangs")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stopped_again_before_the_tuner_has_looked(make: Make, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    nni = make()
+    for _ in range(10):
+        nni.step(chance)
+    nni.stop_and_resume(heard=False)
+    nni.stop_and_resume()
+    play(nni, chance)
+    check_end(nni, tmp_path)
 
 
 def check_end(nni: FakeManager, folder: Path) -> None:
