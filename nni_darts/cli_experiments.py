@@ -10,6 +10,7 @@ from typing import Any
 from nni_darts import protocol, stored
 from nni_darts.config import SettingsError
 from nni_darts.found import Found, cells, found
+from nni_darts.messages import printable_lines
 
 
 def check(options: argparse.Namespace) -> int:
@@ -37,7 +38,7 @@ def export(options: argparse.Namespace) -> int:
     else:
         text = _formatted(experiment, best, options.format)
     if options.output is None:
-        print(text)
+        print(printable_lines(text))
     else:
         _write(options.output, f"{text}\n")
     return 0

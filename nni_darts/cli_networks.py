@@ -15,6 +15,7 @@ from nni_darts import published, signals
 from nni_darts.config import Component, SettingsError
 from nni_darts.found import cells
 from nni_darts.genotype import Genotype
+from nni_darts.messages import printable_lines
 from nni_darts.task import TASKS, of_data
 from nni_darts.tasks import TRAININGS, parse_training
 
@@ -138,7 +139,7 @@ def show(options: argparse.Namespace) -> int:
 
     if options.genotype in published.names():
         print(f"{options.genotype}  ({published.source(options.genotype)})")
-    print("\n".join(cells(genotype.to_json())))
+    print(printable_lines("\n".join(cells(genotype.to_json()))))
     task = next((t for t in TASKS if t.cells == tuple(c.kind for c in genotype.cells)), None)
     if task is None:
         return 0

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from nni_darts import loopback, signals, stored
 from nni_darts.config import Settings
+from nni_darts.messages import printable
 from nni_darts.running import GoneError, Running, StartError, require_way_back
 
 POLL_SECONDS = 1.0
@@ -85,11 +86,12 @@ def _follow(running: Running, settings: Settings) -> str:
             for epoch in sorted(trial.reports)[shown.get(trial.id, 0) :]:
                 report = trial.reports[epoch]
                 line = summary(report, _epochs(settings, trial.key))
-                print(f"{name}  {line}  {leading(report)}".rstrip(), flush=True)
+                print(printable(f"{name}  {line}  {leading(report)}".rstrip()), flush=True)
             shown[trial.id] = len(trial.reports)
             if states.get(trial.id) != trial.status:
                 states[trial.id] = trial.status
-                print(f"{name}  {trial.status.lower()}{_reason(running.stored, trial)}", flush=True)
+                reason = _reason(running.stored, trial)
+                print(printable(f"{name}  {trial.status.lower()}{reason}"), flush=True)
         if status in ("DONE", "ERROR", "STOPPED"):
             return status
         if status != "TUNER_NO_MORE_TRIAL" or any(t.alive for t in trials):

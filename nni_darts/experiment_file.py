@@ -13,6 +13,7 @@ from nni_darts.collapse import parse_rules
 from nni_darts.config import Settings, SettingsError
 from nni_darts.files import unwritable
 from nni_darts.messages import unknown
+from nni_darts.redaction import redacted
 from nni_darts.stored import TUNER
 from nni_darts.tasks import parse, run_of
 
@@ -49,7 +50,9 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise SettingsError([f"is not valid YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(values, dict):
-        raise SettingsError([f"must hold the keys of an NNI experiment, got {values!r:.60}"])
+        raise SettingsError(
+            [f"must hold the keys of an NNI experiment, got {redacted(values)!r:.60}"]
+        )
     return values
 
 
@@ -91,7 +94,7 @@ def _check_ours(values: dict[str, Any]) -> Settings:
     if TRIAL not in str(values.get("trialCommand")):
         problems.append(
             f"trialCommand: must run {TRIAL}, as in 'python -m {TRIAL}', "
-            f"got {values.get('trialCommand')!r}"
+            f"got {redacted(values.get('trialCommand'))!r}"
         )
     try:
         settings = parse(tuner.get("classArgs") or {})

@@ -25,3 +25,13 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def literal(text: str) -> str:
+    """Text for matplotlib, whose dollar signs begin no formula."""
+    return printable(text).replace("$", r"\$")

@@ -97,7 +97,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     except SettingsError as error:
         return _wrong(error)
     except (DivergedError, CheckpointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

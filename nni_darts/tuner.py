@@ -16,6 +16,7 @@ from nni.tuner import Tuner
 from nni_darts import files, loopback, manager, protocol
 from nni_darts.config import Run, Settings, SettingsError
 from nni_darts.ledger import Ledger
+from nni_darts.messages import printable, printable_lines
 from nni_darts.stored import Experiment
 from nni_darts.tasks import parse
 
@@ -152,7 +153,7 @@ class DartsProtocol(Tuner):
             if note not in self._said:
                 self._said.add(note)
                 _logger.warning(note)
-                print(f"nni-darts: {note}", flush=True)
+                print(f"nni-darts: {printable(note)}", flush=True)
         waiting = 0
         for run in plan.ready:
             if not ledger.pending[protocol.key(run)]:
@@ -193,13 +194,13 @@ class DartsProtocol(Tuner):
         text = results.summary(self._experiment)
         if text not in self._said:
             self._said.add(text)
-            print(f"\n{text}\n", flush=True)
+            print(f"\n{printable_lines(text)}\n", flush=True)
 
     def _fail(self, reason: str) -> None:
         """End the experiment with the status ERROR; as soon as there is a way to say so."""
         if self._failed is None:
             _logger.error(reason)
-            print(f"nni-darts: error: {reason}", flush=True)
+            print(f"nni-darts: error: {printable(reason)}", flush=True)
         self._failed = reason
         if self._send is not None:
             # NNI gives its tuners no way to fail but this one, which it uses itself.
