@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 from nni_manager import FakeManager
 
-from nni_darts import manager
+from nni_darts import loopback, manager
 from nni_darts.config import Run
 from nni_darts.protocol import digest
 from nni_darts.random_cells import draw
@@ -67,6 +68,28 @@ def play(nni: FakeManager, chance: random.Random) -> None:
             return
         nni.step(chance)
     raise AssertionError("the experiment hangs")
+
+
+def test_a_manager_that_cannot_be_kept_on_loopback_is_ended(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Process:
+        pid = 4711
+        sent: ClassVar[list[int]] = []
+
+        def send_signal(self, number: int) -> None:
+            self.sent.append(number)
+
+    def keep(folder: Path, port: int, process: int | None) -> bool:
+        assert (port, process) == (8081, 4711)
+        raise loopback.OpenError("it is open; nnictl resume ID")
+
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8081/tuner")
+    monkeypatch.setattr(manager, "process", lambda experiment: Process())
+    monkeypatch.setattr(loopback, "keep", keep)
+    nni = make()
+    assert Process.sent == [signal.SIGTERM]
+    assert "it is open; nnictl resume" in str(nni.error)
 
 
 @pytest.mark.parametrize("seed", range(5))
