@@ -62,8 +62,17 @@ def _add_experiment_commands(commands: Commands) -> None:
     from nni_darts import cli_experiments as experiments
     from nni_darts import cli_run as running
 
-    check = commands.add_parser("check", help="say what is wrong in an experiment file")
+    check = commands.add_parser(
+        "check",
+        help="say what is wrong in an experiment file",
+        description="Say what is wrong in an experiment file. It imports the classes that the file "
+        "names, from its trialCodeDirectory and the Python path, and builds what they describe: "
+        "check files of people whose code you would run.",
+    )
     check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument(
+        "--quick", action="store_true", help="leave out the tiny step of a search on the CPU"
+    )
     check.set_defaults(run=experiments.check)
 
     run = commands.add_parser("run", help="run an experiment and show its progress")

@@ -16,7 +16,7 @@ from nni_darts.messages import printable_lines
 def check(options: argparse.Namespace) -> int:
     from nni_darts import experiment_file
 
-    _, settings = experiment_file.check(options.file)
+    _, settings = experiment_file.check(options.file, quick=options.quick)
     print(f"{options.file}: all is right; it runs {protocol.planned(settings)} trials")
     return 0
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,16 @@ TRIAL = "nni_darts.trial"
 ASSESSOR = "nni_darts.assessor.AlphaMonitor"
 
 
-def check(path: Path) -> tuple[Any, Settings]:
+def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
     """The experiment as NNI's `ExperimentConfig`, and its settings; all is right with them.
 
-    Nothing is downloaded or launched; the space is built once.
+    Nothing is downloaded or launched. The classes that the file names are imported, from the
+    trialCodeDirectory as in a trial, and executed: the space is built, and a tiny step of the
+    search is taken on the CPU (see `nni_darts.rehearsal`).
+
+    Args:
+        path: of the experiment file.
+        quick: leave out the step.
 
     Raises:
         SettingsError: a line per mistake, each naming the file, the key and what is allowed.
@@ -34,7 +43,10 @@ def check(path: Path) -> tuple[Any, Settings]:
         config = _nni_config(path, values)
         settings = _check_ours(values)
         _check_folders(config)
-        _check_parts(settings)
+        with _code_on_path(config):
+            _check_parts(settings)
+            if not quick:
+                _rehearse(settings)
     except SettingsError as error:
         raise SettingsError([f"{path}: {problem}" for problem in error.problems]) from None
     return config, settings
@@ -144,6 +156,33 @@ def _check_folders(config: Any) -> None:
         problems.append(f"experimentWorkingDirectory: {reason}")
     if problems:
         raise SettingsError(problems)
+
+
+@contextmanager
+def _code_on_path(config: Any) -> Iterator[None]:
+    """Within, what lies in the trialCodeDirectory can be imported: there trials are started."""
+    folder = str(config.canonical_copy().trial_code_directory)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _rehearse(settings: Settings) -> None:
+    from nni_darts import rehearsal, resolve
+
+    try:
+        if settings.search is not None:
+            run = run_of(settings, "search", settings.search.seeds[0])
+            if (reason := rehearsal.search(run)) is not None:
+                print(f"note: no step of the search was tried: {reason}", file=sys.stderr)
+        for stage in ("select", "evaluate"):
+            if (training := getattr(settings, stage)) is not None:
+                data = resolve.training_data(settings.data, training, 0, load=False)
+                rehearsal.fits(data)
+    except SettingsError as error:
+        raise SettingsError([f"tuner.classArgs.{problem}" for problem in error.problems]) from None
 
 
 def _check_parts(settings: Settings) -> None:
