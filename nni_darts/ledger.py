@@ -68,7 +68,7 @@ class Ledger:
         self.seen = max((t.event for t in trials), default=0)
         done = Counter(str(t.key) for t in trials if t.result)
         alive = [t for t in trials if t.alive and not t.result and t.id not in self._forgotten]
-        failed = [t for t in trials if not t.alive and not t.result]
+        failed = [t for t in trials if not t.alive and not t.result and t.unable is None]
         under_way = Counter(t.key for t in alive if t.key)
         told = Counter(t.key for t in failed if t.key)
         # Counter's difference keeps what is positive.

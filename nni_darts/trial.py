@@ -3,7 +3,7 @@
 A trial is stateless: all it needs is in its parameters. What it writes goes to a folder of the run,
 not of the trial, so that whichever trial does the run again goes on from its checkpoint, or hands
 in its result if it was over. It exits with 0 when it is done, 2 when its settings are wrong, 1 when
-the training failed; the reason is its last line.
+the training failed or its Python lacks something; the reason is its last line.
 """
 
 from __future__ import annotations
@@ -20,15 +20,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
+from nni_darts import environment
 
-from nni_darts import files, loopback
-from nni_darts.config import Run, SettingsError
-from nni_darts.events import FOLDER, show_in_nni
-from nni_darts.messages import printable
-from nni_darts.protocol import key
-from nni_darts.signals import dying, handled_by, where
-from nni_darts.tasks import parse_run
+try:
+    from filelock import FileLock, Timeout
+
+    from nni_darts import files, loopback
+    from nni_darts.config import Run, SettingsError
+    from nni_darts.events import FOLDER, show_in_nni
+    from nni_darts.messages import printable
+    from nni_darts.protocol import key
+    from nni_darts.signals import dying, handled_by, where
+    from nni_darts.tasks import parse_run
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(environment.unable(error))
 
 PARAMETERS = "NNI_DARTS_PARAMETERS"
 """Tells the processes that train together with this one what they train."""
@@ -81,6 +88,8 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
         from nni_darts.stages import STAGES
     except SettingsError as error:
         return _wrong(error)
+    except ModuleNotFoundError as error:
+        return environment.unable(error)
     # Lightning sets its own level when it is imported.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # NNI's folder is <environment>/trials/<id>: all trials of the environment see the runs.
@@ -96,6 +105,8 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
             send(result, "FINAL")
     except SettingsError as error:
         return _wrong(error)
+    except ModuleNotFoundError as error:
+        return environment.unable(error)
     except (DivergedError, CheckpointError, OSError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1

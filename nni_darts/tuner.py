@@ -61,6 +61,8 @@ class DartsProtocol(Tuner):
         self._said: set[str] = set()
         self._failed: str | None = None
         self._max_trials: int | None = None
+        self._seen = 0
+        """The latest event of a trial when this tuner started."""
         folder = os.environ.get("NNI_CHECKPOINT_DIRECTORY")
         if folder is None:
             raise RuntimeError("NNI_CHECKPOINT_DIRECTORY is not set; NNI sets it for its tuners")
@@ -121,7 +123,9 @@ class DartsProtocol(Tuner):
         """After `nnictl resume`, before anything else; NNI itself runs unfinished trials again."""
         if self._state.exists():
             self._ledger = Ledger.from_json(self._state.read_text(encoding="utf-8"))
-        self._ledger.resume(self._experiment.trials(), manager.started(self._experiment.id))
+        trials = self._experiment.trials()
+        self._seen = max((trial.event for trial in trials), default=0)
+        self._ledger.resume(trials, manager.started(self._experiment.id))
 
     def _keep_to_loopback(self, folder: Path) -> None:
         if (port := manager.port()) is None:
@@ -131,7 +135,7 @@ class DartsProtocol(Tuner):
             if loopback.keep(folder, port, None if process is None else process.pid):
                 print(f"nni-darts: port {port} is on {loopback.LOOPBACK} again", flush=True)
         except loopback.OpenError as error:
-            self._fail(str(error).replace("ID", self._experiment.id))
+            self._fail(str(error).replace("resume ID", f"resume {self._experiment.id}"))
             if process is not None:
                 process.send_signal(signal.SIGTERM)
 
@@ -147,7 +151,15 @@ class DartsProtocol(Tuner):
         if self._settings is None or self._failed is not None:
             return
         ledger = self._ledger
-        ledger.update(self._experiment.trials())
+        trials = self._experiment.trials()
+        ledger.update(trials)
+        for trial in trials:
+            if trial.unable is not None and trial.event > self._seen:
+                # The next trial could not do better; the run keeps its attempts.
+                files.write(self._state, ledger.to_json())
+                resume = f"go on with: nnictl resume {self._experiment.id}"
+                self._fail(f"trial {trial.id}: {trial.unable}; then {resume}")
+                return
         plan = protocol.make_plan(self._settings, ledger.results, ledger.failures)
         for note in plan.notes:
             if note not in self._said:

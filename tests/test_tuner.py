@@ -92,6 +92,25 @@ def test_a_manager_that_cannot_be_kept_on_loopback_is_ended(
     assert "it is open; nnictl resume" in str(nni.error)
 
 
+def test_a_python_that_lacks_something_burns_no_attempt(make: Make, tmp_path: Path) -> None:
+    nni = make(concurrency=1)
+    for _ in range(2):
+        nni.submit()
+        (trial,) = nni.alive
+        nni._metric(trial.id, "PERIODICAL", {"unable": "this Python lacks torch; install it"})
+        nni.ask(trial)
+        nni.kill(trial)
+        assert "this Python lacks torch; install it; then go on with: nnictl resume" in str(
+            nni.error
+        )
+        # It has been installed, or so they say.
+        nni.error = None
+        nni.stop_and_resume()
+        assert nni.error is None
+    play(nni, random.Random(0))
+    check_end(nni, tmp_path)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_stopped_again_before_the_tuner_has_looked(make: Make, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
