@@ -212,7 +212,7 @@ class AlphaMonitor(Assessor):
             elif self._take(trial, [news]) is AssessResult.Bad:
                 bad[trial] = None
         for trial in bad:
-            manager.cancel(trial)
+            manager.cancel(self._experiment.id, trial)
 
     # Telling
 

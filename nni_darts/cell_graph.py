@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nni_darts.cell import Cell, kind_of
+from nni_darts.messages import printable
 
 __all__ = ["Box", "Graph", "Link", "candidates", "graph_of", "label_lines", "link_id", "state_name"]
 
@@ -90,7 +91,8 @@ def _graph(
     for state, name in enumerate(names):
         boxes.append(Box(name, "input" if state in is_input else "node", ranks[state]))
     links += [
-        Link(names[source], names[node], name, (node, source)) for node, source, name in edges
+        Link(names[source], names[node], printable(name), (node, source))
+        for node, source, name in edges
     ]
     output = "c_{k}" if first == 2 else "h_{t}"
     boxes.append(Box(output, "output", max(ranks.values()) + 1))

@@ -15,6 +15,7 @@ from nni_darts.cell import Cell
 from nni_darts.cell_graph import CAPTIONS, Graph, Link, candidates, graph_of, label_lines, link_id
 from nni_darts.colours import LIGHT, NODES, colour_of
 from nni_darts.layered import Layout, place
+from nni_darts.messages import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def picture_of(cell: Cell, strengths: Mapping[tuple[int, int], float] | None = N
 def _placed(graph: Graph) -> Layout:
     incoming = [sum(link.target == box.name for link in graph.links) for box in graph.boxes]
     sizes = [
-        (max(22.0, _width(_mathematics(box.name), NAME_SIZE) + 11), max(22.0, 5.0 * count))
+        (max(22.0, _width(_mathematics(box.name), NAME_SIZE, True) + 11), max(22.0, 5.0 * count))
         for box, count in zip(graph.boxes, incoming, strict=True)
     ]
     index = {box.name: i for i, box in enumerate(graph.boxes)}
@@ -84,12 +85,12 @@ def _label(operation: str) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=512)
-def _width(text: str, size: float) -> float:
+def _width(text: str, size: float, is_name: bool = False) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     width, _, _ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(size=size), ismath=text.startswith("$")
+        text, FontProperties(size=size), ismath=is_name and text.startswith("$")
     )
     return float(width)
 
@@ -142,7 +143,7 @@ def figure_of_cells(
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     if title:
-        axes.text(width / 2, _MARGIN + 6, title, size=11, ha="center", va="center")
+        axes.text(width / 2, _MARGIN + 6, literal(title), size=11, ha="center", va="center")
     top = head + _MARGIN
     for picture, its_height in zip(pictures, heights, strict=True):
         left = (width - picture.layout.width) / 2

@@ -1,6 +1,7 @@
 """The command `nni-darts`.
 
-Exit status: 0 for success, 1 when a run failed, 2 for a user's mistake, 130 when interrupted.
+Exit status: 0 for success, 1 when a run failed, 2 for a user's mistake, 130 after Ctrl-C and 143
+after SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from nni_darts import loopback, signals
 from nni_darts.config import SettingsError
 from nni_darts.genotype import FORMATS
+from nni_darts.messages import printable
 from nni_darts.stored import StoredError
 from nni_darts.task import IMAGES, TEXT
 from nni_darts.tasks import TRAININGS
@@ -25,15 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # NNI 3.0 wonders aloud about today's torch, and Lightning advertises.
     warnings.filterwarnings("ignore", module=r"nni\.|pytorch_lightning\.|torch\.")
     try:
-        return int(options.run(options))
+        with signals.handled_by(signals.raised):
+            return int(options.run(options))
     except SettingsError as error:
         for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+            print(f"error: {printable(problem)}", file=sys.stderr)
     except StoredError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+    except signals.Ended as ended:
+        print(f"{ended}: nothing was kept; run the same command again", file=sys.stderr)
+        return ended.status
     except BrokenPipeError:
         return 1
     return 2
@@ -56,9 +60,19 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_experiment_commands(commands: Commands) -> None:
     from nni_darts import cli_experiments as experiments
+    from nni_darts import cli_run as running
 
-    check = commands.add_parser("check", help="say what is wrong in an experiment file")
+    check = commands.add_parser(
+        "check",
+        help="say what is wrong in an experiment file",
+        description="Say what is wrong in an experiment file. It imports the classes that the file "
+        "names, from its trialCodeDirectory and the Python path, and builds what they describe: "
+        "check files of people whose code you would run.",
+    )
     check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument(
+        "--quick", action="store_true", help="leave out the tiny step of a search on the CPU"
+    )
     check.set_defaults(run=experiments.check)
 
     run = commands.add_parser("run", help="run an experiment and show its progress")
@@ -66,7 +80,22 @@ def _add_experiment_commands(commands: Commands) -> None:
     run.add_argument(
         "--port", type=_port, help="of NNI's web UI; the first free one from 8080 by default"
     )
-    run.set_defaults(run=experiments.run)
+    run.add_argument(
+        "--host",
+        choices=(loopback.LOOPBACK, loopback.ALL),
+        default=loopback.LOOPBACK,
+        help=f"where NNI's manager listens: this machine alone ({loopback.LOOPBACK}, the default), "
+        f"or all network interfaces ({loopback.ALL}), where it asks nobody for a password",
+    )
+    run.set_defaults(run=running.run)
+
+    env = commands.add_parser(
+        "env",
+        help="print what keeps the managers that nnictl starts on this machine",
+        description="Print a line for the shell, with which NNI's managers that it starts listen "
+        'on 127.0.0.1 alone: eval "$(nni-darts env)"',
+    )
+    env.set_defaults(run=running.env)
 
     export = commands.add_parser("export", help="print the best genotypes of an experiment")
     _add_experiment(export)
@@ -104,6 +133,9 @@ def _add_network_commands(commands: Commands) -> None:
     evaluate.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     _add_data(evaluate)
     evaluate.add_argument("--batch-size", type=_count, metavar="N", help="of images; 96 by default")
+    evaluate.add_argument(
+        "--unfinished", action="store_true", help="test a network whose training is not over, too"
+    )
     evaluate.set_defaults(run=networks.evaluate)
 
     show = commands.add_parser("show", help="print a genotype, its parameters and multiply-adds")

@@ -1,123 +1,25 @@
-"""The commands about experiments: check, run, export and report."""
+"""The commands about experiment files and past experiments: check, export and report."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
-import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from nni_darts import protocol, stored
-from nni_darts.config import Settings, SettingsError
+from nni_darts.config import SettingsError
 from nni_darts.found import Found, cells, found
-
-POLL_SECONDS = 1.0
-PATIENCE = 30.0
-"""Seconds in which the tuner ends an experiment that has nothing more to run."""
+from nni_darts.messages import printable_lines
 
 
 def check(options: argparse.Namespace) -> int:
     from nni_darts import experiment_file
 
-    _, settings = experiment_file.check(options.file)
+    _, settings = experiment_file.check(options.file, quick=options.quick)
     print(f"{options.file}: all is right; it runs {protocol.planned(settings)} trials")
     return 0
-
-
-# run
-
-
-def run(options: argparse.Namespace) -> int:
-    from nni.experiment import Experiment, RunMode
-
-    from nni_darts import experiment_file, results
-
-    config, settings = experiment_file.check(options.file)
-    port = options.port or _free_port(8080)
-    logging.getLogger("nni").setLevel(logging.ERROR)
-    running = Experiment(config)
-    experiment = stored.Experiment(
-        running.id,
-        Path(config.canonical_copy().experiment_working_directory) / running.id,
-    )
-    try:
-        running.start(port, run_mode=RunMode.Background)
-    except Exception as error:  # NNI raises whatever stood in its way
-        print(f"error: NNI could not start the experiment: {error}", file=sys.stderr)
-        return 1
-    print(f"experiment {running.id}  web UI http://localhost:{port}  files {experiment.folder}")
-    try:
-        status = _follow(running, experiment, settings)
-    except KeyboardInterrupt:
-        print("interrupted: stopping the experiment; go on with: nnictl resume", running.id)
-        return 130
-    finally:
-        running.stop()
-    table = results.table(experiment)
-    failed = list(table.loc[table["status"] != "SUCCEEDED", "key"])
-    if status == "DONE" and not failed and not table.empty:
-        return 0
-    what = f"failed for good: {', '.join(failed)}" if failed else "it did not come to its end"
-    print(
-        f"error: experiment {running.id} ended as {status}; {what}; "
-        f"the logs are in {experiment.folder}",
-        file=sys.stderr,
-    )
-    return 1
-
-
-def _follow(running: Any, experiment: stored.Experiment, settings: Settings) -> str:
-    """Print what happens until the experiment ends; returns its status."""
-    from nni_darts.reporting import leading, summary
-
-    shown: dict[str, int] = {}
-    states: dict[str, str] = {}
-    idle_since = time.monotonic()
-    while True:
-        status = str(running.get_status())
-        for trial in experiment.trials():
-            name = f"trial {trial.id}" + ("" if trial.key is None else f" {trial.key}")
-            for epoch in sorted(trial.reports)[shown.get(trial.id, 0) :]:
-                report = trial.reports[epoch]
-                line = summary(report, _epochs(settings, trial.key))
-                print(f"{name}  {line}  {leading(report)}".rstrip(), flush=True)
-            shown[trial.id] = len(trial.reports)
-            if states.get(trial.id) != trial.status:
-                states[trial.id] = trial.status
-                print(f"{name}  {trial.status.lower()}{_reason(experiment, trial)}", flush=True)
-        if status in ("DONE", "ERROR", "STOPPED"):
-            return status
-        if status != "TUNER_NO_MORE_TRIAL" or any(t.alive for t in experiment.trials()):
-            idle_since = time.monotonic()
-        elif time.monotonic() - idle_since > PATIENCE:
-            return status
-        time.sleep(POLL_SECONDS)
-
-
-def _epochs(settings: Settings, key: str | None) -> int:
-    stage = getattr(settings, str(key).partition("-")[0], None)
-    return 0 if stage is None else int(stage.epochs)
-
-
-def _reason(experiment: stored.Experiment, trial: stored.Trial) -> str:
-    """The last line that a failed trial printed on its standard error, where that is here."""
-    if trial.status != "FAILED":
-        return ""
-    logs = sorted(experiment.folder.glob(f"environments/*/trials/{trial.id}/trial.stderr"))
-    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line]
-    return f": {lines[-1]}" if lines else ""
-
-
-def _free_port(first: int) -> int:
-    for port in range(first, 65536):
-        with socket.socket() as candidate:
-            if candidate.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise SettingsError([f"--port: no port from {first} on is free"])
 
 
 # export
@@ -141,7 +43,7 @@ def export(options: argparse.Namespace) -> int:
             # Not among the data, which other programs read.
             print(f"rank {rank}: {f.stage}{score}, seed {f.seed}, trial {f.trial}", file=sys.stderr)
     if options.output is None:
-        print(text)
+        print(printable_lines(text))
     else:
         _write(options.output, f"{text}\n")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -10,10 +11,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from nni_darts import published
+from nni_darts import published, signals
 from nni_darts.config import Component, SettingsError
 from nni_darts.found import cells
 from nni_darts.genotype import Genotype
+from nni_darts.messages import printable_lines
 from nni_darts.task import TASKS, of_data
 from nni_darts.tasks import TRAININGS, parse_training
 
@@ -61,8 +63,12 @@ def retrain(options: argparse.Namespace) -> int:
     data = _data(options)
     output = options.output or Path(f"retrain-{name}-{data.name}-{options.seed}")
     job = Job(genotype, settings, data, options.seed, output.absolute(), f"retrain {name}")
+    words = signals.dying(
+        lambda: f"{signals.where(job.output, settings.epochs)}; go on with the same command"
+    )
     try:
-        result = train(job, lambda report: None)
+        with signals.handled_by(words):
+            result = train(job, lambda report: None)
     except (DivergedError, OutOfMemoryError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -89,6 +95,8 @@ def evaluate(options: argparse.Namespace) -> int:
         network = checkpoint.load(options.checkpoint)
     except checkpoint.CheckpointError as error:
         raise SettingsError([str(error)]) from None
+    if not options.unfinished:
+        _require_finished(options.checkpoint, trained.training)
     task = of_data(options.data)
     batch_size = task.parts.TEST_BATCH if options.batch_size is None else options.batch_size
     try:
@@ -109,6 +117,22 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _require_finished(path: Path, training: str) -> None:
+    """SettingsError where the training beside a checkpoint is not over; copies stand alone."""
+    done = signals.epochs_done(path.parent)
+    try:
+        planned = int(json.loads(training)["settings"]["epochs"])
+    except (ValueError, KeyError, TypeError):
+        return
+    if done and done < planned:
+        raise SettingsError(
+            [
+                f"{path}: its training has done {done} of {planned} epochs; go on with it by the "
+                "same command that began it, or test what there is with --unfinished"
+            ]
+        )
+
+
 def show(options: argparse.Namespace) -> int:
     genotype = _genotype(options.genotype)
 
@@ -116,7 +140,7 @@ def show(options: argparse.Namespace) -> int:
 
     if options.genotype in published.names():
         print(f"{options.genotype}  ({published.source(options.genotype)})")
-    print("\n".join(cells(genotype.to_json())))
+    print(printable_lines("\n".join(cells(genotype.to_json()))))
     task = next((t for t in TASKS if t.cells == tuple(c.kind for c in genotype.cells)), None)
     if task is None:
         return 0

@@ -21,6 +21,7 @@ from pydantic import (
 
 from nni_darts import published
 from nni_darts.messages import unknown
+from nni_darts.redaction import redacted
 from nni_darts.task import Task
 
 Positive = Annotated[float, Field(gt=0)]
@@ -267,7 +268,7 @@ def _line(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     message = message[0].lower() + message[1:]
     if problem["type"] == "missing":
         return f"{key}: {message}"
-    return f"{key}: {message}, got {problem['input']!r}"
+    return f"{key}: {message}, got {redacted(problem['input'], key)!r}"
 
 
 def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel]:

@@ -7,8 +7,6 @@ unused. The lock is the operating system's: it goes with the process, however th
 
 from __future__ import annotations
 
-import getpass
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +15,8 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+
+from nni_darts import private
 
 MOSTLY_UNUSED = 0.1
 """Share of the memory that a free GPU may have in use: a desktop's, a monitor's."""
@@ -47,12 +47,12 @@ def free_devices(
     Args:
         count: how many GPUs.
         gpus: those to choose from; by default the visible ones.
-        locks: the folder of the lock files; by default the user's own in the temporary folder.
+        locks: the folder of the lock files; by default the user's own, see `nni_darts.private`.
 
     Raises:
         ValueError: some are free, but fewer than `count`.
+        SettingsError: the folder of the locks is not the user's alone.
     """
-    locks = locks or Path(tempfile.gettempdir()) / f"nni_darts-{getpass.getuser()}"
     told = False
     while True:
         with ExitStack() as held:
@@ -73,7 +73,7 @@ def free_devices(
 
 
 def _held(
-    count: int, gpus: Sequence[Gpu] | None, locks: Path, held: ExitStack
+    count: int, gpus: Sequence[Gpu] | None, locks: Path | None, held: ExitStack
 ) -> tuple[list[torch.device], int]:
     """The GPUs that could be had, up to `count`, and how many GPUs other trials hold."""
     devices: list[torch.device] = []
@@ -81,6 +81,8 @@ def _held(
     for gpu in visible_gpus() if gpus is None else gpus:
         if len(devices) == count:
             break
+        if locks is None:
+            locks = private.folder()
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
         try:

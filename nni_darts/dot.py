@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from nni_darts.cell_graph import CAPTIONS, Graph, Link, label_lines, link_id
 from nni_darts.colours import LIGHT, NODES, colour_of
+from nni_darts.messages import printable
 
 __all__ = ["DotError", "installed", "render", "source"]
 
@@ -34,7 +35,7 @@ def source(graphs: Sequence[Graph], title: str | None = None) -> str:
         "edge [arrowsize=0.6, penwidth=1.4];",
     ]
     if title:
-        lines.append(f"label={_quoted(title)};")
+        lines.append(f"label={_quoted(printable(title))};")
     # With rankdir=LR what comes first stands lowest.
     for graph in reversed(graphs):
         lines += [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from nni_darts.collapse import parse_rules
 from nni_darts.config import Settings, SettingsError
 from nni_darts.files import unwritable
 from nni_darts.messages import unknown
+from nni_darts.redaction import redacted
 from nni_darts.stored import TUNER
 from nni_darts.tasks import parse, run_of
 
@@ -20,10 +24,16 @@ TRIAL = "nni_darts.trial"
 ASSESSOR = "nni_darts.assessor.AlphaMonitor"
 
 
-def check(path: Path) -> tuple[Any, Settings]:
+def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
     """The experiment as NNI's `ExperimentConfig`, and its settings; all is right with them.
 
-    Nothing is downloaded or launched; the space is built once.
+    Nothing is downloaded or launched. The classes that the file names are imported, from the
+    trialCodeDirectory as in a trial, and executed: the space is built, and a tiny step of the
+    search is taken on the CPU (see `nni_darts.rehearsal`).
+
+    Args:
+        path: of the experiment file.
+        quick: leave out the step.
 
     Raises:
         SettingsError: a line per mistake, each naming the file, the key and what is allowed.
@@ -33,7 +43,10 @@ def check(path: Path) -> tuple[Any, Settings]:
         config = _nni_config(path, values)
         settings = _check_ours(values)
         _check_folders(config)
-        _check_parts(settings)
+        with _code_on_path(config):
+            _check_parts(settings)
+            if not quick:
+                _rehearse(settings)
     except SettingsError as error:
         raise SettingsError([f"{path}: {problem}" for problem in error.problems]) from None
     return config, settings
@@ -49,7 +62,9 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise SettingsError([f"is not valid YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(values, dict):
-        raise SettingsError([f"must hold the keys of an NNI experiment, got {values!r:.60}"])
+        raise SettingsError(
+            [f"must hold the keys of an NNI experiment, got {redacted(values)!r:.60}"]
+        )
     return values
 
 
@@ -91,7 +106,7 @@ def _check_ours(values: dict[str, Any]) -> Settings:
     if TRIAL not in str(values.get("trialCommand")):
         problems.append(
             f"trialCommand: must run {TRIAL}, as in 'python -m {TRIAL}', "
-            f"got {values.get('trialCommand')!r}"
+            f"got {redacted(values.get('trialCommand'))!r}"
         )
     try:
         settings = parse(tuner.get("classArgs") or {})
@@ -141,6 +156,33 @@ def _check_folders(config: Any) -> None:
         problems.append(f"experimentWorkingDirectory: {reason}")
     if problems:
         raise SettingsError(problems)
+
+
+@contextmanager
+def _code_on_path(config: Any) -> Iterator[None]:
+    """Within, what lies in the trialCodeDirectory can be imported: there trials are started."""
+    folder = str(config.canonical_copy().trial_code_directory)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _rehearse(settings: Settings) -> None:
+    from nni_darts import rehearsal, resolve
+
+    try:
+        if settings.search is not None:
+            run = run_of(settings, "search", settings.search.seeds[0])
+            if (reason := rehearsal.search(run)) is not None:
+                print(f"note: no step of the search was tried: {reason}", file=sys.stderr)
+        for stage in ("select", "evaluate"):
+            if (training := getattr(settings, stage)) is not None:
+                data = resolve.training_data(settings.data, training, 0, load=False)
+                rehearsal.fits(data)
+    except SettingsError as error:
+        raise SettingsError([f"tuner.classArgs.{problem}" for problem in error.problems]) from None
 
 
 def _check_parts(settings: Settings) -> None:

@@ -41,9 +41,11 @@ __all__ = [
     "misfits",
     "network",
     "require_known",
+    "require_output",
     "require_taken",
     "search_recipe",
     "test",
+    "tiny_batch",
     "training_recipe",
     "validates",
 ]
@@ -180,6 +182,47 @@ def test(network: nn.Module, data: Any, device: torch.device) -> dict[str, float
             total += float(nn.functional.cross_entropy(logits, y, reduction="sum"))
             count += len(y)
     return {"test_acc": float(accuracy.compute()), "test_loss": total / count}
+
+
+def tiny_batch(module: Any, examples: int, loaded: bool) -> Any:
+    """A batch of so few images with labels; None where their shape is not known.
+
+    Args:
+        module: the data.
+        examples: how many.
+        loaded: whether batches can be taken from it.
+    """
+    size = image_size(module)
+    if loaded and not isinstance(module, BilevelData):
+        batch = next(iter(module.train_dataloader()), None)
+        if not (isinstance(batch, list | tuple) and len(batch) == 2):
+            return None
+        least, most = int(batch[1].min()), int(batch[1].max())
+        if least < 0 or most >= module.num_classes:
+            raise SettingsError(
+                [
+                    f"data: labels must be from 0 to {module.num_classes - 1}, as num_classes is "
+                    f"{module.num_classes}, got {least if least < 0 else most}"
+                ]
+            )
+        return tuple(part[:examples] for part in batch)
+    if size is None or not hasattr(module, "in_channels"):
+        return None
+    images = torch.randn(examples, module.in_channels, size, size)
+    # The last class is the one that a network with too few outputs has not.
+    return images, torch.linspace(0, module.num_classes - 1, examples).long()
+
+
+def require_output(network: nn.Module, batch: Any, module: Any) -> None:
+    """SettingsError where a network does not give a number for each class of the data."""
+    shape, wanted = tuple(network(batch[0]).shape), (len(batch[0]), module.num_classes)
+    if shape != wanted:
+        raise SettingsError(
+            [
+                f"space: the network must give {wanted} numbers, one for each image and class of "
+                f"the data, got {shape}"
+            ]
+        )
 
 
 def require_taken(settings: Training | Search, parameters: Mapping[str, Any], name: str) -> None:

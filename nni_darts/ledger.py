@@ -46,11 +46,21 @@ class Ledger:
         self.issued[key] -= 1
         self.pending[key] -= 1
 
-    def resume(self, trials: Sequence[Trial]) -> None:
-        """After a restart: what NNI had not made a trial of by then, it never will."""
+    def resume(self, trials: Sequence[Trial], started: int = 0) -> None:
+        """After a restart: what NNI had not made a trial of by then, it never will.
+
+        Args:
+            trials: all that NNI knows.
+            started: when the manager did, in milliseconds since 1970; 0 where that is not known.
+        """
         self.dropped = self.issued.total() - len(trials)
-        # NNI forgets a trial that it was about to resume when it was stopped again.
-        self._forgotten = {t.id for t in trials if t.status == RESUMED and t.event <= self.seen}
+        # NNI forgets a trial that it was about to resume when it was stopped again, which may have
+        # been before anything was taken account of.
+        self._forgotten = {
+            t.id
+            for t in trials
+            if t.status == RESUMED and (t.event <= self.seen or t.time < started)
+        }
 
     def update(self, trials: Sequence[Trial]) -> None:
         """Take account of all trials that NNI knows."""
@@ -58,7 +68,7 @@ class Ledger:
         self.seen = max((t.event for t in trials), default=0)
         done = Counter(str(t.key) for t in trials if t.result)
         alive = [t for t in trials if t.alive and not t.result and t.id not in self._forgotten]
-        failed = [t for t in trials if not t.alive and not t.result]
+        failed = [t for t in trials if not t.alive and not t.result and t.unable is None]
         under_way = Counter(t.key for t in alive if t.key)
         told = Counter(t.key for t in failed if t.key)
         # Counter's difference keeps what is positive.

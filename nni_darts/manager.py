@@ -1,35 +1,63 @@
-"""The few things that tuner and assessor ask of NNI's manager itself, by its REST interface."""
+"""The few things that tuner and assessor ask of NNI's manager itself, by its REST interface.
+
+Nothing is asked of a manager that serves another experiment: ports change hands.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+_TIMEOUT = 20  # seconds, NNI's own
 
 
-def set_max_trials(number: int) -> None:
+def set_max_trials(experiment: str, number: int) -> None:
     """Set maxTrialNumber, which is when NNI ends an experiment; as `nnictl update trialnum` does.
 
-    Nothing happens where there is no manager. Raises OSError where it does not answer.
+    Nothing happens where there is no manager. Raises OSError where it does not answer, or serves
+    another experiment.
     """
     if (url := address()) is None:
         return
+    require(url, experiment)
     request = urllib.request.Request(
         f"{url}/experiment?update_type=MAX_TRIAL_NUM",
         json.dumps({"params": {"maxTrialNumber": number}}).encode(),
         {"Content-Type": "application/json"},
         method="PUT",
     )
-    with urllib.request.urlopen(request, timeout=20):
+    with urllib.request.urlopen(request, timeout=_TIMEOUT):
         pass
 
 
-def cancel(trial: str) -> None:
+def cancel(experiment: str, trial: str) -> None:
     """End a trial, as the web UI does. As `set_max_trials` where there is no manager."""
     if (url := address()) is not None:
+        require(url, experiment)
         request = urllib.request.Request(f"{url}/trial-jobs/{trial}", method="DELETE")
-        with urllib.request.urlopen(request, timeout=20):
+        with urllib.request.urlopen(request, timeout=_TIMEOUT):
             pass
+
+
+def served(url: str) -> Any:
+    """The id of the experiment that a manager serves; OSError where none answers."""
+    with urllib.request.urlopen(f"{url}/experiment", timeout=_TIMEOUT) as answer:
+        try:
+            profile = json.load(answer)
+        except ValueError:
+            profile = None
+    return profile.get("id") if isinstance(profile, dict) else None
+
+
+def require(url: str, experiment: str) -> None:
+    """OSError where a manager does not serve the experiment."""
+    if (found := served(url)) != experiment:
+        raise OSError(f"{url} serves experiment {found}, not {experiment}: it is not asked")
 
 
 def address() -> str | None:
@@ -39,3 +67,26 @@ def address() -> str | None:
     if not (channel.startswith("ws://") and channel.endswith("/tuner")):
         return None
     return f"http://{channel.removeprefix('ws://').removesuffix('/tuner')}/api/v1/nni"
+
+
+def port() -> int | None:
+    """Of the manager; None where there is none."""
+    url = address()
+    return None if url is None else urlsplit(url).port
+
+
+def process(experiment: str) -> psutil.Process | None:
+    """The manager of an experiment, one of whose descendants this process is."""
+    try:
+        ancestors = psutil.Process().parents()
+        managers = [p for p in ancestors if {"--experiment-id", experiment} <= set(p.cmdline())]
+    except psutil.Error:
+        return None
+    # The command line of a shell between the two is one string.
+    return managers[0] if managers else None
+
+
+def started(experiment: str) -> int:
+    """When the manager of an experiment did, in milliseconds since 1970; 0 where none is found."""
+    found = process(experiment)
+    return 0 if found is None else int(found.create_time() * 1000)

@@ -13,3 +13,25 @@ def unknown(what: str, name: object, known: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(name)[:100], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {reprlib.repr(name)}{hint} (known: {', '.join(names) or 'none'})"
+
+
+def printable(text: str) -> str:
+    """Text as it may go to a terminal: control, bidirectional and invisible characters escaped.
+
+    A name from a file or from NNI's database could else clear the screen, or look like another.
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def literal(text: str) -> str:
+    """Text for matplotlib, whose dollar signs begin no formula."""
+    return printable(text).replace("$", r"\$")

@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from nni_darts import checkpoint
 from nni_darts.config import Search
 from nni_darts.image_config import ImageSearch
-from nni_darts.trainer_options import LAST, go_on, last_checkpoint, trainer_options
+from nni_darts.trainer_options import LAST, OwnSignals, go_on, last_checkpoint, trainer_options
 
 
 class SearchRecipe(LightningModule):
@@ -76,6 +76,6 @@ def search_evaluator(
         checkpoint.content(output / LAST)
     trainer = Trainer(
         **trainer_options(settings.epochs, settings.precision, output, [device], progress_bar),
-        callbacks=[*callbacks, last_checkpoint(output)],
+        callbacks=[*callbacks, last_checkpoint(output), OwnSignals()],
     )
     return Lightning(recipe, trainer, datamodule=data, fit_kwargs=fit)

@@ -14,7 +14,9 @@ from nni_darts import protocol, reproduction, results
 from nni_darts.config import Component, Settings
 from nni_darts.found import cells, found, short_name
 from nni_darts.ledger import Ledger
+from nni_darts.messages import printable
 from nni_darts.plot import figure_of_cells, rendered
+from nni_darts.redaction import redacted
 from nni_darts.stored import Experiment
 from nni_darts.task import IMAGES, TEXT
 
@@ -45,7 +47,7 @@ def html(experiment: Experiment) -> str:
     runs = {*table["genotype"], *table["architecture"]}
     to_train = selected or (best[0] if best else None)
     return _template().render(
-        name=experiment.config().get("experimentName") or "Experiment without a name",
+        name=printable(experiment.config().get("experimentName") or "Experiment without a name"),
         experiment=experiment,
         subject=_subject(settings),
         status=_status(plan, ledger),
@@ -88,7 +90,8 @@ def _subject(settings: Settings) -> str:
 
 
 def _named(component: Component) -> str:
-    arguments = ", ".join(f"{name} {value}" for name, value in component.arguments.items())
+    shown = redacted(component.arguments)
+    arguments = ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"{component.name} ({arguments})" if arguments else component.name
 
 

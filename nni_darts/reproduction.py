@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from nni_darts import protocol, results
 from nni_darts.config import Component, Settings, Training
 from nni_darts.found import Found
+from nni_darts.redaction import redacted
 from nni_darts.stored import Experiment
 from nni_darts.task import IMAGES
 from nni_darts.tasks import TRAININGS
@@ -30,7 +30,6 @@ _DEFAULTS = {
     "reuseMode": False,
 }
 """What NNI adds to the file of a user, who may have written the same."""
-_SECRET = re.compile(r"password|passphrase|secret|token|accountkey|accesskey", re.IGNORECASE)
 _DATA_FLAGS = {
     "root": "--root",
     "image_size": "--image-size",
@@ -45,8 +44,9 @@ def experiment_file(experiment: Experiment) -> str:
     Passwords and their like are left out.
     """
     config = experiment.config()
-    file = _plain(config)
-    file["tuner"]["classArgs"] = config["tuner"].get("classArgs") or {}
+    file = _plain(redacted(config))
+    # In these, null may differ from what is left out.
+    file["tuner"]["classArgs"] = redacted(config["tuner"].get("classArgs") or {})
     # The tuner changes NNI's number when runs fail or find the same.
     file["maxTrialNumber"] = protocol.planned(results.settings(experiment))
     if file.get("experimentWorkingDirectory") == str(Path.home() / "nni-experiments"):
@@ -54,7 +54,8 @@ def experiment_file(experiment: Experiment) -> str:
     service = file.get("trainingService")
     if isinstance(service, dict):
         # NNI repeats there what stands at the top.
-        file["trainingService"] = {k: v for k, v in service.items() if config.get(k) != v}
+        shown = redacted(config)
+        file["trainingService"] = {k: v for k, v in service.items() if shown.get(k) != v}
     return yaml.dump(file, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -64,7 +65,7 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     kept = {k: v for k, v in value.items() if v is not None and _DEFAULTS.get(k) != v}
-    return {k: "(left out)" if _SECRET.search(k) else _plain(v) for k, v in kept.items()}
+    return {k: _plain(v) for k, v in kept.items()}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -132,7 +133,7 @@ def _data(data: Component, flags: Mapping[str, str]) -> list[str]:
     words = ["--data", data.name]
     for name, value in data.arguments.items():
         if name in flags and value is not None:
-            words += [flags[name], str(value)]
+            words += [flags[name], str(redacted(value))]
     return words
 
 

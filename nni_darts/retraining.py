@@ -22,6 +22,7 @@ from nni_darts.device import free_devices
 from nni_darts.files import unwritable
 from nni_darts.genotype import Genotype
 from nni_darts.memory import advised_out_of_memory
+from nni_darts.redaction import redacted
 from nni_darts.reporting import Report, Reporter
 from nni_darts.task import Metric, Task
 from nni_darts.trainer_options import LAST, go_on
@@ -170,11 +171,11 @@ def _require_same(ours: str, theirs: str, output: Path) -> None:
     old, new = json.loads(theirs), json.loads(ours)
     flat_old, flat_new = ({**t.pop("settings"), **t} for t in (old, new))
     if names := [name for name, value in flat_new.items() if flat_old.get(name) != value]:
+        there, here = (redacted(flat.get(names[0]), names[0]) for flat in (flat_old, flat_new))
         raise SettingsError(
             [
-                f"{output} holds another training ({names[0]} is {flat_old.get(names[0])!r} there "
-                f"and {flat_new[names[0]]!r} here); choose another output directory, or the same "
-                "settings to go on with it"
+                f"{output} holds another training ({names[0]} is {there!r} there and {here!r} here)"
+                "; choose another output directory, or the same settings to go on with it"
             ]
         )
 

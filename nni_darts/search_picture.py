@@ -20,6 +20,7 @@ from nni_darts.evolution import (
     skips_in,
     validation,
 )
+from nni_darts.messages import literal
 from nni_darts.task import metric_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
     lines = [_line(name) for name in names]
     figure.legend(
         lines,
-        list(names),
+        list(map(literal, names)),
         loc="lower center",
         ncols=4,
         fontsize=_SMALL + 0.5,
@@ -247,7 +248,7 @@ def heat_maps(report: Mapping[Any, Any], *, title: str | None = None) -> Figure:
     width, height = (0.85 + 0.36 * wide) * len(weights) + 0.5, 1.35 + 0.24 * most
     figure = Figure(figsize=(width, height), facecolor=LIGHT, layout="constrained")
     if title:
-        figure.suptitle(title, size=10)
+        figure.suptitle(literal(title), size=10)
     panels = figure.subplots(1, len(weights), squeeze=False)[0]
     for axes, (kind, edges) in zip(panels, weights.items(), strict=True):
         names = operations_of(edges)
@@ -255,7 +256,12 @@ def heat_maps(report: Mapping[Any, Any], *, title: str | None = None) -> Figure:
         image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.set_title(CAPTIONS[kind], size=9, color=_INK)
         axes.set_xticks(
-            range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", size=_SMALL
+            range(len(names)),
+            list(map(literal, names)),
+            rotation=60,
+            ha="right",
+            rotation_mode="anchor",
+            size=_SMALL,
         )
         ends = [[_symbol(kind, s), _symbol(kind, n)] for n, s in edges]
         axes.set_yticks(range(len(edges)), [r" $\to$ ".join(e) for e in ends], size=_SMALL)

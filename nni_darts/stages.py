@@ -17,7 +17,7 @@ from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace
 
 from nni_darts import resolve
-from nni_darts.config import Run, SettingsError
+from nni_darts.config import Run, Search, SettingsError
 from nni_darts.device import free_devices
 from nni_darts.files import unwritable
 from nni_darts.memory import advised_out_of_memory
@@ -56,6 +56,20 @@ def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
     return [(score, as_text(sample)) for score, sample in strategy.top_k(limit)]
 
 
+def strategy_of(settings: Search) -> UnrolledDARTS:
+    """The strategy that the settings of a search describe."""
+    return UnrolledDARTS(
+        hypergradient=settings.hypergradient,
+        arc_learning_rate=settings.arc_learning_rate,
+        arc_betas=settings.arc_betas,
+        arc_weight_decay=settings.arc_weight_decay,
+        gradient_clip_val=settings.gradient_clip,
+        warmup_epochs=settings.warmup_epochs,
+        cuda_graphs=settings.cuda_graphs,
+        **settings.own,
+    )
+
+
 def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
     """Search with one seed; returns the final result: flat, and enough to do it again.
 
@@ -80,16 +94,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     data, space = resolve.parts(run)
     metric = run.task.metric
     output.mkdir(parents=True, exist_ok=True)
-    strategy = UnrolledDARTS(
-        hypergradient=settings.hypergradient,
-        arc_learning_rate=settings.arc_learning_rate,
-        arc_betas=settings.arc_betas,
-        arc_weight_decay=settings.arc_weight_decay,
-        gradient_clip_val=settings.gradient_clip,
-        warmup_epochs=settings.warmup_epochs,
-        cuda_graphs=settings.cuda_graphs,
-        **settings.own,
-    )
+    strategy = strategy_of(settings)
     reporter = Reporter(send, output, key(run), run.seed, settings.epochs)
     with free_devices() as (device,):
         print(f"{key(run)}: on {device}; results in {output}", flush=True)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nni_darts.environment import UNABLE
+
 TUNER = "nni_darts.tuner.DartsProtocol"
 
 STOPPED = "EARLY_STOPPED"
@@ -36,8 +38,12 @@ class Trial:
     """Of its run (`nni_darts.protocol.key`), as the trial itself said since it was last started;
     what NNI recorded as its parameters may be another trial's."""
 
+    unable: str | None = None
+    """Why its machine can run no trial, as it said itself: no failure of its run."""
     event: int = 0
     """When its status changed last: a number that grows over the events of an experiment."""
+    time: int = 0
+    """The same in milliseconds since 1970, by the clock of the manager's machine."""
 
     @property
     def alive(self) -> bool:
@@ -84,7 +90,7 @@ class Experiment:
                 started[id_] = time
             # Nobody waits for a trial that is being cancelled.
             trial.status = "USER_CANCELED" if event == "USER_TO_CANCEL" else event
-            trial.event = number
+            trial.event, trial.time = number, int(time)
         metrics = "select trialJobId, type, data, timestamp from MetricData order by rowid"
         for id_, kind, data, time in self._query(metrics):
             value = json.loads(data)
@@ -96,6 +102,8 @@ class Experiment:
                 trial.key = value.get("key", trial.key)
             if kind == "FINAL":
                 trial.result = value
+            elif UNABLE in value:
+                trial.unable = str(value[UNABLE])
             elif "epoch" in value:
                 trial.reports[int(value["epoch"])] = value
         for id_ in self.stopped():

@@ -14,6 +14,7 @@ from nni_darts import counting, language
 from nni_darts.config import Component, Search, SettingsError, Training
 from nni_darts.genotype import Genotype
 from nni_darts.random_cells import draw_recurrent as draw
+from nni_darts.streams import Carried, Words
 from nni_darts.text_config import TextSearch, TextTraining
 from nni_darts.text_data import TextSearchData, TextTrainingData
 from nni_darts.text_recipe import TextSearchRecipe
@@ -39,9 +40,11 @@ __all__ = [
     "misfits",
     "network",
     "require_known",
+    "require_output",
     "require_taken",
     "search_recipe",
     "test",
+    "tiny_batch",
     "training_recipe",
     "validates",
 ]
@@ -91,6 +94,17 @@ def misfits(trained: Mapping[str, Any], module: TextTrainingData) -> list[str]:
         f"was trained with {trained['vocabulary']} words, {module.name} has other words, "
         f"{module.vocabulary}; choose the text that it was trained on"
     ]
+
+
+def tiny_batch(module: TextSearchData, examples: int, loaded: bool) -> Words:
+    """A batch of so few words in as many streams, the last word of the vocabulary among them."""
+    words = torch.linspace(0, module.vocabulary - 1, examples * examples).long()
+    tokens = words.view(examples, examples)
+    return Words(tokens, tokens.flip(0), Carried(), Carried())
+
+
+def require_output(network: nn.Module, batch: Words, module: Any) -> None:
+    """The recipe asks for a number for each word of the text."""
 
 
 def search_recipe(settings: TextSearch, data: Any) -> TextSearchRecipe:

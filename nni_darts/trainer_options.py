@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from nni_darts.checkpoint_io import AtomicCheckpointIO
 from nni_darts.precision import lightning_precision
@@ -44,6 +47,21 @@ def trainer_options(
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
     }
+
+
+class OwnSignals(Callback):
+    """Leaves SIGTERM to whom it was with.
+
+    Lightning would tell the other processes of a training first, by a broadcast that waits for
+    them, and end with a status of success.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if callable(self._handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 def last_checkpoint(output: Path) -> ModelCheckpoint:

@@ -17,7 +17,7 @@ from nni_darts.checkpoint import KEY
 from nni_darts.config import Training
 from nni_darts.divergence import FiniteWatch
 from nni_darts.image_config import ImageTraining
-from nni_darts.trainer_options import last_checkpoint, trainer_options
+from nni_darts.trainer_options import OwnSignals, last_checkpoint, trainer_options
 from search_spaces.darts_network import DartsNetwork
 
 BEST = "best.ckpt"
@@ -119,7 +119,7 @@ def trainer(
         callbacks: besides the checkpoints; called before they are written.
         progress_bar: whether to show one.
     """
-    checkpoints: list[Callback] = [last_checkpoint(output)]
+    checkpoints: list[Callback] = [last_checkpoint(output), OwnSignals()]
     if validates:
         best = ModelCheckpoint(
             output,

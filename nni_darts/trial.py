@@ -3,7 +3,7 @@
 A trial is stateless: all it needs is in its parameters. What it writes goes to a folder of the run,
 not of the trial, so that whichever trial does the run again goes on from its checkpoint, or hands
 in its result if it was over. It exits with 0 when it is done, 2 when its settings are wrong, 1 when
-the training failed; the reason is its last line.
+the training failed or its Python lacks something; the reason is its last line.
 """
 
 from __future__ import annotations
@@ -12,22 +12,30 @@ import itertools
 import json
 import logging
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import psutil
-from filelock import FileLock, Timeout
+from nni_darts import environment
 
-from nni_darts import files
-from nni_darts.config import Run, SettingsError
-from nni_darts.events import FOLDER, show_in_nni
-from nni_darts.protocol import key
-from nni_darts.tasks import parse_run
+try:
+    from filelock import FileLock, Timeout
+
+    from nni_darts import files, loopback
+    from nni_darts.config import Run, SettingsError
+    from nni_darts.events import FOLDER, show_in_nni
+    from nni_darts.messages import printable
+    from nni_darts.protocol import key
+    from nni_darts.signals import dying, handled_by, where
+    from nni_darts.tasks import parse_run
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(environment.unable(error))
 
 PARAMETERS = "NNI_DARTS_PARAMETERS"
 """Tells the processes that train together with this one what they train."""
@@ -56,7 +64,6 @@ def main() -> int:
         )
         return 2
     os.environ[PARAMETERS] = json.dumps(parameters)
-    signal.signal(signal.SIGINT, _die_at_once)
     # While NNI's engine runs, it takes nni.report_* for itself: keep the way to the experiment.
     channel = get_default_trial_command_channel()
     parameter_id = nni.trial._params["parameter_id"]
@@ -66,19 +73,9 @@ def main() -> int:
         number = next(sequence) if kind == "PERIODICAL" else 0
         channel.send_metric(kind, parameter_id, trial_env_vars.NNI_TRIAL_JOB_ID, number, report)
 
-    return perform(parameters, send)
-
-
-def _die_at_once(number: int, frame: Any) -> None:
-    """End as whoever is interrupted by a signal does: so NNI knows that it was stopped.
-
-    Lightning would end with an exit status, which NNI takes for a failure. Checkpoints are written
-    as a whole or not at all, so there is nothing to put in order but the processes started here.
-    """
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    # NNI takes an exit status for a failure; the signal itself tells it that the trial was stopped.
+    with handled_by(dying(lambda: "before its run began", by_the_signal=True)):
+        return perform(parameters, send)
 
 
 def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], None]) -> int:
@@ -92,12 +89,15 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
         from nni_darts.stages import STAGES
     except SettingsError as error:
         return _wrong(error)
+    except ModuleNotFoundError as error:
+        return environment.unable(error)
     # Lightning sets its own level when it is imported.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # NNI's folder is <environment>/trials/<id>: all trials of the environment see the runs.
     output = Path(os.environ["NNI_OUTPUT_DIR"]).parents[1] / "runs" / key(run)
+    last_words = dying(lambda: _how_to_go_on(run, output), by_the_signal=True)
     try:
-        with _alone_in(output):
+        with handled_by(last_words), _alone_in(output):
             _show(run, output)
             result = _stored(output / RESULT)
             if result is None:
@@ -106,10 +106,21 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
             send(result, "FINAL")
     except SettingsError as error:
         return _wrong(error)
+    except ModuleNotFoundError as error:
+        return environment.unable(error)
     except (DivergedError, OutOfMemoryError, CheckpointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+def _how_to_go_on(run: Run, output: Path) -> str:
+    stage = getattr(run, run.stage)
+    experiment = os.environ.get("NNI_EXP_ID", "ID")
+    return (
+        f"{where(output, stage.epochs)} of {key(run)}; where the experiment was stopped, "
+        f"`nnictl resume {experiment}` goes on from the end of the epoch before"
+    )
 
 
 @contextmanager
@@ -140,6 +151,12 @@ def _show(run: Run, output: Path) -> None:
     """Where the manager is on this machine: event files for its TensorBoard button; the page."""
     if os.environ.get("NNI_PLATFORM") != "local":
         return
+    # http://localhost:8080[/prefix]/env/<environment>/<id>
+    manager, _, _ = os.environ.get("NNI_TRIAL_COMMAND_CHANNEL", "").partition("/env/")
+    port = urlsplit(manager).port
+    is_meant = os.environ.get(loopback.HOST) == loopback.ALL
+    if port is not None and not is_meant and loopback.is_exposed(port):
+        print(loopback.warning(port), file=sys.stderr, flush=True)
     trial = Path(os.environ["NNI_OUTPUT_DIR"])
     # <experiment>/environments/<environment>/trials/<id>
     experiment = trial.parents[3]
@@ -148,8 +165,6 @@ def _show(run: Run, output: Path) -> None:
     except OSError as error:
         print(f"NNI's TensorBoard button will not find {output / FOLDER}: {error}", flush=True)
     if run.stage == "search" and (experiment / "log" / PAGE).exists():
-        # http://localhost:8080[/prefix]/env/<environment>/<id>
-        manager, _, _ = os.environ.get("NNI_TRIAL_COMMAND_CHANNEL", "").partition("/env/")
         print(f"the alphas are drawn at {manager}/logs/{PAGE}", flush=True)
 
 
@@ -163,7 +178,7 @@ def _stored(path: Path) -> dict[str, Any] | None:
 
 def _wrong(error: SettingsError) -> int:
     for problem in error.problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {printable(problem)}", file=sys.stderr)
     return 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any, TypeVar, cast
 
 from nni.tuner import Tuner
 
-from nni_darts import files, manager, protocol
+from nni_darts import files, loopback, manager, protocol
 from nni_darts.config import Run, Settings, SettingsError
 from nni_darts.ledger import Ledger
+from nni_darts.messages import printable, printable_lines
 from nni_darts.stored import Experiment
 from nni_darts.tasks import parse
 
@@ -59,6 +61,8 @@ class DartsProtocol(Tuner):
         self._said: set[str] = set()
         self._failed: str | None = None
         self._max_trials: int | None = None
+        self._seen = 0
+        """The latest event of a trial when this tuner started."""
         folder = os.environ.get("NNI_CHECKPOINT_DIRECTORY")
         if folder is None:
             raise RuntimeError("NNI_CHECKPOINT_DIRECTORY is not set; NNI sets it for its tuners")
@@ -66,6 +70,7 @@ class DartsProtocol(Tuner):
         self._experiment = Experiment(Path(folder).parent.name, Path(folder).parent)
         self._ledger = Ledger()
         self._settings: Settings | None = None
+        self._keep_to_loopback(Path(folder))
         try:
             self._settings = parse(class_args)
         except SettingsError as error:
@@ -118,7 +123,21 @@ class DartsProtocol(Tuner):
         """After `nnictl resume`, before anything else; NNI itself runs unfinished trials again."""
         if self._state.exists():
             self._ledger = Ledger.from_json(self._state.read_text(encoding="utf-8"))
-        self._ledger.resume(self._experiment.trials())
+        trials = self._experiment.trials()
+        self._seen = max((trial.event for trial in trials), default=0)
+        self._ledger.resume(trials, manager.started(self._experiment.id))
+
+    def _keep_to_loopback(self, folder: Path) -> None:
+        if (port := manager.port()) is None:
+            return
+        process = manager.process(self._experiment.id)
+        try:
+            if loopback.keep(folder, port, None if process is None else process.pid):
+                print(f"nni-darts: port {port} is on {loopback.LOOPBACK} again", flush=True)
+        except loopback.OpenError as error:
+            self._fail(str(error).replace("resume ID", f"resume {self._experiment.id}"))
+            if process is not None:
+                process.send_signal(signal.SIGTERM)
 
     def _answer(self, run: Run) -> bool:
         """Issue a run to a request of NNI's that is still open."""
@@ -132,13 +151,21 @@ class DartsProtocol(Tuner):
         if self._settings is None or self._failed is not None:
             return
         ledger = self._ledger
-        ledger.update(self._experiment.trials())
+        trials = self._experiment.trials()
+        ledger.update(trials)
+        for trial in trials:
+            if trial.unable is not None and trial.event > self._seen:
+                # The next trial could not do better; the run keeps its attempts.
+                files.write(self._state, ledger.to_json())
+                resume = f"go on with: nnictl resume {self._experiment.id}"
+                self._fail(f"trial {trial.id}: {trial.unable}; then {resume}")
+                return
         plan = protocol.make_plan(self._settings, ledger.results, ledger.failures)
         for note in plan.notes:
             if note not in self._said:
                 self._said.add(note)
                 _logger.warning(note)
-                print(f"nni-darts: {note}", flush=True)
+                print(f"nni-darts: {printable(note)}", flush=True)
         waiting = 0
         for run in plan.ready:
             if not ledger.pending[protocol.key(run)]:
@@ -163,7 +190,7 @@ class DartsProtocol(Tuner):
         if self._max_trials is None:
             self._max_trials = self._experiment.config().get("maxTrialNumber")
         if trials != self._max_trials:
-            manager.set_max_trials(trials)
+            manager.set_max_trials(self._experiment.id, trials)
             self._max_trials = trials
 
     def _write_results(self) -> None:
@@ -179,13 +206,13 @@ class DartsProtocol(Tuner):
         text = results.summary(self._experiment)
         if text not in self._said:
             self._said.add(text)
-            print(f"\n{text}\n", flush=True)
+            print(f"\n{printable_lines(text)}\n", flush=True)
 
     def _fail(self, reason: str) -> None:
         """End the experiment with the status ERROR; as soon as there is a way to say so."""
         if self._failed is None:
             _logger.error(reason)
-            print(f"nni-darts: error: {reason}", flush=True)
+            print(f"nni-darts: error: {printable(reason)}", flush=True)
         self._failed = reason
         if self._send is not None:
             # NNI gives its tuners no way to fail but this one, which it uses itself.

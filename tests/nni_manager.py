@@ -48,6 +48,7 @@ class FakeManager:
         self.outcome = outcome
         self.error: str | None = None
         self.submitted = 0
+        self.started = 0
         self.alive: list[FakeTrial] = []
         self.finished: list[dict[str, Any]] = []
         self._clock = itertools.count()
@@ -75,7 +76,7 @@ class FakeManager:
     def report_error(self, text: str) -> None:
         self.error = text
 
-    def set_max_trials(self, number: int) -> None:
+    def set_max_trials(self, experiment: str, number: int) -> None:
         self.max_trials = number
 
     def _start(self) -> None:
@@ -87,14 +88,21 @@ class FakeManager:
         self.tuner.update_search_space({})
         self._request(self.concurrency)
 
-    def stop_and_resume(self) -> None:
-        """All trials die, whatever was only in the manager's memory is gone."""
+    def stop_and_resume(self, heard: bool = True) -> None:
+        """All trials die, whatever was only in the manager's memory is gone.
+
+        Args:
+            heard: whether the tuner has come so far as to look at what there is.
+        """
+        self.started = next(self._clock)
         # Those it was about to resume are not among them: their status is ADD_RESUMED.
         recovered, self.alive = self.alive, []
         self.submitted = self._created - len(recovered)
         self._start()
         for trial in recovered:
             self._event(trial.id, "ADD_RESUMED")
+        if not heard:
+            return
         self.tuner.load_checkpoint()
         for trial in recovered:
             again = FakeTrial(trial.id, trial.recorded, allocated=trial.recorded, resumed=True)

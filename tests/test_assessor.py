@@ -377,7 +377,9 @@ def test_trials_that_nni_resumed(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
     metric("a", made[0])
     metric("a", made[1])
     cancelled: list[str] = []
-    monkeypatch.setattr(assessor.manager, "cancel", cancelled.append)
+    monkeypatch.setattr(
+        assessor.manager, "cancel", lambda experiment, trial: cancelled.append(trial)
+    )
     event("a", "ADD_RESUMED")  # NNI does so while its dispatcher starts
     monitor = AlphaMonitor(on_collapse="stop")
     event("a", "RUNNING")

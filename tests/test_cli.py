@@ -266,6 +266,23 @@ def test_export_of_a_sample(home: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
+def test_names_do_not_command_the_terminal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(home, "abc", [searched(0, (-1.0, A))], experimentName="\x1b[2J\u202ex")
+    assert main(["export"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == r"experiment abc \x1b[2J\u202ex"
+
+
+def test_unknown_keys_do_not_either(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (
+        changed(tmp_path, top={"\x1b[2Jx": 1}),
+        changed(tmp_path, search={"\u202eepochs": 1}),
+    ):
+        assert main(["check", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert error.rstrip("\n").isprintable()
+        assert error.startswith("error: ")
+
+
 @pytest.mark.parametrize("command", ["export", "report"])
 @pytest.mark.parametrize(
     ("arguments", "expected"),

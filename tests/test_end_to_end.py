@@ -18,7 +18,7 @@ import torch
 import yaml
 from live import free_port, until
 
-from nni_darts import load, stored
+from nni_darts import load, loopback, stored
 from nni_darts.genotype import Genotype
 from nni_darts.reporting import MAX_KEY
 from search_spaces import DartsNetwork
@@ -274,6 +274,41 @@ def test_a_collapsed_search_is_stopped(run: Shell, tmp_path: Path) -> None:
     assert "no search has a result: there is nothing to go on with" in done.stdout
     index = (run.experiment.folder / "log" / "alphas" / "index.json").read_text()
     assert "search-0" in index
+
+
+def test_the_manager_stays_on_loopback(run: Shell, tmp_path: Path) -> None:
+    """Under `nni-darts run`, which a signal ends, and after a plain `nnictl resume`."""
+    port = free_port()
+    command = [str(BIN / "nni-darts"), "run", str(experiment_file(tmp_path, epochs=30))]
+    plain = {k: v for k, v in run.env.items() if k != "NODE_OPTIONS"}
+    running = subprocess.Popen(
+        [*command, "--port", port],
+        env=plain,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    until(lambda: "epoch 1/" in str(running.stdout and running.stdout.readline()))
+    assert not loopback.is_exposed(int(port))
+    running.send_signal(signal.SIGTERM)
+    _, error = running.communicate(timeout=120)
+    assert running.returncode == 143
+    id_ = run.experiment.id
+    assert f"ended by SIGTERM: stopping experiment {id_}; go on with: nnictl resume {id_}" in error
+    with pytest.raises(OSError, match="refused"):
+        status(port)
+    try:
+        # Twice, the first time for so short that nothing has happened.
+        for _ in range(2):
+            assert run("nnictl", "resume", id_, "--port", port).returncode == 0
+            until(lambda: not loopback.is_exposed(int(port)), 30)
+            assert run("nnictl", "stop", id_).returncode == 0
+        assert run("nnictl", "resume", id_, "--port", port).returncode == 0
+        until(lambda: status(port) == "DONE")
+        assert not loopback.is_exposed(int(port))
+    finally:
+        run("nnictl", "stop", "--all")
 
 
 def test_wrong_settings_under_plain_nnictl_end_the_experiment(run: Shell, tmp_path: Path) -> None:

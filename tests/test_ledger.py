@@ -64,6 +64,25 @@ def test_where_the_runs_are(
     assert state(made) == expected
 
 
+def test_a_trial_whose_machine_could_not_run_it_is_no_failure() -> None:
+    made = ledger("a")
+    unable = trial("FAILED")
+    unable.unable = "this Python lacks torch"
+    made.update([unable])
+    assert state(made) == (set(), {}, {})
+    assert made.lost == Counter(a=1)
+
+
+@pytest.mark.parametrize(("time", "pending"), [(5, {}), (15, {"a": 1})])
+def test_a_trial_that_an_earlier_manager_was_to_resume(time: int, pending: dict[str, int]) -> None:
+    """NNI forgets it: nothing will ever be heard of it."""
+    made = ledger("a")
+    waiting = Trial("id", "ADD_RESUMED", {}, None, None, event=3, time=time)
+    made.resume([waiting], started=10)
+    made.update([waiting])
+    assert state(made) == (set(), {}, pending)
+
+
 def test_a_silent_failure_stays_with_its_run_while_it_is_tried_again() -> None:
     made = ledger("a", "b")
     before = [trial("FAILED"), trial("SUCCEEDED", "b", done=True)]

@@ -18,6 +18,12 @@ def server() -> Iterator[tuple[int, Requests]]:
     requests: Requests = []
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path.endswith("/api/v1/nni/experiment")
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"id": "ours"}).encode())
+
         def do_PUT(self) -> None:
             length = int(self.headers["Content-Length"])
             requests.append((self.path, json.loads(self.rfile.read(length))))
@@ -44,7 +50,7 @@ def test_it_asks_the_manager_of_this_experiment(
 ) -> None:
     port, requests = server
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://localhost:{port}{prefix}/tuner")
-    set_max_trials(7)
+    set_max_trials("ours", 7)
     path = f"{prefix}/api/v1/nni/experiment?update_type=MAX_TRIAL_NUM"
     assert requests == [(path, {"params": {"maxTrialNumber": 7}})]
 
@@ -54,17 +60,28 @@ def test_a_trial_is_cancelled(
 ) -> None:
     port, requests = server
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://localhost:{port}/tuner")
-    cancel("abcde")
+    cancel("ours", "abcde")
     assert requests == [("/api/v1/nni/trial-jobs/abcde", {})]
+
+
+def test_another_experiments_manager_is_let_be(
+    server: tuple[int, Requests], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, requests = server
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://localhost:{port}/tuner")
+    for ask in (lambda: set_max_trials("another", 7), lambda: cancel("another", "abcde")):
+        with pytest.raises(OSError, match="serves experiment ours, not another: it is not asked"):
+            ask()
+    assert requests == []
 
 
 def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NNI_TUNER_COMMAND_CHANNEL", raising=False)
-    set_max_trials(7)
-    cancel("abcde")
+    set_max_trials("ours", 7)
+    cancel("ours", "abcde")
 
 
 def test_a_manager_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:1/tuner")
     with pytest.raises(OSError, match="refused"):
-        set_max_trials(7)
+        set_max_trials("ours", 7)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import xml.dom.minidom
 from pathlib import Path
 
 import pandas as pd
@@ -279,6 +280,33 @@ def test_heat_maps() -> None:
     assert plot.heat_maps(report).axes[0].images[0].get_array().shape == (36, 5)
     with pytest.raises(ValueError, match="has no weights of edges"):
         plot.heat_maps({"epoch": 0})
+
+
+EVIL = "cost $5 $x^ \x1b[31m \u202e \x07"
+
+
+def require_harmless(svg: bytes) -> None:
+    xml.dom.minidom.parseString(svg)
+    text = svg.decode()
+    assert not {c for c in text if not c.isprintable()} - {"\n"}
+
+
+def test_a_title_may_be_anything(tmp_path: Path, without_dot: None) -> None:
+    plot.draw(published.get("DARTS_V2"), tmp_path / "cell.svg", title=EVIL)
+    require_harmless((tmp_path / "cell.svg").read_bytes())
+
+
+@needs_dot
+def test_a_title_may_be_anything_by_graphviz(tmp_path: Path) -> None:
+    plot.draw(published.get("DARTS_V2"), tmp_path / "cell.svg", title=EVIL)
+    require_harmless((tmp_path / "cell.svg").read_bytes())
+
+
+def test_names_may_be_anything() -> None:
+    report = {"epoch": 0, "default": 0.5, "n2<0 a\x1b$x$": 0.5, "n2<0 $b": 0.5, "n2<1 $b": 1.0}
+    require_harmless(plot.rendered(plot.heat_maps(report, title=EVIL), "svg"))
+    table = pd.DataFrame([report, {**report, "epoch": 1}])
+    require_harmless(plot.rendered(plot.figure_of_history(table), "svg"))
 
 
 def test_the_same_picture_is_the_same_file(tmp_path: Path, without_dot: None) -> None:

@@ -255,6 +255,16 @@ def commands(experiment: Experiment, weights: str | None = None) -> list[list[st
     return [shlex.split(command) for _, command in made]
 
 
+def test_the_page_has_no_secrets(home: Path) -> None:
+    data = {"name": "mine.Data", "password": "hunter2", "url": "s3://me:hunter2@host"}
+    command = "WANDB_API_KEY=hunter2 python -m nni_darts.trial"
+    settings = {**SETTINGS, "data": data}
+    made = store(home, "abc", [searched(0, (-1.0, A))], settings=settings, trialCommand=command)
+    page = html(made)
+    assert "hunter2" not in page
+    assert "password (left out)" in page
+
+
 def test_the_commands(home: Path) -> None:
     run, retrain, *tests = commands(store(home, "abc", WHOLE), "/a b/best.ckpt")
     assert run == ["nni-darts", "run", "experiment.yml"]

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 from nni_manager import FakeManager
 
-from nni_darts import manager
+from nni_darts import loopback, manager
 from nni_darts.config import Run
 from nni_darts.protocol import digest
 from nni_darts.random_cells import draw
@@ -54,6 +55,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         args = {name: v for name, v in {**CLASS_ARGS, **changes}.items() if v is not None}
         nni = FakeManager(tmp_path, args, max_trials, concurrency, changes.pop("play", outcome))
         monkeypatch.setattr(manager, "set_max_trials", nni.set_max_trials)
+        monkeypatch.setattr(manager, "started", lambda experiment: nni.started)
         nni.begin()
         return nni
 
@@ -66,6 +68,59 @@ def play(nni: FakeManager, chance: random.Random) -> None:
             return
         nni.step(chance)
     raise AssertionError("the experiment hangs")
+
+
+def test_a_manager_that_cannot_be_kept_on_loopback_is_ended(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Process:
+        pid = 4711
+        sent: ClassVar[list[int]] = []
+
+        def send_signal(self, number: int) -> None:
+            self.sent.append(number)
+
+    def keep(folder: Path, port: int, process: int | None) -> bool:
+        assert (port, process) == (8081, 4711)
+        raise loopback.OpenError("it is open; nnictl resume ID")
+
+    monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8081/tuner")
+    monkeypatch.setattr(manager, "process", lambda experiment: Process())
+    monkeypatch.setattr(loopback, "keep", keep)
+    nni = make()
+    assert Process.sent == [signal.SIGTERM]
+    assert "it is open; nnictl resume" in str(nni.error)
+
+
+def test_a_python_that_lacks_something_burns_no_attempt(make: Make, tmp_path: Path) -> None:
+    nni = make(concurrency=1)
+    for _ in range(2):
+        nni.submit()
+        (trial,) = nni.alive
+        nni._metric(trial.id, "PERIODICAL", {"unable": "this Python lacks torch; install it"})
+        nni.ask(trial)
+        nni.kill(trial)
+        assert "this Python lacks torch; install it; then go on with: nnictl resume" in str(
+            nni.error
+        )
+        # It has been installed, or so they say.
+        nni.error = None
+        nni.stop_and_resume()
+        assert nni.error is None
+    play(nni, random.Random(0))
+    check_end(nni, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stopped_again_before_the_tuner_has_looked(make: Make, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    nni = make()
+    for _ in range(10):
+        nni.step(chance)
+    nni.stop_and_resume(heard=False)
+    nni.stop_and_resume()
+    play(nni, chance)
+    check_end(nni, tmp_path)
 
 
 def check_end(nni: FakeManager, folder: Path) -> None:

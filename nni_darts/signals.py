@@ -1,0 +1,111 @@
+"""How a command or a trial ends when it is told to: Ctrl-C, a kill, a terminal that is closed.
+
+Exit statuses are those of a shell, 128 and the signal's number: 130 for Ctrl-C, 143 for SIGTERM.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(BaseException):
+    """A signal asks this process to end: no exception that a library would take for its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(ended_by(number))
+        self.number = number
+
+    @property
+    def status(self) -> int:
+        return 128 + self.number
+
+
+def ended_by(number: int) -> str:
+    return f"ended by {signal.Signals(number).name}"
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, Any], Any] | signal.Handlers) -> Iterator[None]:
+    """Within, the handler takes all these signals but those that are ignored, as under nohup."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, old in before.items():
+        if old is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def raised(number: int, frame: Any) -> None:
+    """A handler: where there is something to put in order."""
+    raise Ended(number)
+
+
+def dying(last_words: Callable[[], str], *, by_the_signal: bool = False) -> Callable[..., None]:
+    """A handler that ends the process at once, with one line, and whatever it started with it.
+
+    Checkpoints are written as a whole or not at all: there is nothing to put in order.
+
+    Args:
+        last_words: how far it had come, and how to go on.
+        by_the_signal: to whom waits, the signal itself is the end, not an exit status.
+    """
+
+    def die(number: int, frame: Any) -> None:
+        for other in SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
+        # One of several processes that train together speaks.
+        if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+            with suppress(OSError):  # the terminal may be closed
+                # In the middle of a print, another one would fail.
+                os.write(2, _line(number, last_words))
+        import psutil
+
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        if by_the_signal:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        os._exit(128 + number)
+
+    return die
+
+
+def _line(number: int, last_words: Callable[[], str]) -> bytes:
+    try:
+        return f"{ended_by(number)} {last_words()}\n".encode()
+    except Exception:  # the end comes first
+        return f"{ended_by(number)}\n".encode()
+
+
+def epochs_done(folder: Path) -> int | None:
+    """How many epochs the run in a folder has behind it; None where that cannot be told."""
+    try:
+        with (folder / "history.csv").open(newline="", encoding="utf-8") as lines:
+            return max((int(row["epoch"]) + 1 for row in csv.DictReader(lines)), default=0)
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def where(folder: Path, epochs: int) -> str:
+    """The epoch in which the run in a folder is, in words."""
+    done = epochs_done(folder)
+    if done is None:
+        return "in an unknown epoch"
+    return f"in epoch {done + 1} of {epochs}" if done < epochs else f"after its {epochs} epochs"

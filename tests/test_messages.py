@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+from nni_darts.messages import literal, printable, printable_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sep_conv_3x3 ä é 中", "sep_conv_3x3 ä é 中"),
+        ("\x1b[2Jx", "\\x1b[2Jx"),
+        ("a\rb\nc\td\x07", "a\\rb\\nc\\td\\x07"),
+        ("\u202eevil\u2066", "\\u202eevil\\u2066"),
+        ("\x9b31m", "\\x9b31m"),
+        ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_printable(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_lines_stay_lines() -> None:
+    assert printable_lines("a\x1b\nb") == "a\\x1b\nb"
+
+
+def test_dollars_begin_no_formula() -> None:
+    assert literal("$5 and $6\x1b") == r"\$5 and \$6\x1b"

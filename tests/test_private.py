@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from nni_darts import device, private
+from nni_darts.config import SettingsError
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the folder is to be."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"nni_darts-{os.getuid()}"
+
+
+def test_it_is_for_the_user_alone(place: Path) -> None:
+    assert private.folder() == place
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert private.folder() == place
+
+
+def test_one_that_others_may_read_is_closed(place: Path) -> None:
+    place.mkdir(mode=0o755)
+    private.folder()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+
+
+def test_a_link_is_not_followed(place: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    lock = target / "a.lock"
+    lock.write_text("precious")
+    place.symlink_to(target)
+    with pytest.raises(SettingsError, match="it is a link; remove it, or set TMPDIR"):
+        private.folder()
+    gpus = [device.Gpu(0, "a", 0.0)]
+    with pytest.raises(SettingsError), device.free_devices(1, gpus):
+        pass
+    assert lock.read_text() == "precious"
+
+
+def test_what_is_in_its_place_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.touch()
+    with pytest.raises(SettingsError, match="it is no folder"):
+        private.folder()
+    place.unlink()
+    place.mkdir()
+    place.chmod(0o777)
+    with pytest.raises(SettingsError, match=r"others may write to it \(777\)"):
+        private.folder()
+    place.chmod(0o700)
+    monkeypatch.setattr(private, "_foreign", lambda found: "it is of the user 4711")
+    with pytest.raises(SettingsError, match="it is of the user 4711"):
+        private.folder()
+
+
+def test_a_folder_of_another_user(place: Path) -> None:
+    place.mkdir(mode=0o700)
+    found = os.stat_result([0o40700, 0, 0, 0, os.getuid() + 1, 0, 0, 0, 0, 0])
+    assert private._foreign(found) == f"it is of the user {os.getuid() + 1}"
+
+
+def test_a_user_without_a_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    with device.free_devices(1, [device.Gpu(0, "a", 0.0)]) as (taken,):
+        assert taken.index == 0
