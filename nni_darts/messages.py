@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import sys
 from collections.abc import Iterable
 
 
@@ -13,3 +14,13 @@ def unknown(what: str, name: object, known: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(name)[:100], names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {reprlib.repr(name)}{hint} (known: {', '.join(names)})"
+
+
+_said: set[str] = set()
+
+
+def say_once(text: str) -> None:
+    """A line on standard error, however often there is reason for it in this process."""
+    if text not in _said:
+        _said.add(text)
+        print(f"nni-darts: {text}", file=sys.stderr, flush=True)

@@ -18,6 +18,8 @@ from typing import Any
 TUNER = "nni_darts.tuner.DartsProtocol"
 
 STOPPED = "EARLY_STOPPED"
+INTERRUPTED = "interrupted"
+"""In the report of a trial that ends for no fault of its run: the cause."""
 RESUMED = "ADD_RESUMED"
 """The status of a trial that NNI is about to start again. If the experiment is stopped before it
 does, it never will."""
@@ -35,6 +37,9 @@ class Trial:
     key: str | None = None
     """Of its run (`nni_darts.protocol.key`), as the trial itself said since it was last started;
     what NNI recorded as its parameters may be another trial's."""
+
+    cause: str | None = None
+    """Why it was interrupted, if it has said so and nothing since: a full disk, say."""
 
     event: int = 0
     """When its status changed last: a number that grows over the events of an experiment."""
@@ -94,6 +99,7 @@ class Experiment:
             trial = trials[id_]
             if time >= started.get(id_, 0):
                 trial.key = value.get("key", trial.key)
+                trial.cause = value.get(INTERRUPTED)
             if kind == "FINAL":
                 trial.result = value
             elif "epoch" in value:

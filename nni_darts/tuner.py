@@ -14,7 +14,7 @@ from nni.tuner import Tuner
 
 from nni_darts import files, manager, protocol
 from nni_darts.config import Run, Settings, SettingsError
-from nni_darts.ledger import Ledger
+from nni_darts.ledger import Ledger, kept
 from nni_darts.stored import Experiment
 from nni_darts.tasks import parse
 
@@ -116,8 +116,7 @@ class DartsProtocol(Tuner):
     @_visibly
     def load_checkpoint(self) -> None:
         """After `nnictl resume`, before anything else; NNI itself runs unfinished trials again."""
-        if self._state.exists():
-            self._ledger = Ledger.from_json(self._state.read_text(encoding="utf-8"))
+        self._ledger = kept(self._state)
         self._ledger.resume(self._experiment.trials())
 
     def _answer(self, run: Run) -> bool:
@@ -133,7 +132,7 @@ class DartsProtocol(Tuner):
             return
         ledger = self._ledger
         ledger.update(self._experiment.trials())
-        plan = protocol.make_plan(self._settings, ledger.results, ledger.failures)
+        plan = protocol.make_plan(self._settings, ledger.results, ledger.failures, ledger.held)
         for note in plan.notes:
             if note not in self._said:
                 self._said.add(note)

@@ -16,12 +16,11 @@ from nni_darts.image_config import ImageTraining
 from nni_darts.language import cross_entropy, penalties, read
 from nni_darts.random_cells import draw, draw_recurrent
 from nni_darts.retraining import Job, train
+from nni_darts.run_folder import BEST, LAST
 from nni_darts.streams import StreamLoader, equal_lengths
 from nni_darts.text_config import TextTraining
 from nni_darts.text_data import TextTrainingData
 from nni_darts.text_training import STATE, Averages, TextTrainingRecipe, stalled
-from nni_darts.trainer_options import LAST
-from nni_darts.training import BEST
 from search_spaces import DartsRNNNetwork
 
 GENOTYPE = draw_recurrent(1, 0, num_nodes=2)[0]
