@@ -177,7 +177,7 @@ def summary(report: Mapping[str, float], epochs: int) -> str:
     parts = [f"epoch {int(report['epoch']) + 1}/{epochs}"]
     metric = metric_of(report)
     # Without validation data the metric is that on the training data.
-    if metric.train in report and report["default"] != report[metric.train]:
+    if "val_loss" in report or metric.train not in report:
         parts.append(f"val {metric.key} {report['default']:.4f}")
     for name in ("val_loss", metric.train, "train_loss", "entropy"):
         if name in report:

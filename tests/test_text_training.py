@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nni_darts.checkpoint import load
+from nni_darts.checkpoint import read as read_checkpoint
 from nni_darts.config import Component, SettingsError
 from nni_darts.image_config import ImageTraining
 from nni_darts.language import cross_entropy, penalties, read
@@ -172,6 +173,24 @@ def test_the_best_weights_give_the_perplexities_that_are_reported(
             losses += float(cross_entropy(read(network, batch), batch)) * batch.targets.numel()
             count += batch.targets.numel()
     assert math.exp(losses / count) == pytest.approx(result["val_ppl"], rel=1e-5)
+
+
+def test_the_test_perplexity_is_of_the_mean_over_all_words(
+    root: Path, whole: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, result = whole
+    # Without any of the project's data: words by the vocabulary, a mark after each line.
+    lines = (root / "test.txt").read_text().splitlines()
+    numbers = {w: n for n, w in enumerate(read_checkpoint(folder / BEST).input["words"])}
+    text = torch.tensor([numbers[w] for line in lines for w in [*line.split(), "<eos>"]])
+    assert (len(text) - 1) % 10  # the last batch is shorter than the others
+    network = load(folder / BEST)
+    with torch.no_grad():
+        state = torch.zeros(1, SMALL["hidden"])
+        logits = network(text[:-1, None], state).logits[:, 0].double()
+    chosen = logits.log_softmax(1)[torch.arange(len(text) - 1), text[1:]]
+    assert result["test_loss"] == pytest.approx(-float(chosen.mean()), rel=1e-5)
+    assert result["test_ppl"] == pytest.approx(math.exp(-float(chosen.mean())), rel=1e-5)
 
 
 def test_the_best_weights_are_the_mean_and_the_last_are_not(
