@@ -2,7 +2,7 @@
 
 The search sees the training images alone. The test images are loaded nowhere but in the `setup` of
 `TrainingData` for a test, so that nothing that is learnt or chosen can depend on them (paper,
-section 3.1.1).
+section 3.1.1). Whether the files can be read is seen before, in its `prepare_data`.
 """
 
 from __future__ import annotations
