@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 from nni_darts.augmentation import read_image
 
 SHOWN = 5
 """How many broken images are named."""
+MANY = 10_000
+"""To look at so many takes a while, which is said."""
 
 
 def remembered() -> Path:
@@ -28,8 +32,28 @@ def require_readable(paths: Sequence[str]) -> None:
         ValueError: one line that names those that cannot be read.
     """
     note = remembered() / f"{len(paths)}-{_digest(paths)}"
-    if note.exists():
-        return
+    with _alone(note.parent):
+        if note.exists():
+            return
+        if len(paths) >= MANY:
+            print(f"looking at {len(paths):,} images, once", flush=True)
+        _look(paths)
+        # Where nothing can be noted, they are looked at again.
+        with suppress(OSError):
+            note.touch()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of several trials that start together one looks, and the others wait."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / "lock"))
+        yield
+
+
+def _look(paths: Sequence[str]) -> None:
     # Decoding leaves Python's lock alone.
     with ThreadPoolExecutor() as pool:
         broken = [error for error in pool.map(_error, paths) if error is not None]
@@ -41,10 +65,6 @@ def require_readable(paths: Sequence[str]) -> None:
             f"cannot read {len(broken)} images: {', '.join(broken[:SHOWN])}{more}; mend them or "
             "take them out"
         )
-    # Where nothing can be noted, they are looked at again.
-    with suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.touch()
 
 
 def _digest(paths: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 Weights are learnt on the training text. The validation text is what alpha is learnt on in a search,
 and what networks are compared on; the test text is read nowhere but in the `setup` of
-`TextTrainingData` for a test.
+`TextTrainingData` for a test, and in its `check_test`, which keeps nothing of it.
 """
 
 from __future__ import annotations
