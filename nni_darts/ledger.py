@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nni_darts import files
+from nni_darts import files, rows
 from nni_darts.messages import say_once
 from nni_darts.protocol import ATTEMPTS
 from nni_darts.stored import RESUMED, STOPPED, Trial
@@ -111,7 +111,7 @@ class Ledger:
             elif name in _COUNTERS:
                 right = isinstance(value, dict) and all(map(_is_count, value.values()))
             else:
-                right = isinstance(value, dict) and all(isinstance(r, dict) for r in value.values())
+                right = isinstance(value, dict) and all(map(_is_result, value.values()))
             if not right:
                 raise files.DamagedError(f"is damaged: {name} is {value!r:.60}")
         return cls(**{**known, **{n: Counter(known[n]) for n in _COUNTERS if n in known}})
@@ -119,6 +119,14 @@ class Ledger:
 
 _COUNTERS = ("issued", "silent", "lost")
 _NUMBERS = ("dropped", "seen", "resumed")
+
+
+def _is_result(value: object) -> bool:
+    try:
+        rows.result(value if isinstance(value, dict) else {})
+    except files.DamagedError:
+        return False
+    return True
 
 
 def _is_count(value: object) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from experiments import A, searched
 from nni_darts.files import DamagedError
 from nni_darts.ledger import Ledger, kept
 from nni_darts.stored import Trial
@@ -127,8 +128,9 @@ def test_a_run_that_could_not_be_issued_is_as_before() -> None:
 
 
 def test_the_state_outlives_a_restart() -> None:
-    made = ledger("a", "b", "b")
-    made.update([trial("SUCCEEDED", "a", done=True), trial("FAILED"), trial("FAILED")])
+    made = ledger("search-0", "b", "b")
+    done = Trial("id", "SUCCEEDED", {}, searched(0, (-1.0, A)), "search-0")
+    made.update([done, trial("FAILED"), trial("FAILED")])
     again = Ledger.from_json(made.to_json())
     assert (again.issued, again.silent, again.results) == (made.issued, made.silent, made.results)
     assert again.silent == Counter(b=2)
@@ -191,6 +193,7 @@ def test_what_was_lost_at_a_stop_hangs_on_what_was_seen(ahead: int) -> None:
         '{"silent": {"a": -1}}',
         '{"seen": null}',
         '{"results": {"a": 1}}',
+        '{"results": {"search-0": {"stage": "search", "key": "search-0", "seed": 0}}}',
         '{"issued": null}',
         b"\xff",
         "[" * 100_000,
