@@ -140,11 +140,34 @@ class ReadAndCrop:
 
 def _read(path: str) -> Image.Image:
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:
-        raise unreadable(path, error) from error
+        return read_image(path)
+    except Exception as error:  # the decoders raise what they like
+        raise ValueError(
+            f"cannot read the image {path} ({error}); mend it or take it out"
+        ) from error
 
 
-def unreadable(path: str, error: Exception) -> ValueError:
-    return ValueError(f"cannot read the image {path} ({error}); mend it or take it out")
+def read_image(path: str, *, only_look: bool = False) -> Image.Image:
+    """An image of a file as RGB, 8 bits a channel.
+
+    Args:
+        path: of the file.
+        only_look: read all of the file, but take what is quicker to make than the image itself.
+
+    Raises:
+        Exception: of any kind, where it cannot be read.
+    """
+    with Image.open(path) as image:
+        if only_look:
+            image.draft("RGB", (1, 1))  # of a JPEG an eighth of its size, as far as it goes
+        if image.mode == "F":
+            raise ValueError("its values are floating point numbers, of no known range")
+        return (_of_8_bits(image) if image.mode.startswith("I") else image).convert("RGB")
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """An image of 16 bits, whose values Pillow itself would cut off at 255."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("its values are beyond 16 bits")
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8))

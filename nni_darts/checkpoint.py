@@ -39,6 +39,14 @@ class CheckpointError(ValueError):
     """A file that gives no network: one line that names the file and says what to do."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A file that is no whole checkpoint, and never will be."""
+
+
+class UnreadableCheckpointError(CheckpointError, OSError):
+    """A file that the system does not let be read."""
+
+
 class _Family(NamedTuple):
     """What there is to know of the networks of one kind of genotype."""
 
@@ -164,7 +172,8 @@ def content(path: str | os.PathLike[str]) -> Any:
     """What lies in a file of torch's: tensors and plain values.
 
     Raises:
-        CheckpointError: it cannot be read, is damaged, or needs code to load.
+        CheckpointError: it needs code to load; as `DamagedCheckpointError` it is damaged, as
+            `UnreadableCheckpointError` the system is in the way.
     """
     try:
         with open(path, "rb") as file:
@@ -179,7 +188,9 @@ def content(path: str | os.PathLike[str]) -> Any:
     except IsADirectoryError:
         raise CheckpointError(f"{path}: is a folder; give the path of a checkpoint in it") from None
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({_line(error)})") from None
+        raise UnreadableCheckpointError(f"{path}: cannot be read ({_line(error)})") from None
+    except MemoryError:
+        raise UnreadableCheckpointError(f"{path}: there is not enough memory to read it") from None
     # Damage shows as one of a dozen exceptions: of zipfile, of pickle, of torch's C++.
     except Exception as error:
         if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
@@ -187,7 +198,7 @@ def content(path: str | os.PathLike[str]) -> Any:
                 f"{path}: needs code to load ({code[1]}), which could do anything, and is refused; "
                 "save a checkpoint of tensors, numbers, text, lists and dicts only"
             ) from None
-        raise CheckpointError(
+        raise DamagedCheckpointError(
             f"{path}: is not a complete checkpoint ({_line(error)}); take an earlier one or train "
             "again"
         ) from None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import io
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from nni_darts import files
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -18,7 +20,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     A full disk, a crash or a kill while it writes leaves the previous checkpoint as it was.
     Lightning's own writes to the folder for temporary files, which may be another file system: the
     way from there is a copy, and a copy can stop half-way.
+
+    Args:
+        kept: name of a checkpoint -> the name, in the same folder, under which the one that it
+            replaces is kept.
     """
+
+    def __init__(self, kept: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._kept = kept or {}
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -43,7 +53,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         target = Path(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(target, buffer)
+            # What a killed run left; a folder has one run at a time.
+            for left in target.parent.glob(f"{glob.escape(target.name)}.*.new"):
+                left.unlink(missing_ok=True)
+            files.write_bytes(target, buffer.getbuffer(), self._kept.get(target.name))
         except OSError as error:
             exists = "the checkpoint before it is whole"
             before = exists if target.is_file() else "there is none before it"
@@ -52,20 +65,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"cannot write the checkpoint {target} ({error.strerror}); {before}: make room "
                 "(or put right what the system says) and run again",
             ) from error
-
-
-def _replace(target: Path, content: io.BytesIO) -> None:
-    fresh = target.with_name(f"{target.name}.{os.getpid()}.new")
-    # What a killed run left; a folder has one run at a time.
-    for left in target.parent.glob(f"{glob.escape(target.name)}.*.new"):
-        left.unlink(missing_ok=True)
-    try:
-        with fresh.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            # Else a power cut could leave the new name on an empty file.
-            os.fsync(file.fileno())
-        fresh.replace(target)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def _written(f: Found, value: float | None) -> str:
 
 
 def _fields(rank: int, f: Found) -> dict[str, Any]:
-    return {
+    fields = {
         "rank": rank,
         "stage": f.stage,
         "name": f.name,
@@ -101,6 +102,9 @@ def _fields(rank: int, f: Found) -> dict[str, Any]:
         "multiply_adds": f.multiply_adds,
         "genotype": json.loads(f.text),
     }
+    # JSON has no NaN.
+    lost = {k: None for k, v in fields.items() if isinstance(v, float) and not math.isfinite(v)}
+    return {**fields, **lost}
 
 
 def _formatted(experiment: stored.Experiment, best: list[Found], format: str) -> str:

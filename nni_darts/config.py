@@ -247,6 +247,10 @@ class SettingsError(ValueError):
         self.problems = problems
 
 
+class UnavailableError(SettingsError):
+    """What the settings name cannot be had now: a download, a file, room on a disk."""
+
+
 def validated(model: type[T], values: Mapping[str, Any]) -> T:
     """Settings of any kind. Raises SettingsError: a line per mistake."""
     try:

@@ -2,7 +2,7 @@
 
 The search sees the training images alone. The test images are loaded nowhere but in the `setup` of
 `TrainingData` for a test, so that nothing that is learnt or chosen can depend on them (paper,
-section 3.1.1).
+section 3.1.1). Whether the files can be read is seen before, in its `prepare_data`.
 """
 
 from __future__ import annotations
@@ -266,6 +266,16 @@ class TrainingData(_TrainingImages):
         self.cutout = _whole("cutout", cutout, 0, self.image_size)
         self.run_seed = _whole("run_seed", run_seed, 0, 2**32 - 1)
         self._test: tuple[Items, Tensor] | None = None
+
+    def prepare_data(self) -> None:
+        """As of every data here; and see that the test images can be read, if there are any.
+
+        What is wrong with them is better known before a training than after it. Raises as the
+        other does.
+        """
+        super().prepare_data()
+        if not self._parts:
+            self._source.prepare_test()
 
     def setup(self, stage: str | None = None) -> None:
         """Load the test images for the stage "test", else load and split the training images.

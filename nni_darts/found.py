@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,9 @@ class Found:
     @property
     def test_std(self) -> float | None:
         """Of the evaluations (n - 1); None for fewer than two."""
-        return statistics.stdev(self.tests) if len(self.tests) > 1 else None
+        if len(self.tests) < 2:
+            return None
+        return statistics.stdev(self.tests) if all(map(math.isfinite, self.tests)) else math.nan
 
     @property
     def tested(self) -> str:

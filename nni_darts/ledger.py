@@ -12,15 +12,18 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from nni_darts import files, rows
+from nni_darts.messages import say_once
 from nni_darts.protocol import ATTEMPTS
 from nni_darts.stored import RESUMED, STOPPED, Trial
 
 
 @dataclass
 class Ledger:
-    """The attempts at each run, by its key. All but the last two are state; these follow."""
+    """The attempts at each run, by its key. From `results` on, all follows from the trials."""
 
     issued: Counter[str] = field(default_factory=Counter)
     silent: Counter[str] = field(default_factory=Counter)
@@ -31,7 +34,11 @@ class Ledger:
     """How many attempts NNI had not made a trial of when the experiment was stopped."""
     seen: int = 0
     """The latest event of a trial that was taken account of."""
+    resumed: int = -1
+    """The latest event when the experiment was last resumed."""
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    """Runs whose last attempt was interrupted since then, and by what."""
     failures: Counter[str] = field(default_factory=Counter)
     pending: Counter[str] = field(default_factory=Counter)
     """Attempts that are under way or waiting."""
@@ -54,6 +61,7 @@ class Ledger:
             started: when the manager did, in milliseconds since 1970; 0 where that is not known.
         """
         self.dropped = self.issued.total() - len(trials)
+        self.resumed = max((t.event for t in trials), default=-1)
         # NNI forgets a trial that it was about to resume when it was stopped again, which may have
         # been before anything was taken account of.
         self._forgotten = {
@@ -79,22 +87,72 @@ class Ledger:
             silently = sum(not t.key for t in failed) > self.silent.total()
             (self.silent if silently else self.lost).update(open_)
             open_ = Counter()
-        self.failures = told + self.silent
+        interrupted = {str(t.key): t for t in failed if t.key and t.cause}
+        self.failures = self.silent + Counter(t.key for t in failed if t.key and not t.cause)
         for trial in failed:
             if trial.key and trial.status == STOPPED:
                 # Not by accident: it would only be stopped again.
                 self.failures[trial.key] = ATTEMPTS
         self.pending = open_ + under_way
+        self.held = {
+            key: str(trial.cause)
+            for key, trial in interrupted.items()
+            if trial.event > self.resumed and key not in self.results and not self.pending[key]
+        }
 
     # The state that outlives a restart.
 
     def to_json(self) -> str:
-        state = {"issued": self.issued, "silent": self.silent, "lost": self.lost}
-        counts = {"dropped": self.dropped, "seen": self.seen}
-        return json.dumps({**state, **counts, "results": self.results}, indent=1)
+        names = (*_COUNTERS, *_NUMBERS, "results")
+        return json.dumps({name: getattr(self, name) for name in names}, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> Ledger:
-        state = json.loads(text)
-        counters = {name: Counter(state[name]) for name in ("issued", "silent", "lost")}
-        return cls(**{**state, **counters})
+    def from_json(cls, text: str | bytes) -> Ledger:
+        """What `to_json` wrote, here or in another version: what that did not know is empty.
+
+        Raises:
+            DamagedError: it is something else.
+        """
+        state = files.parse_json(text, dict)
+        known = {name: state[name] for name in (*_COUNTERS, *_NUMBERS, "results") if name in state}
+        for name, value in known.items():
+            if name in _NUMBERS:
+                right = isinstance(value, int)
+            elif name in _COUNTERS:
+                right = isinstance(value, dict) and all(map(_is_count, value.values()))
+            else:
+                right = isinstance(value, dict) and all(map(_is_result, value.values()))
+            if not right:
+                raise files.DamagedError(f"is damaged: {name} is {value!r:.60}")
+        return cls(**{**known, **{n: Counter(known[n]) for n in _COUNTERS if n in known}})
+
+
+_COUNTERS = ("issued", "silent", "lost")
+_NUMBERS = ("dropped", "seen", "resumed")
+
+
+def _is_result(value: object) -> bool:
+    try:
+        rows.result(value if isinstance(value, dict) else {})
+    except files.DamagedError:
+        return False
+    return True
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def kept(path: Path) -> Ledger:
+    """What the tuner has kept in a file; a new ledger where there is none.
+
+    So it is for a damaged one, with a message: what NNI recorded tells most of it.
+    """
+    if not path.exists():
+        return Ledger()
+    try:
+        return Ledger.from_json(path.read_bytes())
+    except (files.DamagedError, OSError) as error:
+        why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+        say_once(f"{path} {why}; going on with what NNI recorded")
+        return Ledger()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import sys
 from collections.abc import Iterable
 
 
@@ -35,3 +36,13 @@ def printable_lines(text: str) -> str:
 def literal(text: str) -> str:
     """Text for matplotlib, whose dollar signs begin no formula."""
     return printable(text).replace("$", r"\$")
+
+
+_said: set[str] = set()
+
+
+def say_once(text: str) -> None:
+    """A line on standard error, however often there is reason for it in this process."""
+    if text not in _said:
+        _said.add(text)
+        print(f"nni-darts: {text}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from nni_darts import published
@@ -22,7 +23,9 @@ ATTEMPTS = 2
 Results = Mapping[str, Mapping[str, Any]]
 """Key of a run -> its flat result, with `default`, the validation metric, and what it found."""
 Failures = Mapping[str, int]
-"""Key of a run -> how many of its attempts have ended without a result."""
+"""Key of a run -> how many of its attempts have failed."""
+Held = Mapping[str, str]
+"""Key of a run that was interrupted -> by what; it waits for `nnictl resume`."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class _Draft:
     settings: Settings
     results: Results
     failures: Failures
+    held: Held = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -109,17 +113,34 @@ class _Draft:
         return [run for run in stage if key(run) in self.results]
 
     def plan(self, later: int = 0, problem: str | None = None) -> Plan:
-        ready = () if problem else tuple(run for run in self.runs if self.is_open(run))
+        open_ = [run for run in self.runs if self.is_open(run)]
+        ready = tuple(run for run in open_ if key(run) not in self.held)
+        for name, cause in self.held.items():
+            self.notes.append(
+                f"{name} was interrupted ({cause}): that does not count; it goes on from its "
+                "checkpoint after nnictl stop and nnictl resume"
+            )
+        if open_ and not ready:
+            names = [key(run) for run in open_]
+            problem = (
+                f"{', '.join(names)} cannot go on ({self.held[names[0]]}): put that right, then "
+                "nnictl stop and nnictl resume this experiment"
+            )
+        ready = () if problem else ready
         return Plan(tuple(self.runs), ready, later, tuple(dict.fromkeys(self.notes)), problem)
 
 
-def make_plan(settings: Settings, results: Results, failures: Failures) -> Plan:
+def make_plan(
+    settings: Settings, results: Results, failures: Failures, held: Held = MappingProxyType({})
+) -> Plan:
     """What has been run, what can be run now, and how much is still to come.
 
     A stage begins when every run of the one before it is over. A failed run is left out after its
-    second attempt; the protocol goes on with what is left, and has a problem when nothing is.
+    second attempt; the protocol goes on with what is left, and has a problem when nothing is. One
+    that was interrupted is held: its stage is not over, and when nothing else of it is left to run,
+    that is a problem, too.
     """
-    draft = _Draft(settings, results, failures)
+    draft = _Draft(settings, results, failures, held)
     select, evaluate = settings.select, settings.evaluate
     evaluations = len(evaluate.seeds) if evaluate else 0
     per_search = select.per_search if select else 1

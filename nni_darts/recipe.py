@@ -13,10 +13,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from nni_darts import checkpoint
 from nni_darts.config import Search
 from nni_darts.image_config import ImageSearch
-from nni_darts.trainer_options import LAST, OwnSignals, go_on, last_checkpoint, trainer_options
+from nni_darts.trainer_options import OwnSignals, last_checkpoint, trainer_options
 
 
 class SearchRecipe(LightningModule):
@@ -63,19 +62,15 @@ def search_evaluator(
     device: torch.device,
     callbacks: list[Callback],
     progress_bar: bool,
+    fit: dict[str, Any] | None = None,
 ) -> Lightning:
     """The evaluator of a search by a recipe.
 
-    It writes a checkpoint to `output` after every epoch and goes on from one that lies there.
-
-    Raises:
-        CheckpointError: the one that lies there is damaged.
+    It writes a checkpoint to `output` after every epoch; `fit` are arguments for the trainer's, as
+    `nni_darts.trainer_options.go_on` gives them.
     """
-    fit = go_on(output)
-    if fit:
-        checkpoint.content(output / LAST)
     trainer = Trainer(
         **trainer_options(settings.epochs, settings.precision, output, [device], progress_bar),
         callbacks=[*callbacks, last_checkpoint(output), OwnSignals()],
     )
-    return Lightning(recipe, trainer, datamodule=data, fit_kwargs=fit)
+    return Lightning(recipe, trainer, datamodule=data, fit_kwargs=fit or {})

@@ -39,7 +39,7 @@ def html(experiment: Experiment) -> str:
     if table.empty:
         raise results.nothing_yet(experiment)
     ledger = results.ledger(experiment)
-    plan = protocol.make_plan(settings, ledger.results, ledger.failures)
+    plan = protocol.make_plan(settings, ledger.results, ledger.failures, ledger.held)
     winner = protocol.winner(settings, ledger.results, ledger.failures)
     best = found(experiment)
     selected = next((f for f in best if winner and f.name == short_name(winner)), None)

@@ -14,6 +14,7 @@ import pandas as pd
 from nni_darts import files
 from nni_darts.events import FOLDER, Events
 from nni_darts.genotype import Genotype
+from nni_darts.run_folder import HISTORY, put_aside
 from nni_darts.short_names import LETTERS, SHORT
 from nni_darts.task import Metric, metric_of
 
@@ -72,15 +73,24 @@ def as_text(sample: Mapping[str, Any]) -> str:
 class History:
     """history.csv of one run, written whole after every epoch.
 
-    Rows of epochs that a resumed run does again are dropped.
+    Rows of epochs that a resumed run does again are dropped. A damaged file is put aside with a
+    message, and the history begins anew.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.csv = folder / "history.csv"
+        self.csv = folder / HISTORY
 
     def table(self) -> pd.DataFrame:
         """A row per epoch; empty before the first one."""
-        return pd.read_csv(self.csv) if self.csv.exists() else pd.DataFrame()
+        if not self.csv.exists():
+            return pd.DataFrame()
+        try:
+            table = pd.read_csv(self.csv)
+            table = table.astype({"epoch": "int64", "default": "float64"})
+        except (ValueError, KeyError, OverflowError):  # pandas' own, and a UnicodeDecodeError
+            put_aside(self.csv, "is damaged", "what it told of earlier epochs is lost")
+            return pd.DataFrame()
+        return table
 
     def last(self) -> Report:
         """The report of the last epoch; empty before the first one."""
@@ -167,7 +177,7 @@ def summary(report: Mapping[str, float], epochs: int) -> str:
     parts = [f"epoch {int(report['epoch']) + 1}/{epochs}"]
     metric = metric_of(report)
     # Without validation data the metric is that on the training data.
-    if metric.train in report and report["default"] != report[metric.train]:
+    if "val_loss" in report or metric.train not in report:
         parts.append(f"val {metric.key} {report['default']:.4f}")
     for name in ("val_loss", metric.train, "train_loss", "entropy"):
         if name in report:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from nni_darts.config import Component, Run, Search, SettingsError, Training
+from nni_darts.config import Component, Run, Search, SettingsError, Training, UnavailableError
 from nni_darts.genotype import Genotype
 from nni_darts.messages import unknown
 from nni_darts.node import recompute
@@ -200,7 +200,9 @@ def problems_of_the_data() -> Iterator[None]:
         yield
     except SettingsError:
         raise
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UnavailableError([f"data: {error}"]) from None
+    except ValueError as error:
         raise SettingsError([f"data: {error}"]) from None
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from nni_darts import files, protocol
 from nni_darts.config import Settings, SettingsError
 from nni_darts.found import found, short_name
-from nni_darts.ledger import Ledger
+from nni_darts.ledger import Ledger, kept
 from nni_darts.stored import TUNER, Experiment, StoredError, Trial
 from nni_darts.task import Metric, metric_of
 from nni_darts.tasks import parse, task_of
@@ -139,12 +139,7 @@ def settings(experiment: Experiment) -> Settings:
 
 def ledger(experiment: Experiment) -> Ledger:
     """Which runs are done, failed or under way: what the tuner knows, brought up to date."""
-    state = experiment.folder / "checkpoint" / "nni_darts.json"
-    try:
-        known = Ledger.from_json(state.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError):
-        # None yet, or another version's: what NNI recorded tells the most of it.
-        known = Ledger()
+    known = kept(experiment.folder / "checkpoint" / "nni_darts.json")
     known.update(experiment.trials())
     return known
 

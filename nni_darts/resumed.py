@@ -6,12 +6,13 @@ tell it of their end (nni/runtime/msg_dispatcher.py, is_created_in_previous_exp)
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from nni_darts import rows
+from nni_darts.files import DamagedError
 from nni_darts.stored import Experiment, Trial
 
 
@@ -51,8 +52,10 @@ class Resumed:
         for row, trial, data in reports:
             self._reports = row
             if trial in self._trials:
-                value = json.loads(data)
-                value = json.loads(value) if isinstance(value, str) else value
+                try:
+                    value = rows.value(data)
+                except DamagedError:  # the tuner, which reads it too, says so
+                    continue
                 if isinstance(value, dict):
                     yield trial, value
         for trial, event in ended.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -16,17 +15,17 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nni_darts import checkpoint, resolve
-from nni_darts.config import Component, SettingsError, Training
+from nni_darts import checkpoint, resolve, run_folder
+from nni_darts.config import Component, SettingsError, Training, UnavailableError
 from nni_darts.device import free_devices
 from nni_darts.files import unwritable
 from nni_darts.genotype import Genotype
 from nni_darts.memory import advised_out_of_memory
-from nni_darts.redaction import redacted
 from nni_darts.reporting import Report, Reporter
+from nni_darts.run_folder import BEST, LAST, Identity
 from nni_darts.task import Metric, Task
-from nni_darts.trainer_options import LAST, go_on
-from nni_darts.training import BEST, trainer
+from nni_darts.trainer_options import Signed, go_on
+from nni_darts.training import trainer
 
 DEVICES = "NNI_DARTS_DEVICES"
 """Tells the processes of one training which GPUs the first of them holds."""
@@ -45,11 +44,9 @@ class Job:
     """What its reports echo (`nni_darts.protocol.key`)."""
 
     @property
-    def text(self) -> str:
-        """JSON: all that decides what comes out of it."""
-        how = self.settings.model_dump(mode="json", exclude={"cpu_threads"})
-        what = {"genotype": json.loads(self.genotype.to_json()), "seed": self.seed}
-        return json.dumps({**what, "data": self.data.model_dump(mode="json"), "settings": how})
+    def identity(self) -> Identity:
+        """What tells it from every other training."""
+        return run_folder.of_training(self.key, self.genotype, self.settings, self.data, self.seed)
 
 
 class _ReportEpoch(pl.Callback):
@@ -87,7 +84,7 @@ def train(
 
     Raises:
         SettingsError: before anything is trained.
-        CheckpointError: the checkpoint in the output folder is damaged.
+        CheckpointError: the checkpoint in the output folder cannot be read.
         DivergedError: a loss is not finite.
     """
     started = time.time()
@@ -99,18 +96,16 @@ def train(
         raise SettingsError([f"data: {job.data.name} has no validation data to compare on"])
     if tested:
         resolve.require_test(job.data, data)
-    if fit := go_on(output):
-        _require_same(job.text, checkpoint.read(output / LAST).training, output)
-        if not (output / "history.csv").exists():
-            raise SettingsError([f"{output} has lost its history.csv; choose another directory"])
+    identity = job.identity
+    fit = go_on(output, identity, validates)
     output.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(send, output, job.key, job.seed, settings.epochs)
-    described = checkpoint.describe(network, parts.input_of(data), job.text)
+    described = checkpoint.describe(network, parts.input_of(data), identity.what)
     recipe = parts.training_recipe(network, settings, described)
     with _devices(settings.processes) as (devices, is_first):
         if is_first:
             print(f"{job.key}: trained on {devices[0]}; results in {output}", flush=True)
-        report: list[pl.Callback] = [_ReportEpoch(reporter, metric)]
+        report: list[pl.Callback] = [_ReportEpoch(reporter, metric), Signed(output, identity)]
         made = trainer(settings, output, devices, validates, report, sys.stdout.isatty())
         with advised_out_of_memory("lower batch_size or channels, or use precision: bf16-mixed"):
             made.fit(recipe, datamodule=data, **fit)
@@ -151,7 +146,7 @@ def prepare(job: Job, load: bool = True) -> tuple[Any, Any]:
     if settings.cpu_threads is not None:
         torch.set_num_threads(settings.cpu_threads)
     if (reason := unwritable(job.output)) is not None:
-        raise SettingsError([f"the output directory: {reason}"])
+        raise UnavailableError([f"the output directory: {reason}"])
     try:
         settings.task.require(job.genotype)
     except ValueError as error:
@@ -164,20 +159,6 @@ def prepare(job: Job, load: bool = True) -> tuple[Any, Any]:
     except ValueError as error:
         raise SettingsError([str(error)]) from None
     return data, network
-
-
-def _require_same(ours: str, theirs: str, output: Path) -> None:
-    """SettingsError where the checkpoint in the output folder is of another training."""
-    old, new = json.loads(theirs), json.loads(ours)
-    flat_old, flat_new = ({**t.pop("settings"), **t} for t in (old, new))
-    if names := [name for name, value in flat_new.items() if flat_old.get(name) != value]:
-        there, here = (redacted(flat.get(names[0]), names[0]) for flat in (flat_old, flat_new))
-        raise SettingsError(
-            [
-                f"{output} holds another training ({names[0]} is {there!r} there and {here!r} here)"
-                "; choose another output directory, or the same settings to go on with it"
-            ]
-        )
 
 
 @contextmanager

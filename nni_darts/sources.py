@@ -13,11 +13,11 @@ import torch
 import torchvision
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from nni_darts.augmentation import Items, unreadable
+from nni_darts.augmentation import Items
+from nni_darts.image_check import require_readable
 
 Positions = NDArray[np.int64]
 
@@ -34,7 +34,7 @@ class MissingDataError(FileNotFoundError, ValueError):
 class Source(Protocol):
     """The images of one data set. Made from the root that the user gave, or None.
 
-    Only `load_test` reads the test images, and nothing else calls it.
+    Only `load_test` gives the test images, and `prepare_test` looks at them; nothing else does.
 
     Raises:
         ValueError: a root where none is wanted, or none where one is.
@@ -54,6 +54,13 @@ class Source(Protocol):
 
     def prepare(self) -> None:
         """Fetch the data where need be, and see that it can be read. Raises as `check` does."""
+
+    def prepare_test(self) -> None:
+        """See that the test images can be read, if there are any. Nothing is kept of them.
+
+        Raises:
+            ValueError: one cannot be read.
+        """
 
     def load(self) -> tuple[Items, Tensor]:
         """The training images and their int64 labels (N,), 0 to num_classes - 1."""
@@ -89,6 +96,9 @@ class Digits:
 
     def prepare(self) -> None:
         """Nothing is downloaded."""
+
+    def prepare_test(self) -> None:
+        """They come with scikit-learn."""
 
     def load(self) -> tuple[Tensor, Tensor]:
         return self._load(0)
@@ -155,6 +165,9 @@ class Torchvision:
                 f"and put in: {', '.join(self.files)}"
             ) from error
 
+    def prepare_test(self) -> None:
+        """`prepare` has them, too."""
+
     def load(self) -> tuple[Tensor, Tensor]:
         return self._load(train=True)
 
@@ -207,13 +220,14 @@ class Folder:
 
     def prepare(self) -> None:
         self.check()
-        paths, _ = self.load()
-        for path in paths:
-            try:
-                with Image.open(path) as image:
-                    image.verify()
-            except Exception as error:  # the decoders raise what they like
-                raise unreadable(path, error) from error
+        require_readable(self.load()[0].tolist())
+
+    def prepare_test(self) -> None:
+        try:
+            paths, _ = self.load_test()
+        except ValueError:  # who tests says so
+            return
+        require_readable(paths.tolist())
 
     def load(self) -> tuple[NDArray[np.str_], Tensor]:
         return _listed(self._classes())
@@ -283,11 +297,14 @@ def _directories(parent: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMG_EXTENSIONS and not path.name.startswith(".")
-    )
+    """Images at any depth; none in hidden folders, where programs keep copies of their own."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and name.lower().endswith(IMG_EXTENSIONS):
+                found.append(Path(parent, name))
+    return sorted(found)
 
 
 def stratified_split(labels: Positions, share: float, seed: int) -> tuple[Positions, Positions]:

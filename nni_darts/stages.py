@@ -16,8 +16,8 @@ import torch
 from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace
 
-from nni_darts import resolve
-from nni_darts.config import Run, Search, SettingsError
+from nni_darts import resolve, run_folder
+from nni_darts.config import Run, Search, SettingsError, UnavailableError
 from nni_darts.device import free_devices
 from nni_darts.files import unwritable
 from nni_darts.memory import advised_out_of_memory
@@ -27,6 +27,7 @@ from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotyp
 from nni_darts.retraining import Job, train
 from nni_darts.strategy import UnrolledDARTS
 from nni_darts.task import Metric
+from nni_darts.trainer_options import Signed, go_on
 
 
 class _ReportEpoch(pl.Callback):
@@ -79,7 +80,9 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
         send: takes each epoch's report.
 
     Raises:
-        SettingsError: before anything is trained.
+        SettingsError: before anything is trained; also where the folder has another run's
+            checkpoint.
+        CheckpointError: the checkpoint there cannot be read.
         DivergedError: a loss is not finite.
     """
     started = time.time()
@@ -90,10 +93,12 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
         torch.set_num_threads(settings.cpu_threads)
     pl.seed_everything(run.seed, workers=True, verbose=False)
     if (reason := unwritable(output)) is not None:
-        raise SettingsError([f"the output directory of the trial: {reason}"])
+        raise UnavailableError([f"the output directory of the trial: {reason}"])
     data, space = resolve.parts(run)
     metric = run.task.metric
     output.mkdir(parents=True, exist_ok=True)
+    identity = run_folder.of_run(run)
+    fit = go_on(output, identity)
     strategy = strategy_of(settings)
     reporter = Reporter(send, output, key(run), run.seed, settings.epochs)
     with free_devices() as (device,):
@@ -104,8 +109,12 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             data,
             output,
             device,
-            [_ReportEpoch(strategy, reporter, settings.top_k, metric)],
+            [
+                _ReportEpoch(strategy, reporter, settings.top_k, metric),
+                Signed(output, identity),
+            ],
             progress_bar=sys.stdout.isatty(),
+            fit=fit,
         )
         advice = ["lower batch_size"]
         if getattr(settings, "recompute", None) is False:

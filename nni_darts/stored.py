@@ -7,7 +7,6 @@ reading only.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,11 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nni_darts import files, rows
 from nni_darts.environment import UNABLE
+from nni_darts.messages import say_once
 
 TUNER = "nni_darts.tuner.DartsProtocol"
 
 STOPPED = "EARLY_STOPPED"
+INTERRUPTED = "interrupted"
+"""In the report of a trial that ends for no fault of its run: the cause."""
 RESUMED = "ADD_RESUMED"
 """The status of a trial that NNI is about to start again. If the experiment is stopped before it
 does, it never will."""
@@ -40,6 +43,10 @@ class Trial:
 
     unable: str | None = None
     """Why its machine can run no trial, as it said itself: no failure of its run."""
+
+    cause: str | None = None
+    """Why it was interrupted, if it has said so and nothing since: a full disk, say."""
+
     event: int = 0
     """When its status changed last: a number that grows over the events of an experiment."""
     time: int = 0
@@ -66,9 +73,26 @@ class Experiment:
         return self.folder / "db" / "nni.sqlite"
 
     def config(self) -> dict[str, Any]:
-        """The experiment file, as NNI read it; empty while NNI has not stored it yet."""
-        rows = self._query("select params from ExperimentProfile order by revision desc limit 1")
-        return dict(json.loads(rows[0][0])) if rows else {}
+        """The experiment file, as NNI read it; empty while NNI has not stored it yet.
+
+        Raises:
+            StoredError: it cannot be read.
+        """
+        found = self._query("select params from ExperimentProfile order by revision desc limit 1")
+        if not found:
+            return {}
+        try:
+            values = files.parse_json(str(found[0][0]), dict)
+            tuner = values.get("tuner")
+            if not isinstance(tuner, dict | None) or not isinstance(
+                (tuner or {}).get("classArgs"), dict | None
+            ):
+                raise files.DamagedError(f"is damaged: its tuner is {tuner!r:.60}")
+        except files.DamagedError as error:
+            raise StoredError(
+                f"the experiment file of {self.id}, as NNI stored it in {self.database}, {error}"
+            ) from None
+        return values
 
     def is_ours(self) -> bool:
         try:
@@ -93,29 +117,43 @@ class Experiment:
             trial.event, trial.time = number, int(time)
         metrics = "select trialJobId, type, data, timestamp from MetricData order by rowid"
         for id_, kind, data, time in self._query(metrics):
-            value = json.loads(data)
-            value = json.loads(value) if isinstance(value, str) else value
-            if id_ not in trials or not isinstance(value, dict):
-                continue
-            trial = trials[id_]
-            if time >= started.get(id_, 0):
-                trial.key = value.get("key", trial.key)
-            if kind == "FINAL":
-                trial.result = value
-            elif UNABLE in value:
-                trial.unable = str(value[UNABLE])
-            elif "epoch" in value:
-                trial.reports[int(value["epoch"])] = value
+            if id_ in trials:
+                self._take(trials[id_], kind, data, since_its_start=time >= started.get(id_, 0))
         for id_ in self.stopped():
             if id_ in trials and not trials[id_].alive and trials[id_].result is None:
                 trials[id_].status = STOPPED
         return list(trials.values())
 
+    def _take(self, trial: Trial, kind: str, data: Any, *, since_its_start: bool) -> None:
+        """Note what a trial has said; what is damaged is left out, with a message."""
+        try:
+            value = rows.value(data)
+            if not isinstance(value, dict):
+                return  # somebody else's trial: ours send dicts
+            (rows.result if kind == "FINAL" else rows.report)(value)
+        except files.DamagedError as error:
+            what = "the result" if kind == "FINAL" else "a report"
+            if self.is_ours():
+                say_once(f"{self.database}: {what} of trial {trial.id} {error}; it is left out")
+            return
+        if since_its_start:
+            trial.key = value.get("key", trial.key)
+            trial.cause = value.get(INTERRUPTED)
+        if kind == "FINAL":
+            trial.result = value
+        elif UNABLE in value:
+            trial.unable = str(value[UNABLE])
+        elif "epoch" in value:
+            trial.reports[value["epoch"]] = value
+
     def stopped(self) -> list[str]:
         """The trials that the assessor stopped; NNI calls them failed or cancelled by the user."""
+        if not self.stopped_file.exists():
+            return []
         try:
-            return list(json.loads(self.stopped_file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            return [str(id_) for id_ in files.read_json(self.stopped_file, list)]
+        except (OSError, files.DamagedError) as error:
+            say_once(f"{self.stopped_file} {error}; a search that was stopped may be tried again")
             return []
 
     @property
@@ -144,11 +182,21 @@ def experiments(home: Path | None = None) -> Iterator[Experiment]:
     if not record.exists():
         return
     try:
-        entries = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoredError(f"NNI's list of experiments, {record}, cannot be read: {error}") from None
-    for entry in sorted(entries.values(), key=lambda e: -int(e.get("startTime") or 0)):
+        entries = list(files.read_json(record, dict).values())
+    except (OSError, files.DamagedError) as error:
+        raise StoredError(f"NNI's list of experiments, {record}, {error}") from None
+    whole = [entry for entry in entries if _is_entry(entry)]
+    if len(whole) < len(entries):
+        say_once(f"{record} is damaged: entries that name no experiment are left out")
+    for entry in sorted(whole, key=lambda e: -int(e.get("startTime") or 0)):
         yield Experiment(entry["id"], Path(entry.get("logDir") or home) / entry["id"])
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        return False
+    start, folder = entry.get("startTime"), entry.get("logDir")
+    return isinstance(start, int | float | None) and isinstance(folder, str | None)
 
 
 def find(id_: str | None, home: Path | None = None) -> Experiment:

@@ -86,7 +86,8 @@ def varied_lengths(bptt: int) -> Lengths:
 
 
 def _steps(total: int, bptt: int) -> int:
-    return max(1, round(total / (0.95 * bptt + 0.05 * bptt / 2)))
+    # No more than there are words: every batch has one.
+    return min(total, max(1, round(total / (0.95 * bptt + 0.05 * bptt / 2))))
 
 
 def _bases(steps: int, bptt: int) -> Tensor:

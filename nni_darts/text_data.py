@@ -2,7 +2,7 @@
 
 Weights are learnt on the training text. The validation text is what alpha is learnt on in a search,
 and what networks are compared on; the test text is read nowhere but in the `setup` of
-`TextTrainingData` for a test.
+`TextTrainingData` for a test, and in its `check_test`, which keeps nothing of it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ VAL_STREAMS = 10
 """Parallel streams that are validated on, as in the reference."""
 TEST_STREAMS = 1
 """Parallel streams that are tested on, as in the reference: the text as it is read."""
+_TESTED = (2 * TEST_STREAMS, f"{TEST_STREAMS} stream of two")
 
 
 class _Text(LightningDataModule):
@@ -74,8 +75,10 @@ class _Text(LightningDataModule):
                 some word of another one nor `nni_darts.text.UNKNOWN`.
         """
         if "train" not in self._tokens:
-            least = self.batch_size * self.bptt
-            what = f"batch_size {self.batch_size} times bptt {self.bptt}"
+            # A stream of one word has none to predict.
+            least = self.batch_size * max(2, self.bptt)
+            words = f"bptt {self.bptt}" if self.bptt > 1 else "the two that bptt 1 needs"
+            what = f"batch_size {self.batch_size} times {words}"
             self._read("train", least, what)
             self._read_validation(least, what)
 
@@ -83,6 +86,9 @@ class _Text(LightningDataModule):
         raise NotImplementedError
 
     def _read(self, part: Part, least: int, what: str) -> None:
+        self._tokens[part] = self._encoded(part, least, what)
+
+    def _encoded(self, part: Part, least: int, what: str) -> Tensor:
         text, where = self.source.read(part), self.source.where(part)
         if self._vocabulary is None:
             assert part == "train", "the vocabulary is that of the training text"
@@ -93,7 +99,7 @@ class _Text(LightningDataModule):
                 f"{where} must have more than {least} words, {what}, got {len(tokens)}; lower "
                 "these or take a longer text"
             )
-        self._tokens[part] = tokens
+        return tokens
 
     def tokens(self, part: Part) -> Tensor:
         """A text that has been read: int64 (N,), numbers of `words`."""
@@ -183,7 +189,12 @@ class TextTrainingData(_Text):
             super().setup(stage)
         elif "test" not in self._tokens:
             _ = self.words
-            self._read("test", 2 * TEST_STREAMS, f"{TEST_STREAMS} stream of two")
+            self._read("test", *_TESTED)
+
+    def check_test(self) -> None:
+        """What `setup("test")` would find wrong, and raises; nothing is kept of the text."""
+        _ = self.words
+        self._encoded("test", *_TESTED)
 
     def _read_validation(self, least: int, what: str) -> None:
         self._read("valid", 2 * VAL_STREAMS, f"{VAL_STREAMS} streams of two")

@@ -59,7 +59,7 @@ def check_data(component: Component, module: TextSearchData | TextTrainingData) 
 
 def check_tested(component: Component, module: TextTrainingData) -> None:
     """Whether the test text is there, and is not too short."""
-    module.source.check("test")
+    module.check_test()
 
 
 def require_known(component: Component, module: Any) -> None:

@@ -97,7 +97,8 @@ class TextSource:
         path, member = self._locate(part)
         try:
             content = path.read_bytes() if member is None else _extract(path, member)
-            return content.decode("utf-8")
+            # Some editors begin a text with a mark of its encoding, which is no part of a word.
+            return content.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise TextError(
                 f"{self.where(part)} must be a text in UTF-8, got other bytes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
+from nni_darts import checkpoint, files
 from nni_darts.checkpoint_io import AtomicCheckpointIO
+from nni_darts.config import SettingsError
 from nni_darts.precision import lightning_precision
+from nni_darts.run_folder import BEST, HISTORY, LAST, PREVIOUS, Identity, put_aside
 
-LAST = "last.ckpt"
-"""Everything that it takes to go on after the last epoch."""
+SIGNATURE = "nni_darts_run"
+"""Under which a checkpoint says of which run it is, and what the run had reported."""
 
 
 def trainer_options(
@@ -40,7 +44,8 @@ def trainer_options(
         "max_epochs": epochs,
         "precision": lightning_precision(precision, devices[0]),
         "deterministic": "warn",
-        "plugins": [AtomicCheckpointIO()],
+        # One may be damaged by what no care prevents: a disk's fault, a user's mistake.
+        "plugins": [AtomicCheckpointIO({LAST: PREVIOUS})],
         "default_root_dir": output,
         "logger": False,
         "enable_progress_bar": progress_bar,
@@ -64,16 +69,108 @@ class OwnSignals(Callback):
             signal.signal(signal.SIGTERM, self._handler)
 
 
-def last_checkpoint(output: Path) -> ModelCheckpoint:
-    """Writes `LAST` to `output` after every epoch."""
-    return ModelCheckpoint(
+class Checkpoints(ModelCheckpoint):
+    """Lightning's, which also knows what was best so far when its folder has been moved."""
+
+    @property
+    def state_key(self) -> str:
+        # As Lightning's own: checkpoints of older versions have it.
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return path and str(Path(str(self.dirpath)) / Path(path).name)
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(state_dict[name]) for name in paths if name in state_dict}
+        models = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        ours = {"dirpath": self.dirpath, "best_k_models": models}
+        super().load_state_dict({**state_dict, **moved, **ours})
+
+
+def last_checkpoint(output: Path) -> Checkpoints:
+    """Writes `LAST` to `output` after every epoch, and keeps the one before as `PREVIOUS`."""
+    return Checkpoints(
         output, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
     )
 
 
-def go_on(output: Path) -> dict[str, Any]:
-    """Arguments for `fit`: from `LAST` in `output`, if it is there."""
-    if not (output / LAST).exists():
+class Signed(pl.Callback):
+    """Puts into every checkpoint of a run of which run it is, and the run's history so far."""
+
+    def __init__(self, output: Path, identity: Identity) -> None:
+        self.output = output
+        self.identity = identity
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        history = self.output / HISTORY
+        checkpoint[SIGNATURE] = {
+            "key": self.identity.key,
+            "what": self.identity.what,
+            "history": history.read_text(encoding="utf-8") if history.exists() else "",
+        }
+
+
+def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str, Any]:
+    """Arguments for `fit`: from the latest whole checkpoint in a run's folder, if there is one.
+
+    The history of the run becomes what it was then. Damaged files are put aside with a message.
+
+    Args:
+        output: the folder.
+        identity: of the run.
+        validates: whether it goes on only if the weights that were best so far are there, too.
+
+    Raises:
+        SettingsError: a checkpoint is of another run; nothing was changed.
+        CheckpointError: one cannot be read, or needs code to load.
+    """
+    said: dict[str, dict[str, Any]] = {}
+    damaged: dict[str, str] = {}
+    for name in (BEST, LAST, PREVIOUS):
+        if not (output / name).exists():
+            continue
+        try:
+            content = checkpoint.content(output / name)
+        except checkpoint.DamagedCheckpointError:
+            damaged[name] = "is not a complete checkpoint"
+            continue
+        if not isinstance(content, dict) or "state_dict" not in content:
+            damaged[name] = "is no checkpoint of a training"
+            continue
+        said[name] = _said_in(content)
+        identity.require(said[name].get("what"), output / name)
+        if name != BEST and not set(content) >= _TO_GO_ON:
+            del said[name]
+            damaged[name] = "holds weights alone, from which no training can go on"
+        elif name == LAST:
+            break
+    start = next((name for name in (LAST, PREVIOUS) if name in said), None)
+    then = "the run starts afresh" if start is None else f"the run goes on from {start}"
+    if start is not None and validates and BEST not in said:
+        start, then = None, f"without {BEST} the run starts afresh"
+        if BEST not in damaged:
+            print(f"{output / BEST} is lost: {then}", flush=True)
+    for name, why in damaged.items():
+        put_aside(output / name, why, then)
+    if start is None:
         return {}
+    if (history := said[start].get("history")) is not None:
+        files.write(output / HISTORY, history)
+    elif not (output / HISTORY).exists():  # an older version's checkpoint does not have it
+        raise SettingsError([f"{output} has lost its {HISTORY}; choose another directory"])
     # Whoever can write a checkpoint there must not be able to run code here.
-    return {"ckpt_path": str(output / LAST), "weights_only": True}
+    return {"ckpt_path": str(output / start), "weights_only": True}
+
+
+_TO_GO_ON = {"optimizer_states", "loops", "callbacks"}
+
+
+def _said_in(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its run."""
+    if isinstance(signature := content.get(SIGNATURE), dict):
+        return signature
+    described = content.get(checkpoint.KEY)
+    return {"what": described.get("training")} if isinstance(described, dict) else {}

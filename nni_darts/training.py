@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler
@@ -17,11 +17,14 @@ from nni_darts.checkpoint import KEY
 from nni_darts.config import Training
 from nni_darts.divergence import FiniteWatch
 from nni_darts.image_config import ImageTraining
-from nni_darts.trainer_options import OwnSignals, last_checkpoint, trainer_options
+from nni_darts.run_folder import BEST
+from nni_darts.trainer_options import (
+    Checkpoints,
+    OwnSignals,
+    last_checkpoint,
+    trainer_options,
+)
 from search_spaces.darts_network import DartsNetwork
-
-BEST = "best.ckpt"
-"""The weights of the epoch that is best on the validation data."""
 
 
 class TrainingRecipe(pl.LightningModule):
@@ -121,7 +124,7 @@ def trainer(
     """
     checkpoints: list[Callback] = [last_checkpoint(output), OwnSignals()]
     if validates:
-        best = ModelCheckpoint(
+        best = Checkpoints(
             output,
             Path(BEST).stem,
             monitor=settings.task.metric.val,

@@ -15,7 +15,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,12 +25,13 @@ from nni_darts import environment
 try:
     from filelock import FileLock, Timeout
 
-    from nni_darts import files, loopback
-    from nni_darts.config import Run, SettingsError
+    from nni_darts import files, loopback, run_folder
+    from nni_darts.config import Run, SettingsError, UnavailableError
     from nni_darts.events import FOLDER, show_in_nni
     from nni_darts.messages import printable
     from nni_darts.protocol import key
     from nni_darts.signals import dying, handled_by, where
+    from nni_darts.stored import INTERRUPTED
     from nni_darts.tasks import parse_run
 except ModuleNotFoundError as error:
     if __name__ != "__main__":
@@ -39,7 +40,6 @@ except ModuleNotFoundError as error:
 
 PARAMETERS = "NNI_DARTS_PARAMETERS"
 """Tells the processes that train together with this one what they train."""
-RESULT = "result.json"
 PAGE = "alphas.html"
 """What `nni_darts.assessor` writes into the experiment's log folder."""
 
@@ -96,19 +96,29 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     # NNI's folder is <environment>/trials/<id>: all trials of the environment see the runs.
     output = Path(os.environ["NNI_OUTPUT_DIR"]).parents[1] / "runs" / key(run)
     last_words = dying(lambda: _how_to_go_on(run, output), by_the_signal=True)
+    reports = _Reports(run, send)
     try:
         with handled_by(last_words), _alone_in(output):
             _show(run, output)
-            result = _stored(output / RESULT)
+            identity = run_folder.of_run(run)
+            result = run_folder.read_result(output, identity)
             if result is None:
-                result = STAGES[run.stage](run, output, lambda report: send(report, "PERIODICAL"))
-                files.write(output / RESULT, json.dumps(result, indent=1))
+                result = STAGES[run.stage](run, output, reports.send)
+                run_folder.write_result(output, identity, result)
             send(result, "FINAL")
+    except UnavailableError as error:
+        reports.interrupted(error.problems[0])
+        return _wrong(error)
     except SettingsError as error:
         return _wrong(error)
     except ModuleNotFoundError as error:
         return environment.unable(error)
-    except (DivergedError, OutOfMemoryError, CheckpointError, OSError) as error:
+    except OSError as error:
+        # A full disk, a file that cannot be read: it is no fault of the run.
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        reports.interrupted(str(error))
+        return 1
+    except (DivergedError, OutOfMemoryError, CheckpointError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
@@ -123,6 +133,27 @@ def _how_to_go_on(run: Run, output: Path) -> str:
     )
 
 
+class _Reports:
+    """The reports of a run, in order."""
+
+    def __init__(self, run: Run, send: Callable[[dict[str, Any], str], None]) -> None:
+        self._key = key(run)
+        self._send = send
+        # NNI's own assessors fail on a report without it.
+        self._default = 0.0
+
+    def send(self, report: dict[str, Any]) -> None:
+        self._default = report.get("default", self._default)
+        self._send(report, "PERIODICAL")
+
+    def interrupted(self, cause: str) -> None:
+        """Say which run ends here, and why: the protocol does not count it as its failure."""
+        report = {"default": self._default, "key": self._key, INTERRUPTED: cause}
+        # Where the manager is gone, too, it starts the trial again when it comes back.
+        with suppress(OSError):
+            self._send(report, "PERIODICAL")
+
+
 @contextmanager
 def _alone_in(output: Path) -> Iterator[None]:
     """Wait until no other process works in the folder: NNI may start a run again too soon.
@@ -133,7 +164,7 @@ def _alone_in(output: Path) -> Iterator[None]:
         yield
         return
     if (reason := files.unwritable(output)) is not None:
-        raise SettingsError([f"the output directory of the run: {reason}"])
+        raise UnavailableError([f"the output directory of the run: {reason}"])
     output.mkdir(parents=True, exist_ok=True)
     lock = FileLock(output / "lock")
     try:
@@ -166,14 +197,6 @@ def _show(run: Run, output: Path) -> None:
         print(f"NNI's TensorBoard button will not find {output / FOLDER}: {error}", flush=True)
     if run.stage == "search" and (experiment / "log" / PAGE).exists():
         print(f"the alphas are drawn at {manager}/logs/{PAGE}", flush=True)
-
-
-def _stored(path: Path) -> dict[str, Any] | None:
-    """The result of a run that was over before."""
-    if not path.exists():
-        return None
-    print(f"this run was over before; its result is in {path}", flush=True)
-    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _wrong(error: SettingsError) -> int:

@@ -15,7 +15,7 @@ from nni.tuner import Tuner
 
 from nni_darts import files, loopback, manager, protocol
 from nni_darts.config import Run, Settings, SettingsError
-from nni_darts.ledger import Ledger
+from nni_darts.ledger import Ledger, kept
 from nni_darts.messages import printable, printable_lines
 from nni_darts.stored import Experiment
 from nni_darts.tasks import parse
@@ -121,8 +121,7 @@ class DartsProtocol(Tuner):
     @_visibly
     def load_checkpoint(self) -> None:
         """After `nnictl resume`, before anything else; NNI itself runs unfinished trials again."""
-        if self._state.exists():
-            self._ledger = Ledger.from_json(self._state.read_text(encoding="utf-8"))
+        self._ledger = kept(self._state)
         trials = self._experiment.trials()
         self._seen = max((trial.event for trial in trials), default=0)
         self._ledger.resume(trials, manager.started(self._experiment.id))
@@ -160,7 +159,7 @@ class DartsProtocol(Tuner):
                 resume = f"go on with: nnictl resume {self._experiment.id}"
                 self._fail(f"trial {trial.id}: {trial.unable}; then {resume}")
                 return
-        plan = protocol.make_plan(self._settings, ledger.results, ledger.failures)
+        plan = protocol.make_plan(self._settings, ledger.results, ledger.failures, ledger.held)
         for note in plan.notes:
             if note not in self._said:
                 self._said.add(note)

@@ -29,6 +29,13 @@ def _seeded() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_noted_at_home(tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nni_darts import image_check
+
+    monkeypatch.setattr(image_check, "remembered", lambda: tmp_path_factory.getbasetemp() / "seen")
+
+
 @pytest.fixture
 def home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A home folder of the test's own: NNI keeps its list of experiments there."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nni_darts.protocol import key
+from nni_darts.stored import INTERRUPTED
 from nni_darts.tasks import parse_run
 from nni_darts.tuner import DartsProtocol
 
@@ -156,6 +157,12 @@ class FakeManager:
 
     def kill(self, trial: FakeTrial) -> None:
         self._end(trial, "USER_CANCELED")
+
+    def interrupt(self, trial: FakeTrial, cause: str) -> None:
+        """It ends, and says that it is no fault of the run."""
+        report = {"default": 0.1, "key": trial.key, INTERRUPTED: cause}
+        self._metric(trial.id, "PERIODICAL", report)
+        self._end(trial, "FAILED")
 
     def _end(self, trial: FakeTrial, status: str) -> None:
         self.alive.remove(trial)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
@@ -62,6 +63,15 @@ def test_fixed_order_is_shuffled() -> None:
     first, second = ([x.tolist() for (x,) in loader] for _ in range(2))
     assert first != second
     assert sorted(x for batch in first for x in batch) == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(105, [10] * 10), (100, [10] * 10), (10, [10]), (7, [7])]
+)
+def test_shuffled_batches_are_full_unless_there_is_but_one(count: int, sizes: list[int]) -> None:
+    loader = shuffled(numbers(count, 10))
+    assert [len(x) for (x,) in loader] == sizes
+    assert len(loader) == len(sizes)
 
 
 def test_a_sampler_of_the_users_own_is_left_alone() -> None:

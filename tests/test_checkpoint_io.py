@@ -49,6 +49,15 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
 
 
+def test_the_checkpoint_before_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    io = AtomicCheckpointIO({"last.ckpt": "previous.ckpt"})
+    for factor in (1, 2, 3):
+        for name in ("last.ckpt", "best.ckpt"):
+            io.save_checkpoint({"weights": factor * SMALL["weights"]}, tmp_path / name)
+    kept = {path.name: torch.load(path)["weights"][1] for path in tmp_path.iterdir()}
+    assert kept == {"last.ckpt": 3.0, "best.ckpt": 3.0, "previous.ckpt": 2.0}
+
+
 def test_a_training_writes_through_it(tmp_path: Path) -> None:
     trainer = pl.Trainer(
         accelerator="cpu",

@@ -117,9 +117,9 @@ def test_the_same_again_goes_on_and_another_is_refused(
         (["--seed", "1"], "seed is 0 there and 1 here"),
     ):
         (line,) = failing("retrain", "DARTS_V2", *TINY, *change, "-o", str(folder))
-        assert f"{folder} holds another training ({what})" in line
+        assert f"{folder}/best.ckpt is of another run ({what})" in line
     (line,) = failing("retrain", "DARTS_V1", *TINY, "-o", str(folder))
-    assert "holds another training (genotype is" in line
+    assert "is of another run (genotype is" in line
 
 
 def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(
@@ -256,12 +256,12 @@ def test_a_training_that_fails(
     wild = ["--learning-rate", "1e30", "--gradient-clip", "none", "--epochs", "2"]
     (line,) = failing("retrain", "DARTS_V2", *TINY, *wild, "-o", str(tmp_path / "a"), status=1)
     assert "loss" in line
-    damaged = tmp_path / "b"
-    shutil.copytree(trained.folder, damaged)
-    last = (damaged / "last.ckpt").read_bytes()
-    (damaged / "last.ckpt").write_bytes(last[: len(last) // 2])
-    (line,) = failing("retrain", "DARTS_V2", *TINY, "-o", str(damaged), status=1)
-    assert line.startswith(f"{damaged}/last.ckpt: is not a complete checkpoint")
+    refused = tmp_path / "b"
+    shutil.copytree(trained.folder, refused)
+    (refused / "last.ckpt").unlink()
+    (refused / "last.ckpt").mkdir()
+    (line,) = failing("retrain", "DARTS_V2", *TINY, "-o", str(refused), status=1)
+    assert line.startswith(f"{refused}/last.ckpt: is a folder")
 
 
 # evaluate

@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -24,7 +23,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torchvision.transforms import v2
 
-from nni_darts.augmentation import cutout, normalise, random_flip, random_shift
+from nni_darts.augmentation import cutout, normalise, random_flip, random_shift, read_image
 from nni_darts.data import BilevelData
 from nni_darts.data_sets import DATA_SETS, check
 from nni_darts.device_batches import DeviceBatches
@@ -608,16 +607,43 @@ def test_image_folder_with_a_broken_image(tmp_path: Path, content: bytes) -> Non
         BilevelData("image_folder", root=tmp_path).prepare_data()
 
 
-def test_an_image_that_breaks_off_is_named(tmp_path: Path) -> None:
-    _folder(tmp_path, {"cat": 2, "dog": 2})
-    noise = np.random.RandomState(0).randint(0, 256, (64, 64, 3), dtype=np.uint8)
-    path = tmp_path / "dog" / "0.jpg"
-    (tmp_path / "dog" / "0.png").unlink()
-    Image.fromarray(noise).save(path)
-    path.write_bytes(path.read_bytes()[:1000])
-    data = ready("image_folder", root=tmp_path, batch_size=1)  # verify() reads a JPEG's head only
-    with pytest.raises(ValueError, match=r"cannot read the image .*dog/0.jpg \(.*truncated"):
-        list(chain(data.train_dataloader(), data.val_dataloader()))
+def test_images_in_hidden_folders_are_nobodys(tmp_path: Path) -> None:
+    _folder(tmp_path, {"cat": 3, "dog": 3})
+    for folder in ("cat/.ipynb_checkpoints", "dog/deep/.cache/deeper", "dog/photo.png"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / folder / "0-checkpoint.png")
+    (tmp_path / "dog/deep/.cache/deeper/0.png").write_bytes(b"")
+    data = ready("image_folder", root=tmp_path, batch_size=2)
+    found = sorted(str(Path(p).relative_to(tmp_path)) for half in halves(data) for p in half)
+    # A folder may have the name of an image.
+    plain = [f"{name}/{i}.{'PNG' if i % 2 else 'png'}" for name in ("cat", "dog") for i in range(3)]
+    assert found == sorted([*plain, "dog/photo.png/0-checkpoint.png"])
+
+
+def test_images_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
+    shades = (np.arange(32, dtype=np.uint16) * 2114)[None].repeat(32, 0)  # to 65534, black to white
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(shades).save(tmp_path / name / "0.png")
+        Image.fromarray(shades.astype(np.int32)).save(tmp_path / name / "1.tif")
+        Image.fromarray(np.rint(shades / 257).astype(np.uint8)).save(tmp_path / name / "2.png")
+    for path in (tmp_path / "a").iterdir():
+        image = read_image(str(path))
+        assert image.mode == "RGB"
+        for channel in range(3):
+            assert np.array_equal(np.asarray(image)[..., channel], np.rint(shades / 257))
+    assert len(np.unique(np.asarray(image))) == 32
+
+
+@pytest.mark.parametrize(
+    ("pixels", "why"),
+    [(np.full((8, 8), 1e5, np.int32), "beyond 16 bits"), (np.ones((8, 8), np.float32), "floating")],
+)
+def test_images_of_no_known_range(tmp_path: Path, pixels: np.ndarray, why: str) -> None:
+    _folder(tmp_path, {"cat": 3, "dog": 3})
+    Image.fromarray(pixels).save(tmp_path / "dog" / "deep.tif")
+    with pytest.raises(ValueError, match=rf"cannot read the image .*deep.tif \(.*{why}"):
+        BilevelData("image_folder", root=tmp_path).prepare_data()
 
 
 # --- Other mistakes. ---

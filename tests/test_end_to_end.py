@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from live import free_port, until
+from PIL import Image
 
 from nni_darts import load, loopback, stored
 from nni_darts.genotype import Genotype
@@ -245,6 +246,36 @@ def test_stop_and_resume_in_each_stage_change_nothing(
             assert resumed.returncode == 0, resumed.stdout + resumed.stderr
         until(lambda: status(port) == "DONE")
         assert outcome(run.experiment) == undisturbed[2]
+    finally:
+        run("nnictl", "stop", "--all")
+
+
+def test_what_is_no_fault_of_a_run_does_not_use_up_its_attempts(run: Shell, tmp_path: Path) -> None:
+    port, root = free_port(), tmp_path / "images"
+    path = experiment_file(tmp_path, epochs=1, batch_size=2, seeds=[0])
+    values = yaml.safe_load(path.read_text())
+    settings = values["tuner"]["classArgs"]
+    settings["data"] = {"name": "image_folder", "root": str(root)}
+    del settings["select"], settings["evaluate"]
+    path.write_text(yaml.safe_dump({**values, "maxTrialNumber": 1}))
+    assert run("nnictl", "create", "--config", str(path), "--port", port).returncode == 0
+    try:
+        for attempts in (1, 2, 3):
+            until(lambda: status(port) == "ERROR")
+            log = (run.experiment.folder / "log" / "nnictl_stdout.log").read_text()
+            assert "search-0 cannot go on (data: image_folder needs a directory" in log
+            trials = run.experiment.trials()
+            assert [(t.key, t.status) for t in trials] == [("search-0", "FAILED")] * attempts
+            if attempts == 3:
+                for k, name in enumerate(("cat", "dog")):
+                    (root / name).mkdir(parents=True)
+                    for i in range(4):
+                        Image.new("L", (32, 32), 100 * k).save(root / name / f"{i}.png")
+            assert run("nnictl", "stop", run.experiment.id).returncode == 0
+            resumed = run("nnictl", "resume", run.experiment.id, "--port", port)
+            assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+        until(lambda: status(port) == "DONE")
+        assert [t.status for t in run.experiment.trials()] == ["FAILED"] * 3 + ["SUCCEEDED"]
     finally:
         run("nnictl", "stop", "--all")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,28 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     assert path.read_text() == "two"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
-    def full(self: Path, *args: object, **kwargs: object) -> None:
+    def full(descriptor: int) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    # It is on the disk before it takes the place of the one before.
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         files.write(path, "three")
     assert path.read_text() == "two"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_file_before_is_kept(tmp_path: Path) -> None:
+    for content in (b"1", b"2", b"3"):
+        files.write_bytes(tmp_path / "a", content, keep="b")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"3", "b": b"2"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"NaN", b"[" * 100_000])
+def test_damaged_json(content: bytes, tmp_path: Path, message: Any) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    assert message(files.DamagedError, files.read_json, path, dict).startswith("is damaged: it ")
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,9 @@ PURE = [
     "text_config",
     "search_picture",
     "stored",
+    "rows",
+    "run_folder",
+    "ledger",
 ]
 WITHOUT_NNI = [
     "architect",
@@ -69,6 +72,8 @@ WITHOUT_NNI = [
     "text_data",
     "text_sources",
     "text_training",
+    "image_check",
+    "trainer_options",
 ]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nni_darts.ledger import Ledger
+from experiments import A, searched
+from nni_darts.files import DamagedError
+from nni_darts.ledger import Ledger, kept
 from nni_darts.stored import Trial
 
 
@@ -143,8 +147,101 @@ def test_a_run_that_could_not_be_issued_is_as_before() -> None:
 
 
 def test_the_state_outlives_a_restart() -> None:
-    made = ledger("a", "b", "b")
-    made.update([trial("SUCCEEDED", "a", done=True), trial("FAILED"), trial("FAILED")])
+    made = ledger("search-0", "b", "b")
+    done = Trial("id", "SUCCEEDED", {}, searched(0, (-1.0, A)), "search-0")
+    made.update([done, trial("FAILED"), trial("FAILED")])
     again = Ledger.from_json(made.to_json())
     assert (again.issued, again.silent, again.results) == (made.issued, made.silent, made.results)
     assert again.silent == Counter(b=2)
+
+
+def interrupted(key: str, event: int, cause: str = "the disk is full") -> Trial:
+    return Trial("id", "FAILED", {}, None, key, cause, event)
+
+
+def test_an_attempt_that_was_interrupted_does_not_count_and_is_held_until_a_resume() -> None:
+    made = ledger("a", "a", "a")
+    trials = [interrupted("a", 3), interrupted("a", 6), interrupted("a", 9)]
+    made.update(trials)
+    assert state(made) == (set(), {}, {})
+    assert made.held == {"a": "the disk is full"}
+    again = Ledger.from_json(made.to_json())
+    again.resume(trials)
+    again.update(trials)
+    assert again.held == {}
+    assert state(again) == (set(), {}, {})
+    again.issue("a")
+    again.update([*trials, Trial("id", "RUNNING", {}, None, "a", None, 12)])
+    assert state(again) == (set(), {}, {"a": 1})
+    again.update([*trials, interrupted("a", 12, "again")])
+    assert again.held == {"a": "again"}
+    # What is a failure of its own counts, as before.
+    again.issue("a")
+    again.update([*trials, interrupted("a", 12), Trial("id", "FAILED", {}, None, "a", None, 15)])
+    assert state(again)[1] == {"a": 1}
+
+
+def test_what_is_done_or_under_way_is_not_held() -> None:
+    made = ledger("a", "a", "b", "b")
+    running = Trial("id", "RUNNING", {}, None, "a", None, 4)
+    done = trial("FAILED", "b", done=True)
+    made.update([interrupted("a", 2), running, interrupted("b", 6), done])
+    assert made.held == {}
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_what_was_lost_at_a_stop_hangs_on_what_was_seen(ahead: int) -> None:
+    # NNI forgets a trial that it was about to resume; one that it has marked since is resumed.
+    again = ledger("a")
+    again.seen = 7
+    waiting = Trial("id", "ADD_RESUMED", {}, None, "a", None, 7 + ahead)
+    again.resume([waiting])
+    again.update([waiting])
+    assert again.pending["a"] == ahead
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"issued": [1]}',
+        '{"issued": {"a": "1"}}',
+        '{"silent": {"a": -1}}',
+        '{"seen": null}',
+        '{"results": {"a": 1}}',
+        '{"results": {"search-0": {"stage": "search", "key": "search-0", "seed": 0}}}',
+        '{"issued": null}',
+        b"\xff",
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_state_is_done_without(
+    text: str | bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], message: Any
+) -> None:
+    message(DamagedError, Ledger.from_json, text)
+    path = tmp_path / "nni_darts.json"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    for _ in range(2):
+        assert kept(path) == Ledger()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nni-darts: {path} is damaged: ")
+    assert line.endswith("; going on with what NNI recorded")
+
+
+def test_another_versions_state_is_no_damage() -> None:
+    state = json.loads(ledger("a").to_json())
+    assert Ledger.from_json(json.dumps({**state, "new": [1]})).issued == Counter(a=1)
+    del state["resumed"]
+    assert Ledger.from_json(json.dumps(state)).issued == Counter(a=1)
+
+
+def test_without_its_state_it_goes_on_with_what_nni_recorded() -> None:
+    trials = [trial("SUCCEEDED", "a", done=True), trial("FAILED", "b"), trial("RUNNING", "c")]
+    made = Ledger()
+    made.resume(trials)
+    made.update(trials)
+    assert state(made) == ({"a"}, {"b": 1}, {"c": 1})
+    assert made.issued.total() - made.dropped == len(trials)

@@ -30,11 +30,12 @@ class Experiment:
         self.settings = made
         self.results: dict[str, Any] = {}
         self.failures: dict[str, int] = {}
+        self.held: dict[str, str] = {}
         self.done: list[str] = []
 
     @property
     def plan(self) -> protocol.Plan:
-        return protocol.make_plan(self.settings, self.results, self.failures)
+        return protocol.make_plan(self.settings, self.results, self.failures, self.held)
 
     @property
     def ready(self) -> list[str]:
@@ -290,3 +291,23 @@ def test_keys_are_distinct_and_name_folders() -> None:
     keys = [protocol.key(run) for run in runs]
     assert len(set(keys)) == 5
     assert all(key.replace("-", "").isalnum() for key in keys)
+
+
+def test_a_run_that_was_interrupted_is_waited_for() -> None:
+    e = Experiment(settings(**BOTH))
+    e.held = {"search-0": "the disk is full"}
+    assert e.ready == ["search-1"]
+    assert e.plan.problem is None
+    assert any("search-0 was interrupted (the disk is full)" in note for note in e.plan.notes)
+    e.search(1, B)
+    # Nothing else can run, and the other stages need all searches.
+    assert e.ready == []
+    assert e.plan.problem == (
+        "search-0 cannot go on (the disk is full): put that right, then nnictl stop and nnictl "
+        "resume this experiment"
+    )
+    e.held = {}
+    assert e.ready == ["search-0"]
+    e.search(0, A)
+    e.held = {evaluate(A, 1): "no room", select(B): "no room"}
+    assert e.ready == [select(A)]

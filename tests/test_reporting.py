@@ -108,6 +108,13 @@ def test_a_report_is_flat_and_printed(tmp_path: Path, capsys: pytest.CaptureFixt
     assert printed.startswith("epoch 1/3  val acc 0.5000  val loss 1.5000  train acc 0.6000")
 
 
+def test_a_validation_accuracy_that_equals_the_training_accuracy_is_told() -> None:
+    report = {"default": 0.6, "epoch": 0, "seconds": 1.0, "train_acc": 0.6, "val_loss": 1.5}
+    assert (
+        summary(report, 3) == "epoch 1/3  val acc 0.6000  val loss 1.5000  train acc 0.6000  1.0 s"
+    )
+
+
 def test_without_validation_the_training_accuracy_is_not_called_otherwise() -> None:
     report = {"default": 0.6, "epoch": 0, "seconds": 1.0, "train_acc": 0.6}
     assert summary(report, 3) == "epoch 1/3  train acc 0.6000  1.0 s"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from nni_darts import task
-from nni_darts.checkpoint import CheckpointError, load
+from nni_darts.checkpoint import load
 from nni_darts.config import Component, SettingsError
 from nni_darts.data import TrainingData
 from nni_darts.divergence import DivergedError
@@ -27,8 +27,8 @@ from nni_darts.image_parts import count
 from nni_darts.random_cells import draw
 from nni_darts.retraining import Job, prepare, train
 from nni_darts.retraining import test as measure
-from nni_darts.trainer_options import LAST
-from nni_darts.training import BEST
+from nni_darts.run_folder import BEST, LAST, PREVIOUS
+from nni_darts.training import trainer
 from search_spaces.darts_network import DartsNetwork
 
 GENOTYPE = draw(1, 0, num_nodes=2)[0]
@@ -186,35 +186,153 @@ def test_a_folder_with_another_training_is_left_alone(
     whole: tuple[Path, dict[str, Any]], changes: dict[str, Any], expected: str
 ) -> None:
     before = contents(whole[0])
-    with pytest.raises(SettingsError, match="holds another training") as caught:
+    with pytest.raises(SettingsError, match="is of another run") as caught:
         train(job(whole[0], **changes), quiet)
     (problem,) = caught.value.problems
     assert expected in problem
     assert contents(whole[0]) == before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
-def test_a_damaged_checkpoint_stops_it_and_is_left_as_it_is(
-    whole: tuple[Path, dict[str, Any]], damage: str, tmp_path: Path
+def copied(whole: Path, folder: Path) -> Path:
+    """A folder as a training has left it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (LAST, PREVIOUS, BEST, "history.csv"):
+        shutil.copy(whole / name, folder / name)
+    return folder
+
+
+def flipped(content: bytes, path: Path) -> bytes:
+    """With other bits in the middle of its largest part."""
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    # Behind the entry's own header, which is padded to 64 bytes.
+    changed = bytearray(content)
+    changed[largest.header_offset + 64 + largest.file_size // 2] ^= 0xFF
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign", "best", "tensor"])
+def test_a_damaged_checkpoint_is_put_aside_for_the_one_before(
+    whole: tuple[Path, dict[str, Any]],
+    damage: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    content = bytearray((whole[0] / LAST).read_bytes())
-    if damage == "flipped":
-        with zipfile.ZipFile(whole[0] / LAST) as archive:
-            largest = max(archive.infolist(), key=lambda entry: entry.file_size)
-        # Behind the entry's own header, which is padded to 64 bytes.
-        content[largest.header_offset + 64 + largest.file_size // 2] ^= 0xFF
-    bad = {"truncated": content[:-1000], "flipped": content, "empty": b"", "foreign": b"x" * 99}
-    (tmp_path / LAST).write_bytes(bad[damage])
-    with pytest.raises(CheckpointError, match=re.escape(str(tmp_path / LAST))) as caught:
-        train(job(tmp_path), quiet)
-    assert "\n" not in str(caught.value)
-    assert (tmp_path / LAST).read_bytes() == bad[damage]
+    content = (whole[0] / LAST).read_bytes()
+    torch.save(torch.ones(3), tmp_path / "tensor")
+    bad = {
+        "truncated": content[:-1000],
+        "flipped": flipped(content, whole[0] / LAST),
+        "empty": b"",
+        "foreign": b"x" * 99,
+        "best": (whole[0] / BEST).read_bytes(),
+        "tensor": (tmp_path / "tensor").read_bytes(),
+    }[damage]
+    folder = copied(whole[0], tmp_path / "out")
+    (folder / LAST).write_bytes(bad)
+    result = train(job(folder), quiet, tested=True)
+    said = capsys.readouterr().out.splitlines()
+    reasons = {
+        "best": "holds weights alone, from which no training can go on",
+        "tensor": "is no checkpoint of a training",
+    }
+    why = reasons.get(damage, "is not a complete checkpoint")
+    aside = f"it is put aside as {LAST}.damaged; the run goes on from {PREVIOUS}"
+    assert said[0] == f"{folder / LAST} {why}: {aside}"
+    assert len([line for line in said if line.startswith("epoch ")]) == 1
+    assert (folder / f"{LAST}.damaged").read_bytes() == bad
+    require_equal(folder / LAST, whole[0] / LAST)
+    require_equal(folder / BEST, whole[0] / BEST)
+    assert {**result, "seconds": 0, "weights": 0} == {**whole[1], "seconds": 0, "weights": 0}
 
 
-def test_a_folder_without_its_history(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    (tmp_path / LAST).write_bytes((whole[0] / LAST).read_bytes())
-    with pytest.raises(SettingsError, match=r"has lost its history.csv"):
+@pytest.mark.parametrize("lost", [(LAST, PREVIOUS), (BEST,)])
+def test_without_a_whole_checkpoint_it_starts_afresh(
+    whole: tuple[Path, dict[str, Any]],
+    lost: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = copied(whole[0], tmp_path)
+    for name in lost:
+        (folder / name).write_bytes(b"")
+    result = train(job(folder), quiet, tested=True)
+    said = capsys.readouterr().out.splitlines()
+    assert all(f"{folder / name} is not a complete checkpoint" in "".join(said) for name in lost)
+    assert sum("starts afresh" in line for line in said) == len(lost)
+    assert len([line for line in said if line.startswith("epoch ")]) == 3
+    require_equal(folder / LAST, whole[0] / LAST)
+    assert {**result, "seconds": 0, "weights": 0} == {**whole[1], "seconds": 0, "weights": 0}
+
+
+def test_a_folder_that_was_moved_still_knows_its_best_epoch(tmp_path: Path) -> None:
+    def best(folder: str) -> Any:
+        settings = ImageTraining(**SMALL)
+        made = trainer(settings, tmp_path / folder, [torch.device("cpu")], True, [], False)
+        (found,) = (c for c in made.checkpoint_callbacks if c.monitor)
+        return found
+
+    def known(folder: str) -> dict[str, Any]:
+        path = str(tmp_path / folder / BEST)
+        score = torch.tensor(0.5)
+        return {
+            "dirpath": str(tmp_path / folder),
+            "monitor": "val_acc",
+            "best_model_score": score,
+            "best_model_path": path,
+            "current_score": None,
+            "best_k_models": {path: score},
+            "kth_best_model_path": path,
+            "kth_value": score,
+            "last_model_path": "",
+        }
+
+    there = best("there")
+    there.load_state_dict(known("here"))
+    assert there.state_dict() == known("there")
+
+
+def test_two_checkpoints_are_kept(whole: tuple[Path, dict[str, Any]]) -> None:
+    epochs = [torch.load(whole[0] / n, weights_only=True)["epoch"] for n in (LAST, PREVIOUS)]
+    assert epochs == [2, 1]
+
+
+@pytest.mark.parametrize("name", [BEST, LAST])
+def test_weights_of_another_network_are_not_taken_for_its_own(
+    whole: tuple[Path, dict[str, Any]], name: str, tmp_path: Path
+) -> None:
+    train(job(tmp_path / "other", seed=1, epochs=1), quiet)
+    folder = copied(whole[0], tmp_path / "out")
+    shutil.copy(tmp_path / "other" / name, folder / name)
+    before = contents(folder)
+    with pytest.raises(SettingsError, match=f"{name} is of another run") as caught:
+        train(job(folder), quiet, tested=True)
+    (problem,) = caught.value.problems
+    assert "epochs is 1 there and 3 here" in problem
+    assert contents(folder) == before
+
+
+def test_a_checkpoint_that_names_no_run(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    content = torch.load(whole[0] / LAST, weights_only=True)
+    for what in ("nni_darts", "nni_darts_run"):
+        del content[what]
+    torch.save(content, tmp_path / LAST)
+    with pytest.raises(SettingsError, match=r"last.ckpt does not say which run it is of"):
         train(job(tmp_path), quiet)
+
+
+@pytest.mark.parametrize("damage", [None, "", "epoch,default\nx,1\n", "\0\0", "\udc80"])
+def test_its_history_comes_back_with_the_checkpoint(
+    whole: tuple[Path, dict[str, Any]], damage: str | None, tmp_path: Path
+) -> None:
+    folder = copied(whole[0], tmp_path)
+    history = folder / "history.csv"
+    history.unlink()
+    if damage is not None:
+        history.write_bytes(damage.encode("utf-8", "surrogateescape"))
+    result = train(job(folder), quiet)
+    assert history.read_bytes() == (whole[0] / "history.csv").read_bytes()
+    assert result["best_epoch"] == whole[1]["best_epoch"]
 
 
 def test_a_diverging_training_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nni_darts.checkpoint import CheckpointError
 from nni_darts.config import SettingsError
 from nni_darts.divergence import DivergedError
 from nni_darts.protocol import key
@@ -166,15 +166,60 @@ def test_a_diverging_search_keeps_its_last_good_checkpoint(tmp_path: Path) -> No
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
-def test_a_damaged_checkpoint_of_a_search_is_one_line(tmp_path: Path) -> None:
-    one = parse_run({**TINY, "search": {**TINY["search"], "epochs": 1}})
-    search(one, tmp_path, lambda report: None)
-    damaged = (tmp_path / "last.ckpt").read_bytes()[:-500]
-    (tmp_path / "last.ckpt").write_bytes(damaged)
-    with pytest.raises(CheckpointError, match=r"last.ckpt: is not a complete checkpoint") as caught:
-        search(one, tmp_path, lambda report: None)
-    assert "\n" not in str(caught.value)
-    assert (tmp_path / "last.ckpt").read_bytes() == damaged
+@pytest.fixture(scope="module")
+def over(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a search that is over, and its result."""
+    folder = tmp_path_factory.mktemp("over")
+    return folder, search(parse_run(SHORT), folder, lambda report: None)
+
+
+SHORT = {**TINY, "search": {**TINY["search"], "epochs": 2}}
+
+
+def test_a_damaged_checkpoint_of_a_search_is_put_aside_for_the_one_before(
+    over: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(over[0], folder)
+    damaged = (folder / "last.ckpt").read_bytes()[:-500]
+    (folder / "last.ckpt").write_bytes(damaged)
+    result = search(parse_run(SHORT), folder, lambda report: None)
+    printed = capsys.readouterr().out
+    assert (
+        f"{folder}/last.ckpt is not a complete checkpoint: it is put aside as last.ckpt.damaged; "
+        "the run goes on from previous.ckpt" in printed
+    )
+    assert "epoch 2/2" in printed
+    assert "epoch 1/2" not in printed
+    assert (folder / "last.ckpt.damaged").read_bytes() == damaged
+    for name in ("genotype_1", "score_1", "val_loss", "entropy"):
+        assert result[name] == over[1][name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+        ({"search": {**SHORT["search"], "learning_rate": 0.1}}, "learning_rate is 0.025 there"),
+        ({"data": {"name": "digits", "seed": 1}}, "data is {'name': 'digits'} there"),
+        ({"space": {**TINY["space"], "num_cells": 4}}, "space is "),
+    ],
+)
+def test_a_search_does_not_go_on_from_another_ones_checkpoint(
+    over: tuple[Path, dict[str, Any]], changes: dict[str, Any], expected: str
+) -> None:
+    before = (over[0] / "last.ckpt").read_bytes()
+    with pytest.raises(SettingsError, match=r"last.ckpt is of another run") as caught:
+        search(parse_run({**SHORT, **changes}), over[0], lambda report: None)
+    (problem,) = caught.value.problems
+    assert expected in problem
+    assert (over[0] / "last.ckpt").read_bytes() == before
+
+
+def test_what_does_not_decide_the_outcome_may_differ(over: tuple[Path, dict[str, Any]]) -> None:
+    settings = {**SHORT["search"], "cpu_threads": 1, "seeds": [0, 1, 2]}
+    result = search(parse_run({**SHORT, "search": settings}), over[0], lambda report: None)
+    assert result["genotype_1"] == over[1]["genotype_1"]
 
 
 def trained(stage: str, **changes: Any) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from nni_darts.streams import (
     Carried,
+    Lengths,
     StreamLoader,
     equal_lengths,
     halved_lengths,
@@ -46,6 +49,17 @@ def test_random_lengths_cover_the_streams_in_the_same_number(
     assert all(sum(cut) == total for cut in cuts)
     assert len({len(cut) for cut in cuts}) == 1
     assert all(min(cut) >= 1 for cut in cuts)
+
+
+@pytest.mark.parametrize("kind", [equal_lengths, halved_lengths, varied_lengths])
+@pytest.mark.parametrize("bptt", range(1, 13))
+def test_lengths_cover_all_of_any_text(kind: Callable[[int], Lengths], bptt: int) -> None:
+    for total in range(0, 120):
+        cut = kind(bptt)(total)
+        assert sum(cut) == total
+        assert min(cut, default=1) >= 1
+        assert len(cut) == len(kind(bptt)(total))
+        assert (len(cut) > 0) == (total > 0)
 
 
 def test_the_lengths_of_the_search_are_whole_or_half() -> None:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nni_darts import resolve
+from nni_darts.config import Component, SettingsError
 from nni_darts.sources import MissingDataError
 from nni_darts.text import TextError
 from nni_darts.text_data import TextSearchData, TextTrainingData
@@ -70,6 +73,49 @@ def test_bad_texts(
     for kind in (TextSearchData, TextTrainingData):
         data = kind("text", root=root, batch_size=4, bptt=5)
         assert expected in message(TextError, data.setup)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    root = texts(tmp_path)
+    for part in PARTS:
+        path = root / f"{part}.txt"
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    data = TextTrainingData("text", root=root, batch_size=4, bptt=5)
+    data.setup("fit")
+    data.setup("test")
+    assert data.words == ("a", "b", "c", "<unk>", "<eos>")
+    assert data.tokens("valid")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xff", "must be a text in UTF-8"),
+        (b"", "test.txt is empty"),
+        (b"b", "test.txt must have more than 2 words"),
+        (b"d", "has no word 'd'"),
+    ],
+)
+def test_a_bad_test_text_is_found_before_a_training(
+    content: bytes, expected: str, tmp_path: Path
+) -> None:
+    root = texts(tmp_path, train="a b c")
+    (root / "test.txt").write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        resolve.test_data(Component(name="text", root=str(root)), 1)
+    (problem,) = caught.value.problems
+    assert expected in problem
+
+
+@pytest.mark.parametrize("kind", [TextSearchData, TextTrainingData])
+def test_batches_of_one_word(kind: type[TextSearchData], tmp_path: Path, message: Any) -> None:
+    data = kind("text", root=texts(tmp_path), batch_size=50, bptt=1)
+    data.setup("fit")
+    words = sum(batch.targets.numel() for batch in data.train_dataloader())
+    assert words == 50 * (250 // 50 - 1)
+    few = kind("text", root=tmp_path, batch_size=150, bptt=1)
+    # Streams of one word each have nothing to predict.
+    assert "train.txt must have more than 300 words" in message(TextError, few.setup)
 
 
 def test_a_text_that_is_too_short(tmp_path: Path, message: Callable[..., str]) -> None:

@@ -11,17 +11,17 @@ import torch
 from torch import nn
 
 from nni_darts.checkpoint import load
+from nni_darts.checkpoint import read as read_checkpoint
 from nni_darts.config import Component, SettingsError
 from nni_darts.image_config import ImageTraining
 from nni_darts.language import cross_entropy, penalties, read
 from nni_darts.random_cells import draw, draw_recurrent
 from nni_darts.retraining import Job, train
+from nni_darts.run_folder import BEST, LAST
 from nni_darts.streams import StreamLoader, equal_lengths
 from nni_darts.text_config import TextTraining
 from nni_darts.text_data import TextTrainingData
 from nni_darts.text_training import STATE, Averages, TextTrainingRecipe, stalled
-from nni_darts.trainer_options import LAST
-from nni_darts.training import BEST
 from search_spaces import DartsRNNNetwork
 
 GENOTYPE = draw_recurrent(1, 0, num_nodes=2)[0]
@@ -173,6 +173,24 @@ def test_the_best_weights_give_the_perplexities_that_are_reported(
             losses += float(cross_entropy(read(network, batch), batch)) * batch.targets.numel()
             count += batch.targets.numel()
     assert math.exp(losses / count) == pytest.approx(result["val_ppl"], rel=1e-5)
+
+
+def test_the_test_perplexity_is_of_the_mean_over_all_words(
+    root: Path, whole: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, result = whole
+    # Without any of the project's data: words by the vocabulary, a mark after each line.
+    lines = (root / "test.txt").read_text().splitlines()
+    numbers = {w: n for n, w in enumerate(read_checkpoint(folder / BEST).input["words"])}
+    text = torch.tensor([numbers[w] for line in lines for w in [*line.split(), "<eos>"]])
+    assert (len(text) - 1) % 10  # the last batch is shorter than the others
+    network = load(folder / BEST)
+    with torch.no_grad():
+        state = torch.zeros(1, SMALL["hidden"])
+        logits = network(text[:-1, None], state).logits[:, 0].double()
+    chosen = logits.log_softmax(1)[torch.arange(len(text) - 1), text[1:]]
+    assert result["test_loss"] == pytest.approx(-float(chosen.mean()), rel=1e-5)
+    assert result["test_ppl"] == pytest.approx(math.exp(-float(chosen.mean())), rel=1e-5)
 
 
 def test_the_best_weights_are_the_mean_and_the_last_are_not(

@@ -15,8 +15,8 @@ from nni_darts.checkpoint import describe, load
 from nni_darts.divergence import DivergedError
 from nni_darts.image_config import ImageTraining
 from nni_darts.random_cells import draw
-from nni_darts.trainer_options import LAST
-from nni_darts.training import BEST, TrainingRecipe, trainer
+from nni_darts.run_folder import BEST, LAST, PREVIOUS
+from nni_darts.training import TrainingRecipe, trainer
 from search_spaces.darts_network import DartsNetwork
 from search_spaces.operations import DropPath
 
@@ -174,7 +174,7 @@ def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
 
     usual = recipe(epochs=3, auxiliary_weight=0)
     fit(Scripted(usual.network, usual.settings, usual.described), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, LAST]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, LAST, PREVIOUS]
     for name, expected in ((BEST, kept[1]), (LAST, kept[2])):
         found = torch.cat([p.detach().flatten() for p in load(tmp_path / name).parameters()])
         assert torch.equal(found, expected)

@@ -13,9 +13,11 @@ import pytest
 from filelock import FileLock
 
 from nni_darts import stages
-from nni_darts.checkpoint import CheckpointError
-from nni_darts.config import Run, SettingsError
+from nni_darts.checkpoint import CheckpointError, UnreadableCheckpointError
+from nni_darts.config import Run, SettingsError, UnavailableError
 from nni_darts.divergence import DivergedError
+from nni_darts.run_folder import of_run, write_result
+from nni_darts.tasks import parse_run
 from nni_darts.trial import perform
 
 SEARCH: dict[str, Any] = {
@@ -82,7 +84,6 @@ def test_a_run_that_was_over_hands_in_its_result_without_doing_it_again(
         (SettingsError(["data: there is none"]), 2),
         (DivergedError("the training loss is nan"), 1),
         (CheckpointError("last.ckpt: is not a complete checkpoint"), 1),
-        (OSError(28, "No space left on device"), 1),
     ],
 )
 def test_what_goes_wrong_is_the_last_line(
@@ -102,6 +103,84 @@ def test_what_goes_wrong_is_the_last_line(
     assert not list(environment.glob("runs/*/result.json"))
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"error: {error}"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(28, "No space left on device"), 1),
+        (UnreadableCheckpointError("last.ckpt: cannot be read (Stale file handle)"), 1),
+        (UnavailableError(["data: no complete CIFAR10, and no network"]), 2),
+    ],
+)
+def test_what_is_no_fault_of_the_run_is_reported(
+    environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    status: int,
+) -> None:
+    def stage(run: Run, output: Path, send: Any) -> dict[str, Any]:
+        send({"default": 0.25, "epoch": 0, "key": "search-3"})
+        raise error
+
+    play(monkeypatch, stage)
+    sent: Sent = []
+    assert perform(SEARCH, lambda report, kind: sent.append((report, kind))) == status
+    said = {"default": 0.25, "key": "search-3", "interrupted": str(error)}
+    assert sent[1:] == [(said, "PERIODICAL")]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: {error}"
+
+    def gone(report: Any, kind: str) -> None:
+        raise ConnectionError("the manager is gone")
+
+    assert perform(SEARCH, gone) == 1
+
+
+NAMED = {"key": "search-3", "settings": of_run(parse_run(SEARCH)).digest}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", "null", "{", '{"default": 0.9}', json.dumps({**NAMED, "result": {}})],
+)
+def test_a_damaged_result_is_not_believed(
+    content: str,
+    environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = environment / "runs" / "search-3" / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    play(monkeypatch, lambda run, output, send: {"default": 0.5})
+    sent: Sent = []
+    assert perform(SEARCH, lambda report, kind: sent.append((report, kind))) == 0
+    assert sent == [({"default": 0.5}, "FINAL")]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{path} ")
+    assert line.endswith("put aside as result.json.damaged; the run goes on without it")
+    assert path.with_name("result.json.damaged").read_text() == content
+    assert json.loads(path.read_text()) == {**NAMED, "result": {"default": 0.5}}
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"data": {"name": "cifar10"}}])
+def test_a_result_of_another_run_is_not_believed(
+    change: dict[str, Any],
+    environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = environment / "runs" / "search-3"
+    folder.mkdir(parents=True)
+    write_result(folder, of_run(parse_run({**SEARCH, **change})), {"default": 0.9})
+    before = (folder / "result.json").read_bytes()
+    play(monkeypatch, lambda run, output, send: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert perform(SEARCH, lambda report, kind: pytest.fail("it was believed")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {folder / 'result.json'} is the result of another run (search")
+    assert (folder / "result.json").read_bytes() == before
 
 
 def test_wrong_parameters(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +203,7 @@ def test_a_run_that_another_process_still_does_is_waited_for(
     time.sleep(0.5)
     assert trial.is_alive()
     # The other one ends with a result.
-    (folder / "result.json").write_text(json.dumps({"default": 0.1}))
+    write_result(folder, of_run(parse_run(SEARCH)), {"default": 0.1})
     other.release()
     trial.join(timeout=10)
     assert sent == [({"default": 0.1}, "FINAL")]

@@ -244,6 +244,33 @@ def test_a_run_that_keeps_failing_is_left_out(
     assert printed.count("search-0 failed 2 times, or was stopped early: left out") == 1
 
 
+@pytest.mark.parametrize("interruptions", [1, 3])
+def test_what_interrupts_a_run_is_no_failure_and_a_resume_tries_again(
+    make: Make, interruptions: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nni = make(1)
+    for _ in range(interruptions):
+        nni.submit()
+        nni.ask(nni.alive[0])
+        assert nni.alive[0].key == "search-0"
+        nni.interrupt(nni.alive[0], "No space left on device")
+        assert not nni.alive
+        # The others are not kept from running.
+        play(nni, random.Random(0))
+        assert {r["key"] for r in nni.finished} == {"search-1", "search-2"}
+        assert nni.error == (
+            "search-0 cannot go on (No space left on device): put that right, then nnictl stop and "
+            "nnictl resume this experiment"
+        )
+        assert not nni.done
+        nni.error = None
+        nni.stop_and_resume()
+    play(nni, random.Random(0))
+    check_end(nni, tmp_path)
+    assert nni.submitted == nni.max_trials == PLANNED + interruptions
+    assert "left out" not in capsys.readouterr().out
+
+
 def test_the_last_run_is_tried_again_too(make: Make, tmp_path: Path) -> None:
     nni = make(1)
     chance = random.Random(0)

@@ -1,0 +1,91 @@
+"""A look at every image of a folder, before a training meets the one that cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from nni_darts.augmentation import read_image
+
+SHOWN = 5
+"""How many broken images are named."""
+MANY = 10_000
+"""To look at so many takes a while, which is said."""
+
+
+def remembered() -> Path:
+    """Where it is noted which images have been looked at: an empty file for each set of them."""
+    cache = os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts"
+    return Path(cache).expanduser() / "checked"
+
+
+def require_readable(paths: Sequence[str]) -> None:
+    """Read all images to their ends, on all cores; those that have not changed since, once.
+
+    Raises:
+        ValueError: one line that names those that cannot be read.
+    """
+    note = remembered() / f"{len(paths)}-{_digest(paths)}"
+    with _alone(note.parent):
+        if note.exists():
+            return
+        if len(paths) >= MANY:
+            print(f"looking at {len(paths):,} images, once", flush=True)
+        _look(paths)
+        # Where nothing can be noted, they are looked at again.
+        with suppress(OSError):
+            note.touch()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of several trials that start together one looks, and the others wait."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / "lock"))
+        yield
+
+
+def _look(paths: Sequence[str]) -> None:
+    # Decoding leaves Python's lock alone.
+    with ThreadPoolExecutor() as pool:
+        broken = [error for error in pool.map(_error, paths) if error is not None]
+    if len(broken) == 1:
+        raise ValueError(f"cannot read the image {broken[0]}; mend it or take it out")
+    if broken:
+        more = f", and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+        raise ValueError(
+            f"cannot read {len(broken)} images: {', '.join(broken[:SHOWN])}{more}; mend them or "
+            "take them out"
+        )
+
+
+def _digest(paths: Sequence[str]) -> str:
+    """Of which images there are, how large and from when."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            state = os.stat(path)
+        except OSError:  # a link that leads nowhere; reading it says so
+            continue
+        name = os.path.abspath(path).encode("utf-8", "surrogateescape")
+        digest.update(b"%s\0%d %d\n" % (name, state.st_size, state.st_mtime_ns))
+    return digest.hexdigest()
+
+
+def _error(path: str) -> str | None:
+    """What is wrong with an image: its path and why."""
+    try:
+        if not os.path.isfile(path):
+            return f"{path} (there is no regular file)"
+        read_image(path, only_look=True)
+    except Exception as error:  # the decoders raise what they like
+        return f"{path} ({error})"
+    return None
