@@ -17,6 +17,7 @@ from nni_darts import files
 from nni_darts.config import Component, Run, SettingsError, Training
 from nni_darts.genotype import Genotype
 from nni_darts.protocol import found, key
+from nni_darts.redaction import redacted
 
 LAST = "last.ckpt"
 """Everything that it takes to go on after the last epoch."""
@@ -54,10 +55,11 @@ class Identity:
                 ]
             )
         if names := [name for name, value in new.items() if old.get(name) != value]:
+            there, here = (redacted(values.get(names[0]), names[0]) for values in (old, new))
             raise SettingsError(
                 [
-                    f"{path} is of another run ({names[0]} is {old.get(names[0])!r} there and "
-                    f"{new[names[0]]!r} here); choose another output directory, or the same "
+                    f"{path} is of another run ({names[0]} is {there!r} there and "
+                    f"{here!r} here); choose another output directory, or the same "
                     "settings to go on with it"
                 ]
             )

@@ -41,9 +41,6 @@ class Trial:
     """Of its run (`nni_darts.protocol.key`), as the trial itself said since it was last started;
     what NNI recorded as its parameters may be another trial's."""
 
-    unable: str | None = None
-    """Why its machine can run no trial, as it said itself: no failure of its run."""
-
     cause: str | None = None
     """Why it was interrupted, if it has said so and nothing since: a full disk, say."""
 
@@ -51,6 +48,8 @@ class Trial:
     """When its status changed last: a number that grows over the events of an experiment."""
     time: int = 0
     """The same in milliseconds since 1970, by the clock of the manager's machine."""
+    unable: str | None = None
+    """Why its machine can run no trial, as it said itself: no failure of its run."""
 
     @property
     def alive(self) -> bool:
