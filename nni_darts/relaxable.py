@@ -31,9 +31,9 @@ def refuse_dangling(
 ) -> bool:
     """The last mutation hook: raise TypeError for a module whose choices no other hook took."""
     if isinstance(module, MutableModule) and module.mutables:
-        labels = [label for mutable in module.mutables for label in mutable.simplify()]
+        labels = ", ".join(_own_labels(module))
         raise TypeError(
-            f"{name} ({type(module).__name__}) depends on {', '.join(labels)}, which cannot be "
+            f"{name} ({type(module).__name__}) depends on {labels}, which cannot be "
             f"relaxed there; {_TAKEN}; leave the choice out, or give a hook for it in "
             "mutation_hooks"
         )
@@ -42,12 +42,18 @@ def refuse_dangling(
 
 def require_decided(supernet: ModelSpace) -> None:
     """Raise TypeError for a choice that nothing in the supernet decides."""
-    decided: dict[str, Any] = {}
-    for module in supernet.modules():
-        if isinstance(module, BaseSuperNetModule):
-            decided.update(module.export(memo=decided))
+    decided = {
+        label
+        for module in supernet.modules()
+        if isinstance(module, BaseSuperNetModule)
+        for label in _own_labels(module)
+    }
     if missing := [label for label in supernet.simplify() if label not in decided]:
         raise TypeError(
             f"{type(supernet).__name__} depends on {', '.join(missing)}, but nothing in it that "
             f"can be relaxed does; {_TAKEN}; leave the choice out"
         )
+
+
+def _own_labels(module: MutableModule) -> list[str]:
+    return [label for mutable in module.mutables for label in mutable.simplify()]
