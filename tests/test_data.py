@@ -609,9 +609,9 @@ def test_image_folder_with_a_broken_image(tmp_path: Path, content: bytes) -> Non
 
 def test_images_in_hidden_folders_are_nobodys(tmp_path: Path) -> None:
     _folder(tmp_path, {"cat": 3, "dog": 3})
-    for folder in ("cat/.ipynb_checkpoints", "dog/deep/.cache/deeper", "dog/photo.png"):
-        (tmp_path / folder).mkdir(parents=True)
-        Image.new("L", (8, 8)).save(tmp_path / folder / "0-checkpoint.png")
+    for hidden in ("cat/.ipynb_checkpoints", "dog/deep/.cache/deeper", "dog/photo.png"):
+        (tmp_path / hidden).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / hidden / "0-checkpoint.png")
     (tmp_path / "dog/deep/.cache/deeper/0.png").write_bytes(b"")
     data = ready("image_folder", root=tmp_path, batch_size=2)
     found = sorted(str(Path(p).relative_to(tmp_path)) for half in halves(data) for p in half)
