@@ -42,7 +42,7 @@ class JpegPack:
         if not self.path.is_file():
             raise ValueError(f"{self.path} must be a file; set CIFAR10_JPEG to the pack's path")
 
-    check_test = prepare = check
+    check_test = prepare = prepare_test = check
 
     def load(self) -> tuple[Items, Tensor]:
         return self._part(test=False)
