@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, TypeVar
+
+from nni_darts import limits
 
 T = TypeVar("T")
 
@@ -46,14 +50,42 @@ def write_bytes(path: Path, content: bytes | memoryview, keep: str | None = None
         raise
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """Content of a regular file of at most `most` bytes.
+
+    A pipe, a socket or a device would make the reader wait, or never end.
+
+    Raises:
+        DamagedError: it is no regular file, or larger.
+        OSError: it cannot be read. A path that holds a null byte is reported as a missing file.
+    """
+    try:
+        # Opening a pipe waits for its writer, unless told not to.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise DamagedError(f"is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with open(descriptor, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise DamagedError(f"is larger than the {most} bytes that are read")
+    return content
+
+
 def read_json(path: Path, kind: type[T]) -> T:
     """What a JSON file holds.
 
     Raises:
-        DamagedError: it is not JSON, or holds something else than a `kind`.
+        DamagedError: it is no regular file, not JSON, or holds something else than a `kind`.
         OSError: it cannot be read.
     """
-    return parse_json(path.read_bytes(), kind)
+    return parse_json(read_regular(path, limits.JSON_SIZE), kind)
 
 
 def parse_json(text: str | bytes, kind: type[T]) -> T:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,18 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert files.unwritable(tmp_path / "file" / "x") == f"{tmp_path / 'file'} is not a folder"
     monkeypatch.setattr("os.access", lambda *args: False)
     assert "nothing can be written to" in str(files.unwritable(tmp_path / "new"))
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer for ever
+    for name, what in (("pipe", "not a regular file"), (".", "a folder")):
+        with pytest.raises(files.DamagedError, match=f"is {what}"):
+            files.read_regular(tmp_path / name, 10)
+    with pytest.raises(files.DamagedError, match="not a regular file"):
+        files.read_json(Path("/dev/zero"), dict)
+    with pytest.raises(OSError, match="No such file"):
+        files.read_regular(tmp_path / "null\0byte", 10)
+    (tmp_path / "long").write_bytes(b"x" * 11)
+    with pytest.raises(files.DamagedError, match="larger than the 10 bytes"):
+        files.read_regular(tmp_path / "long", 10)
+    assert files.read_regular(tmp_path / "long", 11) == b"x" * 11

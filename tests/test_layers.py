@@ -24,6 +24,7 @@ PURE = [
     "genotype_text",
     "history_file",
     "layered",
+    "limits",
     "messages",
     "plot",
     "protocol",
