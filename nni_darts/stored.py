@@ -8,8 +8,9 @@ reading only.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from nni_darts.messages import say_once
 
 TUNER = "nni_darts.tuner.DartsProtocol"
 
+_READS, _PAUSE = 5, 0.1  # how often and in what distance, in seconds, a list is read
 STOPPED = "EARLY_STOPPED"
 INTERRUPTED = "interrupted"
 """In the report of a trial that ends for no fault of its run: the cause."""
@@ -105,19 +107,19 @@ class Experiment:
         trials: dict[str, Trial] = {}
         started: dict[str, int] = {}
         events = "select rowid, trialJobId, event, timestamp from TrialJobEvent order by rowid"
-        for number, id_, event, time in self._query(events):
+        for number, id_, event, moment in self._query(events):
             if event in ("ADD_HYPERPARAMETER", "ADD_CUSTOMIZED", "IMPORT_DATA"):
                 continue
             trial = trials.setdefault(id_, Trial(id_))
             if event == RESUMED:
-                started[id_] = time
+                started[id_] = moment
             # Nobody waits for a trial that is being cancelled.
             trial.status = "USER_CANCELED" if event == "USER_TO_CANCEL" else event
-            trial.event, trial.time = number, int(time)
+            trial.event, trial.time = number, int(moment)
         metrics = "select trialJobId, type, data, timestamp from MetricData order by rowid"
-        for id_, kind, data, time in self._query(metrics):
+        for id_, kind, data, moment in self._query(metrics):
             if id_ in trials:
-                self._take(trials[id_], kind, data, since_its_start=time >= started.get(id_, 0))
+                self._take(trials[id_], kind, data, since_its_start=moment >= started.get(id_, 0))
         for id_ in self.stopped():
             if id_ in trials and not trials[id_].alive and trials[id_].result is None:
                 trials[id_].status = STOPPED
@@ -181,7 +183,7 @@ def experiments(home: Path | None = None) -> Iterator[Experiment]:
     if not record.exists():
         return
     try:
-        entries = list(files.read_json(record, dict).values())
+        entries = list(_read_while_written(record).values())
     except (OSError, files.DamagedError) as error:
         raise StoredError(f"NNI's list of experiments, {record}, {error}") from None
     whole = [entry for entry in entries if _is_entry(entry)]
@@ -189,6 +191,15 @@ def experiments(home: Path | None = None) -> Iterator[Experiment]:
         say_once(f"{record} is damaged: entries that name no experiment are left out")
     for entry in sorted(whole, key=lambda e: -int(e.get("startTime") or 0)):
         yield Experiment(entry["id"], Path(entry.get("logDir") or home) / entry["id"])
+
+
+def _read_while_written(record: Path) -> dict[str, Any]:
+    """Content of NNI's list, which NNI empties before it writes it again."""
+    for _ in range(_READS - 1):
+        with suppress(files.DamagedError):
+            return files.read_json(record, dict)
+        time.sleep(_PAUSE)
+    return files.read_json(record, dict)
 
 
 def _is_entry(entry: Any) -> bool:

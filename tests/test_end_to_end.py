@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from live import free_port, until
+from live import BIN, RUNS, Shell, experiment_file, free_port, status, until
 from PIL import Image
 
 from nni_darts import load, loopback, stored
@@ -25,53 +23,6 @@ from nni_darts.reporting import MAX_KEY
 from search_spaces import DartsNetwork
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-
-
-RUNS = 2 + 2 + 1
-
-
-def experiment_file(folder: Path, **search: Any) -> Path:
-    """The shipped experiment, made tiny."""
-    values = yaml.safe_load((ROOT / "experiments/darts.yml").read_text())
-    values["trialCodeDirectory"] = values["tuner"]["codeDirectory"] = str(ROOT)
-    values["assessor"]["codeDirectory"] = str(ROOT)
-    values["maxTrialNumber"] = RUNS
-    settings = values["tuner"]["classArgs"]
-    settings["space"] |= {"channels": 4, "num_cells": 3, "num_nodes": 2}
-    settings["search"] |= {"epochs": 3, "batch_size": 256, **search}
-    small = {"channels": 4, "num_cells": 3, "epochs": 5, "learning_rate": 0.1}
-    settings["select"] |= small
-    settings["evaluate"] |= {**small, "seeds": [0]}
-    path = folder / "tiny.yml"
-    path.write_text(yaml.safe_dump(values))
-    return path
-
-
-class Shell:
-    """Commands of the virtual environment, as from a shell with a home of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        self.env = {**os.environ, "HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1"}
-
-    def __call__(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(BIN / command[0]), *command[1:]],
-            env=self.env,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-
-    @property
-    def experiment(self) -> stored.Experiment:
-        return stored.find(None, self.home / "nni-experiments")
 
 
 @pytest.fixture
@@ -92,11 +43,6 @@ def outcome(experiment: stored.Experiment) -> Outcome:
         row["key"]: tuple(None if pd.isna(row[name]) else row[name] for name in names)
         for _, row in table.iterrows()
     }
-
-
-def status(port: str) -> str:
-    with urllib.request.urlopen(f"http://localhost:{port}/api/v1/nni/check-status") as answer:
-        return str(json.load(answer)["status"])
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from live import free_port
-from test_end_to_end import ROOT, Shell
+from live import ROOT, Shell, free_port
 
 from nni_darts import load
 from search_spaces import DartsRNNNetwork

@@ -101,6 +101,17 @@ def test_a_damaged_list_of_experiments(text: str, home: Path, message: Any) -> N
     assert str(record) in message(StoredError, stored.find, "abc")
 
 
+def test_a_list_that_is_being_written_is_read_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(home, "whole", [])
+    record = home / "nni-experiments" / ".experiment"
+    whole = record.read_text()
+    record.write_text("")  # as NNI leaves it for a moment
+    monkeypatch.setattr("time.sleep", lambda _: record.write_text(whole))
+    assert [experiment.id for experiment in stored.experiments()] == ["whole"]
+
+
 def test_a_damaged_entry_of_the_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = store(home, "abc", WHOLE).folder.parent / ".experiment"
     entries = json.loads(record.read_text())
