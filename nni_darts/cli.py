@@ -7,16 +7,17 @@ after SIGTERM.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from nni_darts import loopback, signals
+from nni_darts import limits, loopback, signals
+from nni_darts.cli_parser import Parser, path, root, whole
 from nni_darts.config import SettingsError
 from nni_darts.genotype import FORMATS
-from nni_darts.messages import printable
+from nni_darts.messages import printable, shortened
 from nni_darts.stored import StoredError
 from nni_darts.task import IMAGES, TEXT
 from nni_darts.tasks import TRAININGS
@@ -24,6 +25,9 @@ from nni_darts.tasks import TRAININGS
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    # The name of a file may be no text, and a terminal may know few characters.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     # NNI 3.0 wonders aloud about today's torch, and Lightning advertises.
     warnings.filterwarnings("ignore", module=r"nni\.|pytorch_lightning\.|torch\.")
@@ -32,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(options.run(options))
     except SettingsError as error:
         for problem in error.problems:
-            print(f"error: {printable(problem)}", file=sys.stderr)
+            print(f"error: {shortened(printable(problem))}", file=sys.stderr)
     except StoredError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        print(f"error: {shortened(printable(str(error)))}", file=sys.stderr)
     except signals.Ended as ended:
         print(f"{ended}: nothing was kept; run the same command again", file=sys.stderr)
         return ended.status
@@ -44,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nni-darts",
         description="DARTS on NNI: search, select, evaluate, draw cells; train and test networks.",
     )
@@ -55,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def _add_experiment_commands(commands: Commands) -> None:
@@ -69,16 +73,18 @@ def _add_experiment_commands(commands: Commands) -> None:
         "names, from its trialCodeDirectory and the Python path, and builds what they describe: "
         "check files of people whose code you would run.",
     )
-    check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument("file", type=path, metavar="FILE")
     check.add_argument(
         "--quick", action="store_true", help="leave out the tiny step of a search on the CPU"
     )
     check.set_defaults(run=experiments.check)
 
     run = commands.add_parser("run", help="run an experiment and show its progress")
-    run.add_argument("file", type=Path, metavar="FILE")
+    run.add_argument("file", type=path, metavar="FILE")
     run.add_argument(
-        "--port", type=_port, help="of NNI's web UI; the first free one from 8080 by default"
+        "--port",
+        type=whole(1, limits.PORT),
+        help="of NNI's web UI; the first free one from 8080 by default",
     )
     run.add_argument(
         "--host",
@@ -99,7 +105,9 @@ def _add_experiment_commands(commands: Commands) -> None:
 
     export = commands.add_parser("export", help="print the best genotypes of an experiment")
     _add_experiment(export)
-    export.add_argument("--top-k", type=_count, default=3, metavar="N", help="3 by default")
+    export.add_argument(
+        "--top-k", type=whole(1, limits.TOP_K), default=3, metavar="N", help="3 by default"
+    )
     export.add_argument("--format", choices=FORMATS, help="for other programs; a table without")
     _add_output(export, "write there")
     export.set_defaults(run=experiments.export)
@@ -122,17 +130,24 @@ def _add_network_commands(commands: Commands) -> None:
     )
     _add_genotype(retrain)
     _add_data(retrain)
-    retrain.add_argument("--seed", type=_seed, default=0, metavar="N", help="0 by default")
     retrain.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="retrain-GENOTYPE-DATA-SEED by default"
+        "--seed", type=whole(0, limits.SEED), default=0, metavar="N", help="0 by default"
+    )
+    retrain.add_argument(
+        "-o", "--output", type=path, metavar="DIR", help="retrain-GENOTYPE-DATA-SEED by default"
     )
     _add_settings(retrain)
     retrain.set_defaults(run=networks.retrain)
 
     evaluate = commands.add_parser("evaluate", help="test a trained network on the test data")
-    evaluate.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    evaluate.add_argument("checkpoint", type=path, metavar="CHECKPOINT")
     _add_data(evaluate)
-    evaluate.add_argument("--batch-size", type=_count, metavar="N", help="of images; 96 by default")
+    evaluate.add_argument(
+        "--batch-size",
+        type=whole(1, limits.BATCH_SIZE),
+        metavar="N",
+        help="of images; 96 by default",
+    )
     evaluate.add_argument(
         "--unfinished", action="store_true", help="test a network whose training is not over, too"
     )
@@ -143,8 +158,10 @@ def _add_network_commands(commands: Commands) -> None:
     show.set_defaults(run=networks.show)
 
     random = commands.add_parser("random", help="draw random cells, the baseline of a search")
-    random.add_argument("--n", type=_count, default=1, metavar="N", help="how many; 1 by default")
-    random.add_argument("--seed", type=_seed, default=0, metavar="N", help="0 by default")
+    random.add_argument("--n", type=whole(1), default=1, metavar="N", help="how many; 1 by default")
+    random.add_argument(
+        "--seed", type=whole(0, limits.SEED), default=0, metavar="N", help="0 by default"
+    )
     random.add_argument("--recurrent", action="store_true", help="cells for text, not for images")
     random.add_argument("--format", choices=FORMATS, default="json", help="json by default")
     random.set_defaults(run=networks.random)
@@ -191,7 +208,7 @@ def _add_picture_commands(commands: Commands) -> None:
 
 def _add_picture(parser: argparse.ArgumentParser, suffixes: str) -> None:
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help=f"ends in {suffixes}"
+        "-o", "--output", type=path, required=True, metavar="FILE", help=f"ends in {suffixes}"
     )
 
 
@@ -211,7 +228,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=what)
+    parser.add_argument("-o", "--output", type=path, metavar="FILE", help=what)
 
 
 def _add_genotype(parser: argparse.ArgumentParser) -> None:
@@ -231,30 +248,24 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help=f"digits, cifar10, ...; {', '.join(TEXT.data)}; or package.module.Class",
     )
     data.add_argument(
-        "--root", "--data-dir", metavar="DIR", help="where it lies, or images are downloaded to"
+        "--root",
+        "--data-dir",
+        type=root,
+        metavar="DIR",
+        help="where it lies, or images are downloaded to",
     )
     data.add_argument(
-        "--image-size", type=_count, metavar="PIXELS", help="the data's own by default"
+        "--image-size",
+        type=whole(1, limits.IMAGE_SIZE),
+        metavar="PIXELS",
+        help="the data's own by default",
     )
     data.add_argument(
-        "--num-workers", type=_whole(0), metavar="N", help="processes that read images"
+        "--num-workers",
+        type=whole(0, limits.WORKERS),
+        metavar="N",
+        help="processes that read images",
     )
-    data.add_argument("--split-seed", type=_seed, metavar="N", help="of the validation images")
-
-
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """The type of an option that takes a whole number of a range."""
-    allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
-
-    def parse(text: str) -> int:
-        number = int(text) if text.isdecimal() else -1
-        if number < least or (most is not None and number > most):
-            raise argparse.ArgumentTypeError(f"expected a whole number {allowed}, got {text!r}")
-        return number
-
-    return parse
-
-
-_count = _whole(1)
-_seed = _whole(0, 2**32 - 1)
-_port = _whole(1, 65535)
+    data.add_argument(
+        "--split-seed", type=whole(0, limits.SEED), metavar="N", help="of the validation images"
+    )

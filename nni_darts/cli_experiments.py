@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from nni_darts import protocol, stored
+from nni_darts import files, protocol, stored
 from nni_darts.config import SettingsError
 from nni_darts.found import Found, cells, found
 from nni_darts.messages import printable_lines
@@ -29,6 +30,8 @@ def check(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace) -> int:
     from nni_darts.results import nothing_yet
 
+    if options.output is not None:
+        _require_writable(options.output)
     experiment = stored.find(options.experiment)
     best = found(experiment)[: options.top_k]
     if not best:
@@ -48,6 +51,17 @@ def export(options: argparse.Namespace) -> int:
     else:
         _write(options.output, f"{text}\n")
     return 0
+
+
+def _require_writable(path: Path) -> None:
+    # What is there already is written to, be it a terminal.
+    if os.path.exists(path) and not path.is_dir():
+        return
+    reason = files.unwritable_file(path)
+    if reason is None and not path.parent.exists():
+        reason = f"there is no folder {path.parent}"
+    if reason is not None:
+        raise SettingsError([f"cannot write {path}: {reason}"])
 
 
 def _write(path: Path, text: str) -> None:
@@ -137,6 +151,7 @@ def report(options: argparse.Namespace) -> int:
 
     experiment = stored.find(options.experiment)
     path = options.output or Path(f"report-{experiment.id}.html")
+    _require_writable(path)
     _write(path, html(experiment))
     print(f"written to {path}")
     return 0

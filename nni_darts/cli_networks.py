@@ -11,11 +11,11 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from nni_darts import published, signals
+from nni_darts import limits, published, signals
 from nni_darts.config import Component, SettingsError
 from nni_darts.found import cells
 from nni_darts.genotype import Genotype
-from nni_darts.messages import printable_lines
+from nni_darts.messages import printable, printable_lines
 from nni_darts.task import TASKS, of_data
 from nni_darts.tasks import TRAININGS, parse_training
 
@@ -70,7 +70,7 @@ def retrain(options: argparse.Namespace) -> int:
         with signals.handled_by(words):
             result = train(job, lambda report: None)
     except (DivergedError, OutOfMemoryError, CheckpointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     counts = f"parameters {result['params']:,}"
     if "multiply_adds" in result:
@@ -156,6 +156,10 @@ def show(options: argparse.Namespace) -> int:
 def random(options: argparse.Namespace) -> int:
     from nni_darts.random_cells import draw, draw_recurrent
 
+    if options.n > limits.DRAWN:
+        raise SettingsError(
+            [f"--n: count must be at most {limits.DRAWN}, got count={options.n}; draw in parts"]
+        )
     try:
         genotypes = (draw_recurrent if options.recurrent else draw)(options.n, options.seed)
     except ValueError as error:

@@ -31,6 +31,8 @@ def draw(options: argparse.Namespace) -> int:
     from nni_darts import plot
 
     with _one_line():
+        plot.format_of(options.output)
+        plot.require_writable(options.output)
         genotype = published.find(options.genotype)
         drawn_by = plot.draw(genotype, options.output)
     print(f"written to {options.output}, drawn by {drawn_by}")
@@ -42,6 +44,7 @@ def plot(options: argparse.Namespace) -> int:
 
     with _one_line():
         pictures.format_of(options.output)
+        pictures.require_writable(options.output)
         table = _history(options.history)
         pictures.plot_history(table, options.output)
     _say_what_is_missing(table)
@@ -55,6 +58,7 @@ def animate(options: argparse.Namespace) -> int:
 
     with _one_line():
         pictures.format_of(options.output, ["gif"])
+        pictures.require_writable(options.output)
         table = _history(options.history)
         frames = frames_of(table.to_dict("records"))
         if not frames:

@@ -42,10 +42,10 @@ def run(options: argparse.Namespace) -> int:
             print(f"remote machines need this while it runs: {command}", flush=True)
         status = _follow(running, settings)
     except StartError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     except GoneError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         status = "lost"
     except signals.Ended as ended:
         with suppress(OSError):  # the terminal may be closed

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,11 +102,47 @@ def parse_json(text: str | bytes, kind: type[T]) -> T:
 
 def unwritable(folder: Path) -> str | None:
     """Why nothing can be written to a folder, which need not exist yet; None where it can."""
+    if reason := _no_path(folder):
+        return reason
     nearest = folder
-    while not nearest.exists():
+    while not os.path.lexists(nearest):
         nearest = nearest.parent
-    if not nearest.is_dir():
+    if not os.path.isdir(nearest):
         return f"{nearest} is not a folder"
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not (os.access(nearest, os.W_OK | os.X_OK) and _takes_files(nearest)):
         return f"nothing can be written to {nearest}; choose another folder or change its rights"
     return None
+
+
+def unwritable_file(path: Path) -> str | None:
+    """Why a file cannot be written, whose folder need not exist yet; None where it can."""
+    if os.path.isdir(path):
+        return "it is a folder; give the name of a file"
+    return _no_path(path) or unwritable(path.absolute().parent)
+
+
+def _no_path(path: Path) -> str | None:
+    if "\0" in str(path):
+        return "a path cannot have a null byte"
+    if len(os.fsencode(path)) > limits.PATH_BYTES:
+        return f"a path cannot be longer than {limits.PATH_BYTES} bytes"
+    if any(len(os.fsencode(name)) > limits.NAME_BYTES for name in path.parts):
+        return f"a name in a path cannot be longer than {limits.NAME_BYTES} bytes"
+    return None
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a file can be made: what the system lists as rights is not all."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path of a user's, with the home folder for ~. Raises ValueError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home folder; give the whole path") from None

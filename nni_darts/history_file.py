@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from nni_darts import files
 from nni_darts.evolution import alphas_of
 
 __all__ = ["read", "table_of"]
 
-_MAX_SIZE = 200_000_000  # bytes; a search of 1,000 epochs needs a few million
+_MAX_SIZE = 50_000_000  # bytes; a search of 1,000 epochs needs a few million
+_MAX_CELLS = 5_000_000  # each takes far more memory than it has bytes
 _MAX_EPOCH = 100_000
 
 
@@ -22,18 +25,19 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: one line: the file cannot be read, or is no history of a search.
     """
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give the history.csv of a search")
-    if not path.exists():
-        raise ValueError(f"{path}: no such file")
-    if not path.is_file():  # could be endless, or wait for a writer
-        raise ValueError(f"{path} is not a regular file; give the history.csv of a search")
-    if path.stat().st_size > _MAX_SIZE:
-        raise ValueError(f"{path} is larger than any history.csv of a search")
     try:
-        table = pd.read_csv(path)
+        content = files.read_regular(path, _MAX_SIZE)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except files.DamagedError as error:
+        raise ValueError(f"{path} {error}; give the history.csv of a search") from None
+    columns = content.partition(b"\n")[0].count(b",") + 1
+    if columns * (content.count(b"\n") + 1) > _MAX_CELLS:
+        raise ValueError(f"{path} has more cells than any history.csv of a search")
+    try:
+        table = pd.read_csv(io.BytesIO(content), low_memory=False)
     except (ValueError, OverflowError) as error:  # pandas' own, and a UnicodeDecodeError
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{path} is not a table of comma-separated values: {why[0]}") from None

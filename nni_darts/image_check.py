@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from nni_darts.augmentation import read_image
+from nni_darts.files import expanded
 
 SHOWN = 5
 """How many broken images are named."""
@@ -22,7 +23,7 @@ MANY = 10_000
 def remembered() -> Path:
     """Where it is noted which images have been looked at: an empty file for each set of them."""
     cache = os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts"
-    return Path(cache).expanduser() / "checked"
+    return expanded(cache) / "checked"
 
 
 def require_readable(paths: Sequence[str]) -> None:

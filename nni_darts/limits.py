@@ -28,6 +28,8 @@ STEPS: Final = 1_000_000
 SEEDS: Final = 1_000
 GENOTYPES: Final = 1_000
 TOP_K: Final = 1_000
+DRAWN: Final = 100_000
+"""Random genotypes that are drawn at once."""
 DEVICES: Final = 1_024
 THREADS: Final = 4_096
 WORKERS: Final = 1_024
@@ -41,3 +43,5 @@ YAML_DEPTH: Final = 50
 """Levels of nesting in an experiment file."""
 PATH_BYTES: Final = 4_095
 """Of a path, as Linux allows them."""
+NAME_BYTES: Final = 255
+"""Of a name in it."""

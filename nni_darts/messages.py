@@ -28,6 +28,11 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def shortened(text: str, most: int = 1_500) -> str:
+    """Text without its middle, where it is long: an argument may have been pasted by mistake."""
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 2) :]}"
+
+
 def printable_lines(text: str) -> str:
     """As `printable`, line by line."""
     return "\n".join(map(printable, text.split("\n")))

@@ -34,6 +34,7 @@ __all__ = [
     "heat_maps",
     "plot_history",
     "rendered",
+    "require_writable",
     "save",
     "write_bytes",
 ]
@@ -91,6 +92,12 @@ def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:
     return suffix
 
 
+def require_writable(path: str | Path) -> None:
+    """ValueError where a file could not be written, before it is drawn."""
+    if problem := files.unwritable_file(Path(path)):
+        raise ValueError(f"cannot write {path}: {problem}")
+
+
 def rendered(figure: Figure, format: str) -> bytes:
     """A figure as the content of a file: the same bytes for the same figure."""
     import matplotlib
@@ -111,8 +118,7 @@ def save(figure: Figure, path: str | Path) -> None:
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Replace a file as a whole, in a folder that is made if need be; ValueError as `draw`."""
     path = Path(path)
-    if problem := files.unwritable(path.absolute().parent):
-        raise ValueError(f"cannot write {path}: {problem}")
+    require_writable(path)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -215,6 +215,8 @@ def _class(what: str, path: str, base: type, short: Mapping[str, str]) -> Any:
     if not module_name:
         hint = "or give an importable package.module.Class"
         raise SettingsError([f"{what}.name: {unknown(what, path, short)}; {hint}"])
+    if not all(map(str.isidentifier, path.split("."))):
+        raise SettingsError([f"{what}.name: expected package.module.Class, got {path!r}"])
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

@@ -11,6 +11,7 @@ PURE = [
     "animation",
     "cell",
     "cell_graph",
+    "cli_parser",
     "cell_picture",
     "colours",
     "config",

@@ -1,0 +1,50 @@
+"""The parser of the command line: what is wrong with a flag is one line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import reprlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from nni_darts.messages import printable, shortened
+
+_DIGITS = 100
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and where there is help, instead of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {shortened(printable(message))}; for help: {self.prog} --help\n")
+
+
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """The type of an option that takes a whole number of a range."""
+    allowed = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        # Python takes digits of other scripts, and refuses too many of them.
+        plain = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+        if not plain or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number {allowed}, got {reprlib.repr(text)}"
+            )
+        return int(text)
+
+    return parse
+
+
+def path(text: str) -> Path:
+    """The type of an option that takes a path; of none, Python makes the folder it is in."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got nothing")
+    return Path(text)
+
+
+def root(text: str) -> str:
+    """The same, as text."""
+    return os.fspath(path(text))
