@@ -26,6 +26,10 @@ Either way `items[list_of_indices]` are the items of a batch.
 """
 
 
+class UnreadableImageError(OSError, ValueError):
+    """An image that cannot be read: once it is mended, the training goes on."""
+
+
 def random_shift(images: Tensor, padding: int) -> Tensor:
     """RandomCrop(size, padding): each image of (B, C, H, W) moves by up to `padding`; 0 fills.
 
@@ -142,7 +146,7 @@ def _read(path: str) -> Image.Image:
     try:
         return read_image(path)
     except Exception as error:  # the decoders raise what they like
-        raise ValueError(
+        raise UnreadableImageError(
             f"cannot read the image {path} ({error}); mend it or take it out"
         ) from error
 

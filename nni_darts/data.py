@@ -1,8 +1,7 @@
-"""The data of a search, in two halves, and the data of a training from scratch.
+"""The data of a search: the training images of a data set in two halves.
 
-The search sees the training images alone. The test images are loaded nowhere but in the `setup` of
-`TrainingData` for a test, so that nothing that is learnt or chosen can depend on them (paper,
-section 3.1.1). Whether the files can be read is seen before, in its `prepare_data`.
+The search sees the training images alone: nothing that is learnt or chosen can depend on the test
+images (paper, section 3.1.1).
 """
 
 from __future__ import annotations
@@ -15,20 +14,22 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from nni_darts.arguments import whole as _whole
-from nni_darts.augmentation import Items, ShiftAndFlip, cutout
+from nni_darts.augmentation import Items, ShiftAndFlip
 from nni_darts.data_sets import find
 from nni_darts.device_batches import DeviceBatches
-from nni_darts.loaders import Batch, EpochLoader, Images, as_it_is, mixed
+from nni_darts.loaders import Batch, Images, as_it_is
 from nni_darts.sources import stratified_split
+
+__all__ = ["BilevelData", "Loader", "TrainingImages"]
 
 Loader = DataLoader[Batch] | DeviceBatches
 
 
-class _TrainingImages(LightningDataModule):
-    """What both kinds of data share: the training images of a data set in two parts."""
+class TrainingImages(LightningDataModule):
+    """The training images of a data set in two parts; a subclass says which, in `setup`."""
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class _TrainingImages(LightningDataModule):
         }
 
 
-class BilevelData(_TrainingImages):
+class BilevelData(TrainingImages):
     """The data of a search: the training images of a data set, one half for w and one for alpha.
 
     The halves are disjoint, have every class in equal parts and depend on `seed` alone. Batches and
@@ -210,172 +211,3 @@ class BilevelData(_TrainingImages):
             **self._options(items),
         )
         return self._delivered(loader)
-
-
-class TrainingData(_TrainingImages):
-    """The data of a training from scratch: the training images, some of them for validation.
-
-    Which images validate depends on `seed` alone. The order of the batches, augmentation and cutout
-    depend on `run_seed` and the epoch alone (see `EpochLoader`). With several processes each
-    has its own share of every epoch and of what is measured on: the Trainer must be made with
-    `use_distributed_sampler=False`.
-
-    Args:
-        name: as for `BilevelData`.
-        root: as for `BilevelData`. An image folder has test images only in root/test/<class> or
-            root/val/<class>, beside root/train/<class>.
-        batch_size: of each process; the paper's is 96.
-        seed: of the split, from 0 to 2**32 - 1.
-        num_workers: as for `BilevelData`.
-        image_size: as for `BilevelData`.
-        on_device: as for `BilevelData`.
-        val_share: of the training images, in [0, 1). With 0 all are trained on and there is no
-            validation; with 0.5 and the same seed the parts are the halves of `BilevelData`.
-        cutout: side in pixels of the square that is blanked in each image trained on, up to
-            `image_size`; the paper's is 16 for CIFAR-10, 0 is none.
-        run_seed: of this training, from 0 to 2**32 - 1.
-
-    Raises:
-        ValueError: an argument is out of its range, or not for this data set.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        root: str | os.PathLike[str] | None = None,
-        batch_size: int = 96,
-        seed: int = 0,
-        num_workers: int = 0,
-        image_size: int | None = None,
-        on_device: bool = False,
-        val_share: float = 0.1,
-        cutout: int = 0,
-        run_seed: int = 0,
-    ) -> None:
-        super().__init__(
-            name,
-            root,
-            batch_size=batch_size,
-            seed=seed,
-            num_workers=num_workers,
-            image_size=image_size,
-            on_device=on_device,
-        )
-        self.val_share = _share("val_share", val_share)
-        self.cutout = _whole("cutout", cutout, 0, self.image_size)
-        self.run_seed = _whole("run_seed", run_seed, 0, 2**32 - 1)
-        self._test: tuple[Items, Tensor] | None = None
-
-    def prepare_data(self) -> None:
-        """As of every data here; and see that the test images can be read, if there are any.
-
-        What is wrong with them is better known before a training than after it. Raises as the
-        other does.
-        """
-        super().prepare_data()
-        if not self._parts:
-            self._source.prepare_test()
-
-    def setup(self, stage: str | None = None) -> None:
-        """Load the test images for the stage "test", else load and split the training images.
-
-        A second call for the same does nothing.
-
-        Raises:
-            ValueError: a part has no image of some class, the part to train on has not one full
-                batch for each process, or the test images are not as they should be.
-            MissingDataError: there are no test images.
-        """
-        if stage == "test":
-            self._test = self._test or self._source.load_test()
-        elif not self._parts:
-            items, labels = self._source.load()
-            parts = stratified_split(labels.numpy(), 1 - self.val_share, self.seed)
-            self._check_parts(labels, *(labels[part] for part in parts))
-            self._parts = [(items[part], labels[part]) for part in parts]
-
-    def train_dataloader(self) -> Loader:
-        """Augmented, with cutout, shuffled, full batches only."""
-        transform = partial(_cut, transform=self._transform(augmented=True), pixels=self.cutout)
-        images = Images(*self._part(0), transform)
-        world, rank = self._place()
-        sampler: DistributedSampler[Batch] = DistributedSampler(
-            images,
-            num_replicas=world,
-            rank=rank,
-            # It adds the epoch to its seed: unmixed, run 1 would begin with the second of run 0.
-            seed=mixed(self.run_seed),
-            drop_last=True,
-        )
-        loader = EpochLoader(
-            images,
-            sampler=sampler,
-            epoch=self._epoch,
-            seed=self.run_seed,
-            drop_last=True,
-            **self._options(images.items),
-        )
-        return self._delivered(loader)
-
-    def val_dataloader(self) -> Loader | list[Loader]:
-        """Every image once, as it is, in fixed order; an empty list, for none, if none validate."""
-        items, labels = self._part(1)
-        return self._measured_on(items, labels) if len(labels) else []
-
-    def test_dataloader(self) -> Loader:
-        """Every test image once, as it is, in fixed order."""
-        if self._test is None:
-            raise RuntimeError(
-                "the test images are not loaded yet: call prepare_data() and setup('test') first"
-            )
-        self._test = self._placed(*self._test)
-        return self._measured_on(*self._test)
-
-    def _measured_on(self, items: Items, labels: Tensor) -> Loader:
-        # DistributedSampler would pad, and count some images twice.
-        world, rank = self._place()
-        mine = slice(rank, None, world)
-        images = Images(items[mine], labels[mine], self._transform(augmented=False))
-        return self._delivered(DataLoader(images, **self._options(items)))
-
-    def _place(self) -> tuple[int, int]:
-        """How many processes train together, and which of them this one is."""
-        if self.trainer is None:
-            return 1, 0
-        return self.trainer.world_size, self.trainer.global_rank
-
-    def _epoch(self) -> int:
-        return 0 if self.trainer is None else self.trainer.current_epoch
-
-    def _check_parts(self, labels: Tensor, train: Tensor, val: Tensor) -> None:
-        classes = len(labels.unique())
-        for part, what, change in (
-            (train, "train on", "lower it"),
-            (val, "validate on", "raise it, or 0 for no validation"),
-        ):
-            lacking = classes - len(part.unique())
-            if lacking and self.val_share > 0:
-                raise ValueError(
-                    f"val_share {self.val_share} of the {len(labels)} training images of "
-                    f"{self.name} leaves no image to {what} of {lacking} of the {classes} classes; "
-                    f"{change}"
-                )
-        world, _ = self._place()
-        most = len(train) // world
-        if self.batch_size > most:
-            raise ValueError(
-                f"batch_size must be at most {most}: {len(train)} of the {len(labels)} training "
-                f"images of {self.name} are trained on, by {world} process(es), "
-                f"got {self.batch_size}"
-            )
-
-
-def _cut(items: Items, *, transform: Callable[[Items], Tensor], pixels: int) -> Tensor:
-    return cutout(transform(items), pixels)
-
-
-def _share(name: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
-    return float(value)

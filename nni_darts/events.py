@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +38,21 @@ class Events:
 
         Args:
             report: as NNI gets it; the weights of edges, `n2<0 sep3`, become pictures.
+
+        Raises:
+            OSError: one line, for what could not be written.
         """
-        epoch = int(report["epoch"])
+        _leave_errors_of_writers()
+        try:
+            self._add(report, int(report["epoch"]))
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot write event files to {self.folder} ({error.strerror}): make room (or put "
+                "right what the system says) and run again",
+            ) from error
+
+    def _add(self, report: Mapping[str, Any], epoch: int) -> None:
         if self._writer is None:
             # It takes seconds to import.
             from torch.utils.tensorboard import SummaryWriter
@@ -66,6 +81,19 @@ class Events:
         assert self._writer is not None
         figure.set_dpi(_DPI)
         self._writer.add_figure(name, figure, epoch, close=False)
+
+
+@functools.cache
+def _leave_errors_of_writers() -> None:
+    """Let a writer's thread print no traceback of an error that `flush` raises once more."""
+    told = threading.excepthook
+
+    def tell(failed: threading.ExceptHookArgs) -> None:
+        writer = type(failed.thread).__module__.startswith("tensorboard.")
+        if not (writer and isinstance(failed.exc_value, OSError)):
+            told(failed)
+
+    threading.excepthook = tell
 
 
 def show_in_nni(events: Path, experiment: Path, trial: str) -> None:

@@ -46,8 +46,10 @@ def write_bytes(path: Path, content: bytes | memoryview, keep: str | None = None
         if keep is not None and path.is_file():
             path.replace(path.with_name(keep))
         fresh.replace(path)
-    except BaseException:
+    except BaseException as error:
         fresh.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say for what
         raise
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from nni_darts.augmentation import read_image
+from nni_darts.augmentation import UnreadableImageError, read_image
 from nni_darts.files import expanded
 
 SHOWN = 5
@@ -30,7 +30,7 @@ def require_readable(paths: Sequence[str]) -> None:
     """Read all images to their ends, on all cores; those that have not changed since, once.
 
     Raises:
-        ValueError: one line that names those that cannot be read.
+        UnreadableImageError: one line that names those that cannot be read.
     """
     note = remembered() / f"{len(paths)}-{_digest(paths)}"
     with _alone(note.parent):
@@ -59,10 +59,10 @@ def _look(paths: Sequence[str]) -> None:
     with ThreadPoolExecutor() as pool:
         broken = [error for error in pool.map(_error, paths) if error is not None]
     if len(broken) == 1:
-        raise ValueError(f"cannot read the image {broken[0]}; mend it or take it out")
+        raise UnreadableImageError(f"cannot read the image {broken[0]}; mend it or take it out")
     if broken:
         more = f", and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-        raise ValueError(
+        raise UnreadableImageError(
             f"cannot read {len(broken)} images: {', '.join(broken[:SHOWN])}{more}; mend them or "
             "take them out"
         )

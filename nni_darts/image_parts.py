@@ -13,13 +13,14 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts import counting
 from nni_darts.config import Component, Search, SettingsError, Training
-from nni_darts.data import BilevelData, TrainingData
+from nni_darts.data import BilevelData
 from nni_darts.data_sets import check, check_test
 from nni_darts.genotype import Genotype
 from nni_darts.image_config import ImageSearch, ImageTraining
 from nni_darts.random_cells import draw
 from nni_darts.recipe import SearchRecipe
 from nni_darts.training import TrainingRecipe
+from nni_darts.training_data import TrainingData
 from search_spaces.darts_network import DartsNetwork
 
 SEARCH_DATA = BilevelData

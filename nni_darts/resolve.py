@@ -180,8 +180,14 @@ def require_cells(component: Component | None, space: Any, task: Task) -> None:
 
 def _load(component: Component, module: Any, load: bool) -> None:
     if load:
-        module.prepare_data()
-        module.setup("fit")
+        try:
+            module.prepare_data()
+            module.setup("fit")
+        except SettingsError:
+            raise
+        except ValueError as error:
+            # A broken image, say: it can be mended, and the run is tried again then.
+            raise UnavailableError([f"data: {error}"]) from None
     elif _is_ours(component):
         of_data(component.name).parts.check_data(component, module)
     if of_data(component.name) is IMAGES and not hasattr(module, "num_classes"):

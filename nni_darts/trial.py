@@ -114,9 +114,11 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     except ModuleNotFoundError as error:
         return environment.unable(error)
     except OSError as error:
-        # A full disk, a file that cannot be read: it is no fault of the run.
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        # A full disk, a file that cannot be read: it is no fault of the run. Told first, for what
+        # is printed may go to the full disk.
         reports.interrupted(str(error))
+        with suppress(OSError):
+            print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     except (DivergedError, OutOfMemoryError, CheckpointError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)

@@ -607,6 +607,15 @@ def test_image_folder_with_a_broken_image(tmp_path: Path, content: bytes) -> Non
         BilevelData("image_folder", root=tmp_path).prepare_data()
 
 
+def test_an_image_that_breaks_during_a_training_is_a_files_fault(tmp_path: Path) -> None:
+    data = ready("image_folder", root=_folder(tmp_path, {"cat": 3, "dog": 3}), batch_size=2)
+    for path in halves(data)[0]:
+        Path(path).write_bytes(b"")
+    # Not the run's: no attempt at it is used up.
+    with pytest.raises(OSError, match="cannot read the image"):
+        next(iter(data.train_dataloader()))
+
+
 def test_images_in_hidden_folders_are_nobodys(tmp_path: Path) -> None:
     _folder(tmp_path, {"cat": 3, "dog": 3})
     for hidden in ("cat/.ipynb_checkpoints", "dog/deep/.cache/deeper", "dog/photo.png"):

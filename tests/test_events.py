@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,35 @@ def test_a_picture_that_fails_does_not_end_the_search(
     made.add(report(1))
     assert len(read(tmp_path).Scalars("default")) == 2
     assert capsys.readouterr().out.count("TensorBoard goes without pictures") == 1
+
+
+FULL = """
+import resource, sys, threading
+from pathlib import Path
+from nni_darts.events import Events
+events = Events(Path(sys.argv[1]))
+events.add({"default": 0.5, "epoch": 0})
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+try:
+    events.add({"default": 0.5, "epoch": 1})
+except OSError as error:
+    print(error)
+other = threading.Thread(target=lambda: open("/no/such/file"))
+other.start()
+other.join()
+"""
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FULL, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.stdout == (
+        f"[Errno 27] cannot write event files to {tmp_path} (File too large): make room (or put "
+        "right what the system says) and run again\n"
+    )
+    # Other threads say what became of them.
+    assert run.stderr.count("Traceback") == 1
+    assert run.stderr.endswith("No such file or directory: '/no/such/file'\n")
 
 
 def test_the_button_of_nni_finds_them(tmp_path: Path) -> None:

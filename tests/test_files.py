@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,18 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
         files.write(path, "three")
     assert path.read_text() == "two"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_could_not_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: Any
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    text = message(OSError, files.write, tmp_path / "a", "one")
+    assert text == f"[Errno 28] No space left on device: '{tmp_path / 'a'}'"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_before_is_kept(tmp_path: Path) -> None:

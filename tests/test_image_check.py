@@ -10,7 +10,8 @@ from PIL import Image
 
 from nni_darts import image_check
 from nni_darts.augmentation import read_image
-from nni_darts.data import BilevelData, TrainingData
+from nni_darts.data import BilevelData
+from nni_darts.training_data import TrainingData
 
 Message = Callable[..., str]
 NOISE = np.random.RandomState(0).randint(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -59,6 +59,7 @@ WITHOUT_NNI = [
     "data_sets",
     "loaders",
     "data",
+    "training_data",
     "device",
     "fused.depthwise",
     "fused.layout",

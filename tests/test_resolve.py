@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import spaces
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from nni_darts import resolve
-from nni_darts.config import SettingsError
+from nni_darts.config import SettingsError, UnavailableError
 from nni_darts.stages import search
 from nni_darts.tasks import parse_run
 
@@ -90,6 +91,22 @@ def test_mistakes(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         resolve.parts(parse_run({**RUN, **changes}))
     assert expected in str(caught.value)
+
+
+def test_what_is_wrong_with_files_can_be_mended(tmp_path: Path) -> None:
+    # Not a mistake in the settings, which would use up the attempts at a run.
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            Image.new("L", (8, 8)).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "dog" / "1.png").write_bytes(b"no image")
+    data = {"name": "image_folder", "root": str(tmp_path)}
+    run = parse_run({**RUN, "space": {"name": "DartsCNN"}, "data": data})
+    with pytest.raises(UnavailableError, match=r"data: cannot read the image .*dog/1.png"):
+        resolve.parts(run)
+    (tmp_path / "dog" / "1.png").unlink()
+    with pytest.raises(UnavailableError, match=r"data: the class .*dog must have at least 2"):
+        resolve.parts(run)
 
 
 def test_all_seeds_share_the_split() -> None:

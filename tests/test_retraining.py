@@ -20,7 +20,6 @@ import torch
 from nni_darts import task
 from nni_darts.checkpoint import load
 from nni_darts.config import Component, SettingsError
-from nni_darts.data import TrainingData
 from nni_darts.divergence import DivergedError
 from nni_darts.image_config import ImageTraining
 from nni_darts.image_parts import count
@@ -29,6 +28,7 @@ from nni_darts.retraining import Job, prepare, train
 from nni_darts.retraining import test as measure
 from nni_darts.run_folder import BEST, LAST, PREVIOUS
 from nni_darts.training import trainer
+from nni_darts.training_data import TrainingData
 from search_spaces.darts_network import DartsNetwork
 
 GENOTYPE = draw(1, 0, num_nodes=2)[0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import pytest
 import torch
@@ -51,6 +52,8 @@ def test_random_lengths_cover_the_streams_in_the_same_number(
     assert all(min(cut) >= 1 for cut in cuts)
 
 
+# Cutting once went on for ever, for bptt 1.
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", [equal_lengths, halved_lengths, varied_lengths])
 @pytest.mark.parametrize("bptt", range(1, 13))
 def test_lengths_cover_all_of_any_text(kind: Callable[[int], Lengths], bptt: int) -> None:
@@ -60,6 +63,43 @@ def test_lengths_cover_all_of_any_text(kind: Callable[[int], Lengths], bptt: int
         assert min(cut, default=1) >= 1
         assert len(cut) == len(kind(bptt)(total))
         assert (len(cut) > 0) == (total > 0)
+
+
+@pytest.mark.parametrize("kind", [halved_lengths, varied_lengths])
+@pytest.mark.parametrize("bptt", range(1, 13))
+def test_the_number_of_batches_is_the_nearest_to_their_mean_length(
+    kind: Callable[[int], Lengths], bptt: int
+) -> None:
+    mean = Fraction(95, 100) * bptt + Fraction(5, 100) * Fraction(bptt, 2)
+    for total in range(1, 120):
+        count = len(kind(bptt)(total))
+        # A batch has a word at least, and there is a batch at least.
+        nearest = min(range(1, total + 1), key=lambda n: abs(n - total / mean))
+        ties = {n for n in (nearest, nearest + 1) if abs(n - total / mean) == Fraction(1, 2)}
+        assert count in {nearest, *ties}
+
+
+@pytest.mark.parametrize(
+    ("bptt", "draws", "total", "expected"),
+    [
+        # Of 5 to bptt + 20 words, the sum that is wanted: 5 + 55 + 38.
+        (35, [-10, 10, 0.6], 98, [5, 55, 38]),
+        # Not of 5 words where bptt is less: 4 and 6, which are 11 too many; a word each from all,
+        # and one from the first.
+        (4, [-2, 0.4] * 5, 39, [2, 5, 3, 5, 3, 5, 3, 5, 3, 5]),
+    ],
+)
+def test_the_lengths_of_a_training_by_hand(
+    bptt: int,
+    draws: list[float],
+    total: int,
+    expected: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "rand", lambda count: torch.zeros(count))
+    monkeypatch.setattr(torch, "randn", lambda count: torch.tensor(draws)[:count])
+    monkeypatch.setattr(torch, "randperm", torch.arange)
+    assert varied_lengths(bptt)(total) == expected
 
 
 def test_the_lengths_of_the_search_are_whole_or_half() -> None:

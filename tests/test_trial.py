@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -136,6 +137,21 @@ def test_what_is_no_fault_of_the_run_is_reported(
         raise ConnectionError("the manager is gone")
 
     assert perform(SEARCH, gone) == 1
+
+
+def test_it_is_reported_where_nothing_can_be_printed_either(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial's log is on the same disk."""
+
+    def full(*arguments: object) -> Any:
+        raise OSError(28, "No space left on device")
+
+    play(monkeypatch, full)
+    sent: Sent = []
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=full, flush=lambda: None))
+    assert perform(SEARCH, lambda report, kind: sent.append((report, kind))) == 1
+    assert [report["interrupted"] for report, _ in sent] == ["[Errno 28] No space left on device"]
 
 
 NAMED = {"key": "search-3", "settings": of_run(parse_run(SEARCH)).digest}
