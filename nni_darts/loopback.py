@@ -27,6 +27,8 @@ HOST = "NNI_DARTS_HOST"
 LOOPBACK, ALL = "127.0.0.1", "0.0.0.0"
 MARKER = "nni_darts_loopback"
 """In the checkpoint folder of an experiment whose manager is to stay on loopback."""
+TOLD = "nni_darts_exposed"
+"""In the folder of an experiment whose user has been told that its manager is exposed."""
 SCRIPT = Path(__file__).resolve().with_name("listen.cjs")
 INSPECTOR = "http://127.0.0.1:9229/json/list"
 """Where Node's inspector listens once it is asked to by a signal."""
@@ -69,6 +71,24 @@ def warning(port: int) -> str:
         "start it with `nni-darts run FILE`, or close it for all that a shell starts: "
         'eval "$(nni-darts env)"'
     )
+
+
+def notice(folder: Path, port: int) -> str | None:
+    """The warning for a manager that is exposed without the user's word, once an experiment.
+
+    Args:
+        folder: of the experiment.
+        port: that its manager listens at.
+    """
+    if os.environ.get(HOST) == ALL or not is_exposed(port):
+        return None
+    try:
+        (folder / TOLD).touch(exist_ok=False)
+    except FileExistsError:
+        return None
+    except OSError:  # rather twice than not at all
+        pass
+    return warning(port)
 
 
 def keep(folder: Path, port: int, manager: int | None) -> bool:

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 LEFT_OUT = "(left out)"
 
 _ANYWHERE = re.compile(
-    "password|passwd|passphrase|passcode|secret|credential|authorization"
-    "|(api|access|account|private|signing|encryption|auth|wandb)key"
+    "password|passwd|passphrase|passcode|secret|credential|authorization|cookie"
+    "|(api|app|access|account|private|signing|encryption|auth|wandb|client|shared|deploy|master"
+    "|subscription|aws|s3|azure|gcp|hf|openai)key"
 )
-_AT_THE_END = re.compile("tokens?|pwd|pin|bearer")
-_ASSIGNED = re.compile(
-    r"""(?P<name>[A-Za-z_][\w-]*)=(?P<value>"[^"]*"|'[^']*'|[^\s"']+)"""
-    r"""|--?(?P<flag>[A-Za-z][\w-]*)\s+(?!-)(?P<given>"[^"]*"|'[^']*'|[^\s"']+)"""
+_AT_THE_END = re.compile("(?:.*)tokens?|pwd|pin|bearer|pass|pat|auth|jwt|.*pwd")
+_OF_A_VOCABULARY = re.compile("(pad|unk|bos|eos|cls|sep|mask|start|end|special|stop)_?tokens?")
+"""What a tokenizer knows is no secret."""
+_OF_A_SHELL = re.compile(r"(?:[A-Z0-9]+_)*(?:[A-Z0-9]*KEY)")
+"""S3_KEY, but not label_key."""
+
+_WORD = r"""(?:\$\([^)]{0,299}\)|"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\;|)])+"""
+"""A word of a shell, or what is left of one that does not end."""
+_VALUE = re.compile(rf"(?:(?:bearer|basic|digest|token)\s+)?{_WORD}|[\"']", re.IGNORECASE)
+_HEAD = re.compile(
+    # In a header or a mapping, in an assignment, after a flag.
+    r"""(?<![\w.-])(?P<flag>--?)?(?P<name>\w[\w.-]*)"""
+    r"""(?:(?P<colon>["']?\s*:\s*)|\s*=\s*|(?(flag)\s+(?!--?[A-Za-z])|(?!)))"""
 )
-_IN_AN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
+_IN_AN_ADDRESS = re.compile(
+    r"(?<=://)(?:[^\s/?#]{0,299}@|[^\s/:@]{1,99}:(?!\d+(?:/|\s|$))[^\s@]{0,199}@)"
+)
+_BEARER = re.compile(rf"\b(?P<scheme>bearer\s+)(?!'?{re.escape(LEFT_OUT)}){_WORD}", re.IGNORECASE)
+_USER = re.compile(r"""(?<!\S)(?P<flag>-u|--user)(?P<between>\s+|=)(?P<who>["']?[^\s"':]+:)\S+""")
 
 
 def is_secret(name: object) -> bool:
     """Whether what has this name is for the user alone: `sshPassphrase`, `WANDB_API_KEY`."""
-    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])", str(name))
+    text = str(name)
+    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])", text)
     joined = "".join(words).lower()
     last = words[-1].lower() if words else ""
-    return bool(_ANYWHERE.search(joined) or _AT_THE_END.fullmatch(last))
+    if _OF_A_VOCABULARY.fullmatch("_".join(words).lower()):
+        return False
+    return bool(
+        _ANYWHERE.search(joined) or _AT_THE_END.fullmatch(last) or _OF_A_SHELL.fullmatch(text)
+    )
 
 
 def redacted(value: Any, name: object = "") -> Any:
@@ -40,26 +59,54 @@ def redacted(value: Any, name: object = "") -> Any:
         counted = isinstance(value, int | float) and str(name).lower().endswith("tokens")
         return value if counted else LEFT_OUT
     if isinstance(value, Mapping):
-        return {key: redacted(item, key) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redacted(item) for item in value]
+        # As containers have their environment: {name: TOKEN, value: x}.
+        named = value.get("name", "")
+        return {
+            key: redacted(item, _full_name(name, named if key == "value" else "", key))
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return _redacted_items(value)
     return redacted_text(value) if isinstance(value, str) else value
 
 
+def _full_name(parent: object, named: object, key: object) -> object:
+    """The name under which a value of a mapping is judged."""
+    if is_secret(key):
+        return key
+    return next((n for n in (named, f"{parent}_{key}") if n and is_secret(n)), key)
+
+
+def _redacted_items(items: Iterable[Any]) -> list[Any]:
+    """Also those of a command that is given word by word: ["--token", "x"]."""
+    shown: list[Any] = []
+    before: object = ""
+    for item in items:
+        flag = str(before) if re.fullmatch(r"--?[A-Za-z][\w.-]*", str(before)) else ""
+        is_flag = isinstance(item, str) and item.startswith("-")
+        shown.append(redacted(item, "" if is_flag else flag.lstrip("-")))
+        before = item
+    return shown
+
+
 def redacted_text(text: str) -> str:
-    """A command or an address without what is secret in it: `TOKEN=x`, `--token x`, `://me:x@`."""
-    return _IN_AN_ADDRESS.sub(f"{LEFT_OUT}@", _ASSIGNED.sub(_shown, text))
+    """A command or an address without what is secret in it.
+
+    `TOKEN=x`, `--token x`, `://me:x@`, `Authorization: Bearer x`, `-u me:x`.
+    """
+    text = _IN_AN_ADDRESS.sub(f"{LEFT_OUT}@", text)
+    text = _without_named(text)
+    text = _BEARER.sub(rf"\g<scheme>'{LEFT_OUT}'", text)
+    return _USER.sub(rf"\g<flag>\g<between>\g<who>{LEFT_OUT}", text)
 
 
-def _shown(found: re.Match[str]) -> str:
-    name, group = (found["name"], "value") if found["name"] else (found["flag"], "given")
-    if not is_secret(name):
-        # What follows may be an assignment, too.
-        return found[0] if group == "value" else _again(found)
-    start = found.start(group) - found.start()
-    return f"{found[0][:start]}'{LEFT_OUT}'"
-
-
-def _again(found: re.Match[str]) -> str:
-    start = found.start("given") - found.start()
-    return found[0][:start] + _ASSIGNED.sub(_shown, found["given"])
+def _without_named(text: str) -> str:
+    parts, end = [], 0
+    while (head := _HEAD.search(text, end)) is not None:
+        parts.append(text[end : head.end()])
+        end = head.end()
+        value = _VALUE.match(text, end) if is_secret(head["name"]) else None
+        if value is not None:
+            parts.append(LEFT_OUT if head["colon"] else f"'{LEFT_OUT}'")
+            end = value.end()
+    return "".join([*parts, text[end:]])

@@ -187,12 +187,11 @@ def _show(run: Run, output: Path) -> None:
     # http://localhost:8080[/prefix]/env/<environment>/<id>
     manager, _, _ = os.environ.get("NNI_TRIAL_COMMAND_CHANNEL", "").partition("/env/")
     port = urlsplit(manager).port
-    is_meant = os.environ.get(loopback.HOST) == loopback.ALL
-    if port is not None and not is_meant and loopback.is_exposed(port):
-        print(loopback.warning(port), file=sys.stderr, flush=True)
     trial = Path(os.environ["NNI_OUTPUT_DIR"])
     # <experiment>/environments/<environment>/trials/<id>
     experiment = trial.parents[3]
+    if port is not None and (warning := loopback.notice(experiment, port)) is not None:
+        print(warning, flush=True)
     try:
         show_in_nni(output / FOLDER, experiment, trial.name)
     except OSError as error:

@@ -133,6 +133,9 @@ class DartsProtocol(Tuner):
         try:
             if loopback.keep(folder, port, None if process is None else process.pid):
                 print(f"nni-darts: port {port} is on {loopback.LOOPBACK} again", flush=True)
+            elif os.environ.get(loopback.HOST) != loopback.ALL and loopback.is_exposed(port):
+                # On the screen, with --foreground; each trial has a log of its own.
+                print(f"nni-darts: {loopback.warning(port)}", flush=True)
         except loopback.OpenError as error:
             self._fail(str(error).replace("resume ID", f"resume {self._experiment.id}"))
             if process is not None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
-from nni_darts.redaction import is_secret, redacted, redacted_text
+from nni_darts.redaction import LEFT_OUT, is_secret, redacted, redacted_text
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,11 @@ from nni_darts.redaction import is_secret, redacted, redacted_text
         "dbpassword",
         "Authorization",
         "private_key",
+        "S3_KEY",
+        "MYTOKEN",
+        "GITHUB_PAT",
+        "pass",
+        "auth",
     ],
 )
 def test_secret_names(name: str) -> None:
@@ -28,7 +34,20 @@ def test_secret_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["seed", "sshKeyFile", "tokenizer", "keys", "monkey", "author", "passes", "spin", ""]
+    "name",
+    [
+        "seed",
+        "sshKeyFile",
+        "tokenizer",
+        "keys",
+        "monkey",
+        "author",
+        "passes",
+        "spin",
+        "pad_token",
+        "label_key",
+        "",
+    ],
 )
 def test_other_names(name: str) -> None:
     assert not is_secret(name)
@@ -66,8 +85,44 @@ def test_settings() -> None:
         ("x --api-key=abc", "x --api-key='(left out)'"),
         ("env -i A_TOKEN=abc x", "env -i A_TOKEN='(left out)' x"),
         ('x --password "a b" y', "x --password '(left out)' y"),
+        ("curl -H 'Authorization: Bearer abc' y", "curl -H 'Authorization: (left out)' y"),
+        ("x --header 'X: Bearer abc' y", "x --header 'X: Bearer '(left out)'' y"),
+        ('AUTH="Bearer abc" x', "AUTH='(left out)' x"),
+        ("TOKEN=a'b c'\"d\" x", "TOKEN='(left out)' x"),
+        ("TOKEN=$(cat a b) x", "TOKEN='(left out)' x"),
+        ("x --data.password=a;y", "x --data.password='(left out)';y"),
+        ("x --a b=c --token=d", "x --a b=c --token='(left out)'"),
+        ("curl -u me:abc x", "curl -u me:(left out) x"),
+        ("x https://u:p@q@h/x?token=abc", "x https://(left out)@h/x?token='(left out)'"),
+        ("x https://u:p/q@h", "x https://(left out)@h"),
+        ("pip install git+https://h.org/x@v1", "pip install git+https://h.org/x@v1"),
+        ('{"token": "abc"}', '{"token": (left out)'),
         ("python -m nni_darts.trial", "python -m nni_darts.trial"),
     ],
 )
 def test_commands(text: str, expected: str) -> None:
     assert redacted_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["x", "--token", "abc", "--seed", "3"], ["x", "--token", "(left out)", "--seed", "3"]),
+        ({"env": [{"name": "A_TOKEN", "value": "abc"}]}, [{"name": "A_TOKEN", "value": LEFT_OUT}]),
+        ({"api": {"key": "abc"}}, {"key": "(left out)"}),
+        (({"token": "abc"}, ["Authorization: Bearer abc"]), None),
+        ({"a": {"--password=abc"}}, None),
+    ],
+)
+def test_containers(value: Any, expected: Any) -> None:
+    shown = redacted(value)
+    assert "abc" not in str(shown)
+    if expected is not None:
+        assert expected == (next(iter(shown.values())) if isinstance(value, dict) else shown)
+
+
+@pytest.mark.parametrize("part", ["a=", "--a ", "://a:", "TOKEN=$(", "Bearer ", "x: ", "-u "])
+def test_long_texts_take_no_time(part: str) -> None:
+    start = time.perf_counter()
+    redacted_text(part * 3000)
+    assert time.perf_counter() - start < 5

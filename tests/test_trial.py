@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from nni_darts import stages
+from nni_darts import loopback, stages
 from nni_darts.checkpoint import CheckpointError, UnreadableCheckpointError
 from nni_darts.config import Run, SettingsError, UnavailableError
 from nni_darts.divergence import DivergedError
@@ -243,6 +244,35 @@ def test_a_local_search_tells_where_it_can_be_seen(
     (tmp_path / "log" / "alphas.html").touch()
     perform(SEARCH, lambda report, kind: None)
     assert "at http://localhost:8081/prefix/logs/alphas.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
+def test_an_exposed_manager_is_told_of_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    host: str,
+) -> None:
+    monkeypatch.delenv(loopback.HOST, raising=False)
+    monkeypatch.setenv("NNI_PLATFORM", "local")
+    play(monkeypatch, lambda run, output, send: {"default": 0.5})
+    with socket.socket() as listening:
+        listening.bind((host, 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        said = []
+        for name in ("abcde", "fghij"):
+            folder = tmp_path / "environments" / "local-env" / "trials" / name
+            monkeypatch.setenv("NNI_OUTPUT_DIR", str(folder))
+            url = f"http://localhost:{port}/env/local-env/{name}"
+            monkeypatch.setenv("NNI_TRIAL_COMMAND_CHANNEL", url)
+            assert perform(SEARCH, lambda report, kind: None) == 0
+            said.append(loopback.warning(port) in capsys.readouterr().out)
+        # One that the user has opened.
+        monkeypatch.setenv(loopback.HOST, loopback.ALL)
+        (tmp_path / loopback.TOLD).unlink(missing_ok=True)
+        assert loopback.notice(tmp_path, port) is None
+    assert said == [host != "127.0.0.1", False]
 
 
 def test_an_unwritable_folder_is_found_at_once(

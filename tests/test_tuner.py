@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +29,8 @@ CLASS_ARGS: dict[str, Any] = {
 }
 PLANNED = 3 + 3 + 2
 BEST = digest(C)
+OPEN = "127.0.0.2"
+"""Answers, as far as a tuner sees, as a manager on all interfaces does."""
 EXPECTED = {
     *(f"search-{seed}" for seed in (0, 1, 2)),
     *(f"select-{digest(text)}-0" for text in (A, B, C)),
@@ -90,6 +93,27 @@ def test_a_manager_that_cannot_be_kept_on_loopback_is_ended(
     nni = make()
     assert Process.sent == [signal.SIGTERM]
     assert "it is open; nnictl resume" in str(nni.error)
+
+
+@pytest.mark.parametrize(("word", "host"), [("", OPEN), ("", "127.0.0.1"), (loopback.ALL, OPEN)])
+def test_it_says_what_an_open_manager_exposes(
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    word: str,
+    host: str,
+) -> None:
+    monkeypatch.setenv(loopback.HOST, word)
+    with socket.socket() as listening:
+        listening.bind((host, 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://localhost:{port}/tuner")
+        make()
+    printed = capsys.readouterr().out
+    exposed = not word and host == OPEN
+    assert (f"port {port}, and asks for no password" in printed) is exposed
+    assert printed.count("nni-darts env") == exposed
 
 
 def test_a_python_that_lacks_something_burns_no_attempt(make: Make, tmp_path: Path) -> None:
