@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 from nni_darts import limits
 
+NAME_BYTES = 255
+"""Of a file's or a folder's name, as file systems allow them."""
+
 T = TypeVar("T")
 
 
@@ -99,13 +102,26 @@ def parse_json(text: str | bytes, kind: type[T]) -> T:
     return value
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; not where no file can have the name, either."""
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long, or a folder on the way is not to be looked into
+        return False
+
+
 def unwritable(folder: Path) -> str | None:
     """Why nothing can be written to a folder, which need not exist yet; None where it can."""
     nearest = folder
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        return f"{nearest} is not a folder"
+    try:
+        while not nearest.exists():
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            return f"{nearest} is not a folder"
+        if any(len(os.fsencode(part)) > NAME_BYTES for part in folder.parts):
+            return f"{folder} has a name of more than {NAME_BYTES} bytes in it"
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
     if not os.access(nearest, os.W_OK | os.X_OK):
         return f"nothing can be written to {nearest}; choose another folder or change its rights"
     return None
