@@ -12,16 +12,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nni_darts.config import Frozen, NotNegative, validated
+from nni_darts import limits
+from nni_darts.config import Frozen, validated
+from nni_darts.fields import Epochs, NotNegative, Whole
 
 
 class Rules(Frozen):
     """The `classArgs` of `nni_darts.assessor.AlphaMonitor`."""
 
     on_collapse: Literal["warn", "stop"] = "warn"
-    max_skips: Annotated[int, Field(ge=0)] = 2
+    max_skips: Annotated[Whole, Field(ge=0, le=limits.NODES * 2)] = 2
     """Skip connections that the derived normal cell may have."""
-    epochs: Annotated[int, Field(ge=1)] = 3
+    epochs: Epochs = 3
     """How many in a row with more of them make a collapse."""
     min_entropy: NotNegative | None = None
     """Also a collapse: a mean entropy of the mixing weights (nats) below this."""

@@ -7,39 +7,53 @@ or a data set may be is known to the classes themselves; `nni_darts.resolve` ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args
+from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from nni_darts import published
-from nni_darts.messages import unknown
+from nni_darts.fields import (
+    BatchSize,
+    Epochs,
+    Flag,
+    Genotypes,
+    Handed,
+    NotNegative,
+    Positive,
+    Seed,
+    Seeds,
+    Share,
+    Text,
+    Threads,
+    TopK,
+    Warmup,
+)
+from nni_darts.messages import shown, unknown
 from nni_darts.redaction import redacted
 from nni_darts.task import Task
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+MOST_LINES = 20
+"""Mistakes that are told at once."""
+_MAPPING = "input should be keys with values, as in {key: value}"
+_IN_YAML = {
+    "model_type": _MAPPING,
+    "dict_type": _MAPPING,
+    "tuple_type": "input should be a list",
+    "list_type": "input should be a list",
+    "bool_type": "input should be true or false",
+    "string_type": "input should be a text",
+}
+"""What pydantic has in words of Python."""
+
 Hypergradient = Literal["finite_difference", "exact", "first_order"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
-
-
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if not seeds:
-        raise ValueError("at least one seed is needed")
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("the seeds must be distinct: a seed gives the same run again")
-    return seeds
-
-
-Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
 
 
 class Frozen(BaseModel):
@@ -53,7 +67,7 @@ class Component(Frozen):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    name: str
+    name: Text
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -65,32 +79,40 @@ class Search(Frozen):
 
     seeds: Seeds = (0, 1, 2, 3)
     """One search each."""
-    epochs: Annotated[int, Field(ge=1)] = 50
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    epochs: Epochs = 50
+    batch_size: BatchSize = 64
     """For w, and as many again for alpha."""
     hypergradient: Hypergradient = "finite_difference"
-    top_k: Annotated[int, Field(ge=1, le=1000)] = 3
+    top_k: TopK = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
     weight_decay: NotNegative = 3e-4
     gradient_clip: Positive | None = 5.0
     arc_learning_rate: Positive = 3e-4
-    arc_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
-        0.5,
-        0.999,
-    )
+    arc_betas: tuple[Share, Share] = (0.5, 0.999)
     arc_weight_decay: NotNegative = 1e-3
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_epochs: Warmup = 0
     """Epochs at the start in which alpha rests."""
     precision: Precision = "32-true"
-    cuda_graphs: bool = False
+    cuda_graphs: Flag = False
     """Launch the step as a whole (`UnrolledDARTS`)."""
-    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    cpu_threads: Threads | None = None
     """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
     with more threads than cores, each epoch can take twenty times as long."""
 
     for_data: ClassVar[tuple[str, ...]] = ("batch_size",)
     """Those that the data takes."""
+
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _leaves_some(cls, warmup: int, others: ValidationInfo) -> int:
+        epochs = others.data.get("epochs", warmup + 1)
+        if warmup >= epochs:
+            raise ValueError(
+                f"must be below search.epochs, {epochs}, so that alpha is learnt at all, "
+                f"got {warmup}"
+            )
+        return warmup
 
     @property
     def own(self) -> dict[str, Any]:
@@ -105,13 +127,13 @@ class Training(Frozen):
     for_data: ClassVar[tuple[str, ...]]
     """Those that the data takes, besides the seed of the run."""
 
-    epochs: Annotated[int, Field(ge=1)] = 600
-    batch_size: Annotated[int, Field(ge=1)] = 96
+    epochs: Epochs = 600
+    batch_size: BatchSize = 96
     learning_rate: Positive = 0.025
     weight_decay: NotNegative = 3e-4
     gradient_clip: Positive | None = 5.0
     precision: Precision = "32-true"
-    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    cpu_threads: Threads | None = None
     """As for the search."""
 
     @property
@@ -134,9 +156,9 @@ class Select(Training):
     """Which of the genotypes found is trained in full: each is trained briefly (paper, 3.2)."""
 
     seed: Seed = 0
-    per_search: Annotated[int, Field(ge=1)] = 1
+    per_search: Handed = 1
     """Genotypes that each search hands on."""
-    survivors: Annotated[int, Field(ge=1)] = 1
+    survivors: Handed = 1
     """Genotypes that are evaluated."""
 
 
@@ -155,7 +177,7 @@ class Settings(Frozen):
     data: Component
     search: Search | None = None
     """The paper's, if a space is given and nothing else is said."""
-    genotypes: tuple[str, ...] = ()
+    genotypes: Genotypes = ()
     """Instead of a space and its search: published names, or texts in any format."""
     select: Select | None = None
     evaluate: Evaluate | None = None
@@ -218,7 +240,7 @@ class Run(Settings):
 
     stage: Literal["search", "select", "evaluate"]
     seed: Seed
-    genotype: str | None = None
+    genotype: Text | None = None
     """JSON; what select and evaluate train."""
 
     @model_validator(mode="after")
@@ -252,11 +274,15 @@ class UnavailableError(SettingsError):
 
 
 def validated(model: type[T], values: Mapping[str, Any]) -> T:
-    """Settings of any kind. Raises SettingsError: a line per mistake."""
+    """Settings of any kind. Raises SettingsError: a line per mistake, but not thousands."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise SettingsError([_line(model, problem) for problem in error.errors()]) from None
+        problems = error.errors(include_url=False)
+        lines = [_line(model, problem) for problem in problems[:MOST_LINES]]
+        if (more := len(problems) - MOST_LINES) > 0:
+            lines.append(f"{more} more mistakes")
+        raise SettingsError(lines) from None
 
 
 def _line(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
@@ -269,10 +295,13 @@ def _line(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error":
         # Ours: it says what came by itself, and about the settings as a whole also where.
         return f"{key}: {message}" if key else message
-    message = message[0].lower() + message[1:]
+    if problem["type"] == "too_long":
+        most, count = problem["ctx"]["max_length"], problem["ctx"]["actual_length"]
+        return f"{key}: input should have at most {most} items, got {count}"
+    message = _IN_YAML.get(problem["type"], message[0].lower() + message[1:])
     if problem["type"] == "missing":
         return f"{key}: {message}"
-    return f"{key}: {message}, got {redacted(problem['input'], key)!r}"
+    return f"{key}: {message}, got {shown(redacted(problem['input'], key))}"
 
 
 def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel]:

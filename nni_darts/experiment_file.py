@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from nni_darts import protocol, published
+from nni_darts import experiment_keys, protocol, published, yaml_file
 from nni_darts.collapse import parse_rules
 from nni_darts.config import Settings, SettingsError
-from nni_darts.files import unwritable
-from nni_darts.messages import unknown
+from nni_darts.files import DamagedError, is_folder, unwritable
+from nni_darts.messages import line, shown, unknown
 from nni_darts.redaction import redacted
 from nni_darts.stored import TUNER
 from nni_darts.tasks import parse, run_of
+from nni_darts.yaml_file import YamlError
 
 TRIAL = "nni_darts.trial"
 ASSESSOR = "nni_darts.assessor.AlphaMonitor"
@@ -38,65 +36,39 @@ def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
     Raises:
         SettingsError: a line per mistake, each naming the file, the key and what is allowed.
     """
+    from nni_darts import nni_config
+
     try:
-        values = _read(path)
-        config = _nni_config(path, values)
+        values = experiment_keys.require(_read(path))
+        _check_folders(values, path.parent)
         settings = _check_ours(values)
-        _check_folders(config)
+        config = nni_config.made(values, path.parent)
         with _code_on_path(config):
             _check_parts(settings)
             if not quick:
                 _rehearse(settings)
     except SettingsError as error:
-        raise SettingsError([f"{path}: {problem}" for problem in error.problems]) from None
+        raise SettingsError([line(f"{path}: {problem}") for problem in error.problems]) from None
     return config, settings
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml_file.read(path)
     except OSError as error:
         raise SettingsError([f"cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise SettingsError(["is not a text file in UTF-8"]) from None
-    except yaml.YAMLError as error:
-        raise SettingsError([f"is not valid YAML: {' '.join(str(error).split())}"]) from None
-    if not isinstance(values, dict):
-        raise SettingsError(
-            [f"must hold the keys of an NNI experiment, got {redacted(values)!r:.60}"]
-        )
-    return values
-
-
-def _nni_config(path: Path, values: dict[str, Any]) -> Any:
-    """What NNI itself has to say of it."""
-    from nni.experiment.config import ExperimentConfig, utils
-
-    known = [utils.camel_case(field.name) for field in dataclasses.fields(ExperimentConfig)]
-    plain = {utils.case_insensitive(name) for name in known}
-    if problems := [
-        f"{name}: {unknown('key', name, known)}"
-        for name in values
-        if utils.case_insensitive(str(name)) not in plain
-    ]:
-        raise SettingsError(problems)
-    try:
-        config = ExperimentConfig.load(path)
-        config.canonical_copy()
-    except Exception as error:  # NNI raises whatever its checks run into
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SettingsError([f"NNI does not take it: {reason}"]) from None
-    finally:
-        utils.unset_base_path()
-    return config
+    except (DamagedError, YamlError) as error:
+        raise SettingsError([str(error)]) from None
 
 
 def _check_ours(values: dict[str, Any]) -> Settings:
     """What NNI leaves to us: tuner, trial command and number of trials."""
     problems = []
-    tuner = values.get("tuner") or {}
+    tuner = values["tuner"]
     if tuner.get("className") != TUNER:
-        problems.append(f"tuner.className: must be {TUNER}, got {tuner.get('className')!r}")
+        raise SettingsError(
+            [f"tuner.className: must be {TUNER}, got {shown(tuner.get('className'))}"]
+        )
     if "codeDirectory" not in tuner:
         problems.append(
             "tuner.codeDirectory: missing; NNI needs one to import a tuner, any folder "
@@ -106,7 +78,7 @@ def _check_ours(values: dict[str, Any]) -> Settings:
     if TRIAL not in str(values.get("trialCommand")):
         problems.append(
             f"trialCommand: must run {TRIAL}, as in 'python -m {TRIAL}', "
-            f"got {redacted(values.get('trialCommand'))!r}"
+            f"got {shown(redacted(values.get('trialCommand')))}"
         )
     try:
         settings = parse(tuner.get("classArgs") or {})
@@ -139,20 +111,17 @@ def _assessor(values: Any) -> list[str]:
     return []
 
 
-def _check_folders(config: Any) -> None:
-    config = config.canonical_copy()
+def _check_folders(values: dict[str, Any], base: Path) -> None:
+    from nni.experiment.config.utils import resolve_path
+
     problems = []
-    folders = {
-        "trialCodeDirectory": config.trial_code_directory,
-        "tuner.codeDirectory": config.tuner.code_directory,
-        "assessor.codeDirectory": getattr(config.assessor, "code_directory", None),
-    }
-    for key, folder in folders.items():
-        if folder is None:
-            continue
-        if not Path(folder).is_dir():
-            problems.append(f"{key}: there is no folder {folder}")
-    if (reason := unwritable(Path(config.experiment_working_directory))) is not None:
+    for key in ("trialCodeDirectory", "tuner.codeDirectory", "assessor.codeDirectory"):
+        part, _, name = key.rpartition(".")
+        folder = ((values.get(part) or {}) if part else values).get(name)
+        if folder is not None and not is_folder(path := Path(resolve_path(folder, base))):
+            problems.append(f"{key}: there is no folder {path}")
+    working = values.get("experimentWorkingDirectory", "~/nni-experiments")
+    if (reason := unwritable(Path(resolve_path(working, base)))) is not None:
         problems.append(f"experimentWorkingDirectory: {reason}")
     if problems:
         raise SettingsError(problems)

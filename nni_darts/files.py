@@ -102,6 +102,14 @@ def parse_json(text: str | bytes, kind: type[T]) -> T:
     return value
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; not where no file can have the name, either."""
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long, or a folder on the way is not to be looked into
+        return False
+
+
 def unwritable(folder: Path) -> str | None:
     """Why nothing can be written to a folder, which need not exist yet; None where it can."""
     if reason := _no_path(folder):

@@ -8,13 +8,24 @@ from pydantic import Field, model_validator
 
 from nni_darts.config import (
     Evaluate,
-    NotNegative,
-    Positive,
     Run,
     Search,
     Select,
     Settings,
     Training,
+)
+from nni_darts.fields import (
+    BatchSize,
+    Cells,
+    Channels,
+    Devices,
+    Epochs,
+    Flag,
+    NotNegative,
+    Number,
+    Pixels,
+    Positive,
+    Share,
 )
 from nni_darts.task import IMAGES, Task
 
@@ -24,10 +35,10 @@ class ImageSearch(Search):
 
     learning_rate_min: NotNegative = 0.001
     """At the end of the cosine; the reference's value, the paper says 0."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    fused: bool = True
+    momentum: Share = 0.9
+    fused: Flag = True
     """Run the edges of a cell together; false gives the same results, slowly."""
-    recompute: bool = False
+    recompute: Flag = False
     """Less memory for more time: compute cells again in the backward pass."""
 
     @property
@@ -41,34 +52,34 @@ class ImageTraining(Training):
     task: ClassVar[Task] = IMAGES
     for_data: ClassVar[tuple[str, ...]] = ("batch_size", "val_share", "cutout")
 
-    channels: Annotated[int, Field(ge=2, multiple_of=2)] = 36
+    channels: Channels = 36
     """Of each node of the first cell."""
-    num_cells: Annotated[int, Field(ge=3)] = 20
+    num_cells: Cells = 20
     stem: Literal["cifar", "imagenet"] = "cifar"
-    epochs: Annotated[int, Field(ge=1)] = 600
-    batch_size: Annotated[int, Field(ge=1)] = 96
+    epochs: Epochs = 600
+    batch_size: BatchSize = 96
     """On each device."""
     learning_rate: Positive = 0.025
     schedule: Literal["cosine", "step"] = "cosine"
     learning_rate_min: NotNegative | None = None
     """At the end of the cosine; 0 by default."""
-    learning_rate_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    learning_rate_decay: Annotated[Number, Field(gt=0, le=1)] | None = None
     """Of the steps: a factor for every epoch; 0.97 by default, as for ImageNet."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: Share = 0.9
     weight_decay: NotNegative = 3e-4
     gradient_clip: Positive | None = 5.0
     auxiliary_weight: NotNegative = 0.4
     """Of the auxiliary head's loss; 0 for none. The head is made for images of 32x32 (ImageNet's:
     224x224)."""
-    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    drop_path: Share = 0.2
     """Probability in the end, growing linearly over the epochs; 0 for none."""
-    cutout: Annotated[int, Field(ge=0)] = 16
+    cutout: Pixels = 16
     """Side of the square in pixels; 0 for none."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    val_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    label_smoothing: Share = 0.0
+    val_share: Share = 0.1
     """Of the training images, held out to validate on after every epoch; 0 for none: then all are
     trained on, and the last epoch counts instead of the best."""
-    devices: Annotated[int, Field(ge=1)] = 1
+    devices: Devices = 1
     """GPUs, or processes on the CPU, that train together."""
 
     @model_validator(mode="after")
@@ -95,8 +106,8 @@ class ImageTraining(Training):
 class ImageSelect(ImageTraining, Select):
     """As `Select`, on images."""
 
-    epochs: Annotated[int, Field(ge=1)] = 100
-    val_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    epochs: Epochs = 100
+    val_share: Annotated[Number, Field(gt=0, lt=1)] = 0.5
     """By default the halves of the search: trained on w's, validated on alpha's."""
 
 

@@ -21,6 +21,8 @@ IMAGE_SIZE: Final = 4_096
 """Pixels of a side."""
 PARAMETERS: Final = 2_000_000_000
 """Weights of a space or a network: 8 GB in float32."""
+LAYERS: Final = 30_000
+"""Modules of a space or a network; PyTorch makes some 10,000 a second. The paper's has 4,400."""
 EPOCHS: Final = 1_000_000
 BATCH_SIZE: Final = 1_000_000
 STEPS: Final = 1_000_000
@@ -31,12 +33,20 @@ TOP_K: Final = 1_000
 DRAWN: Final = 100_000
 """Random genotypes that are drawn at once."""
 DEVICES: Final = 1_024
+CONCURRENCY: Final = 10_000
+"""Trials side by side."""
 THREADS: Final = 4_096
 WORKERS: Final = 1_024
 PORT: Final = 65_535
 SEED: Final = 2**32 - 1
-YAML_SIZE: Final = 1_000_000
-"""Bytes of an experiment file."""
+YAML_SIZE: Final = 300_000
+"""Bytes of an experiment file; the parser reads so much in three seconds."""
+YAML_EXPANDED: Final = 1_000_000
+"""Values and characters of an experiment file, with its aliases followed."""
+KEY: Final = 200
+"""Characters of a key in an experiment file."""
+NUMBER: Final = 2**53 - 1
+"""Whole numbers up to it pass through NNI's manager, which is JavaScript, as they are."""
 JSON_SIZE: Final = 200_000_000
 """Bytes of a file of results or of a state."""
 YAML_DEPTH: Final = 50

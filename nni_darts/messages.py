@@ -16,6 +16,29 @@ def unknown(what: str, name: object, known: Iterable[object]) -> str:
     return f"unknown {what} {reprlib.repr(name)}{hint} (known: {', '.join(names) or 'none'})"
 
 
+LONGEST = 2_000
+"""Characters of a line that says what is wrong."""
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 100
+_REPR.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """A value in one line that is not too long, whatever it is."""
+    try:
+        return printable(_REPR.repr(value))
+    except ValueError:  # a number of more digits than Python writes
+        return f"a {type(value).__name__}"
+
+
+def line(text: str) -> str:
+    """Text as one line for a terminal, without the middle of what is far too long."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return printable(text)
+
+
 def printable(text: str) -> str:
     """Text as it may go to a terminal: control, bidirectional and invisible characters escaped.
 

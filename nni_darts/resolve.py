@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
+from nni_darts import kinds, limits
+from nni_darts.bounded import built, watched
 from nni_darts.config import Component, Run, Search, SettingsError, Training, UnavailableError
 from nni_darts.genotype import Genotype
-from nni_darts.messages import unknown
+from nni_darts.messages import shown, unknown
 from nni_darts.node import recompute
 from nni_darts.task import IMAGES, TASKS, TEXT, Task, of_data
+from search_spaces.cell_space import CellSpace
 
 SPACES: Mapping[str, str] = {
     "DartsCNN": "search_spaces.DartsCNN",
     "DartsRNN": "search_spaces.DartsRNN",
 }
 """Short names; anything else is `package.module.Class`."""
+MOST: Mapping[str, int] = {
+    "num_nodes": limits.NODES,
+    "num_cells": limits.CELLS,
+    "channels": limits.CHANNELS,
+    "in_channels": limits.CHANNELS,
+    "num_classes": limits.CLASSES,
+    "vocabulary": limits.CLASSES,
+    "embedding": limits.FEATURES,
+    "hidden": limits.FEATURES,
+    "image_size": limits.IMAGE_SIZE,
+    "num_workers": limits.WORKERS,
+    "batch_size": limits.BATCH_SIZE,
+    "bptt": limits.STEPS,
+    "seed": limits.SEED,
+}
+"""Of the arguments of spaces and data sets that ship with the package."""
+_SIZES = ("channels", "num_cells", "embedding", "hidden", "num_nodes")
+_OURS = ("nni_darts", "search_spaces")
 
 
 def space(component: Component, data: Any, task: Task) -> Any:
@@ -53,7 +76,16 @@ def space(component: Component, data: Any, task: Task) -> Any:
                 "another space or other data"
             ]
         )
-    return _make("space", made, parameters, {**arguments, **component.arguments})
+    arguments |= component.arguments
+    if issubclass(made, CellSpace):
+        sizes = [name for name in _SIZES if name in parameters]
+        return _make("space", made, parameters, arguments, partial(built, settings=_either(sizes)))
+    way = partial(watched, settings="the sizes that the space has")
+    return _make("space", made, parameters, arguments, way)
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _constructor(space: Any) -> Any:
@@ -217,6 +249,10 @@ def _data_class(path: str) -> Any:
 
 
 def _class(what: str, path: str, base: type, short: Mapping[str, str]) -> Any:
+    if not all(part.isidentifier() for part in path.split(".")):
+        raise SettingsError(
+            [f"{what}.name: must be a short name or package.module.Class, got {shown(path)}"]
+        )
     module_name, _, name = path.rpartition(".")
     if not module_name:
         hint = "or give an importable package.module.Class"
@@ -227,6 +263,10 @@ def _class(what: str, path: str, base: type, short: Mapping[str, str]) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise SettingsError([f"{what}.name: cannot import {module_name!r}: {error}"]) from None
+    except (Exception, SystemExit) as error:  # it is the user's
+        raise SettingsError(
+            [f"{what}.name: cannot import {module_name!r}: {_with_place(error)}"]
+        ) from None
     if not hasattr(module, name):
         known = _own_classes(module, base)
         raise SettingsError([f"{what}.name: {unknown(f'class in {module_name}', name, known)}"])
@@ -250,7 +290,11 @@ def _own_classes(module: ModuleType, base: type) -> list[str]:
 
 
 def _make(
-    what: str, made: Any, parameters: Mapping[str, inspect.Parameter], arguments: dict[str, Any]
+    what: str,
+    made: Any,
+    parameters: Mapping[str, inspect.Parameter],
+    arguments: dict[str, Any],
+    way: Callable[[Callable[[], Any]], Any] = lambda make: make(),
 ) -> Any:
     known = [name for name in parameters if name not in ("self", "args", "kwargs")]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -259,9 +303,35 @@ def _make(
         for name in arguments
         if name not in known and not takes_any
     ]
+    problems = problems or _misfits(what, made, arguments)
     if problems:
         raise SettingsError(problems)
     try:
-        return made(**arguments)
+        return way(lambda: made(**arguments))
     except (ValueError, TypeError) as error:
         raise SettingsError([f"{what}: {error}"]) from None
+    except (OSError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # it is the user's
+        raise SettingsError([f"{what}: {_with_place(error)}"]) from None
+
+
+def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
+    """Arguments of the wrong kind; and of a class of ours, those that are far too large."""
+    wanted = kinds.of(_constructor(made))
+    ours = any(c.__module__.partition(".")[0] in _OURS for c in made.__mro__)
+    problems = []
+    for name, value in arguments.items():
+        most = MOST.get(name) if ours else None
+        if (words := kinds.expected(value, wanted.get(name, Any))) is not None:
+            problems.append(f"{what}.{name}: must be {words}, got {shown(value)}")
+        elif most is not None and isinstance(value, int) and value > most:
+            problems.append(f"{what}.{name}: must be at most {most}, got {shown(value)}")
+    return problems
+
+
+def _with_place(error: BaseException) -> str:
+    """An exception of a user's own code, and the line that raised it."""
+    places = traceback.extract_tb(error.__traceback__)
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return f"{text} ({places[-1].filename}, line {places[-1].lineno})" if places else text

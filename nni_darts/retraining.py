@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from nni_darts import checkpoint, resolve, run_folder
+from nni_darts.bounded import built
 from nni_darts.config import Component, SettingsError, Training, UnavailableError
 from nni_darts.device import free_devices
 from nni_darts.files import unwritable
@@ -155,7 +156,10 @@ def prepare(job: Job, load: bool = True) -> tuple[Any, Any]:
     # After the data, so that the weights do not hang on how it is loaded.
     pl.seed_everything(job.seed, workers=True, verbose=False)
     try:
-        network = settings.task.parts.network(job.genotype, settings, data)
+        network = built(
+            lambda: settings.task.parts.network(job.genotype, settings, data),
+            f"the sizes of the network, {settings.network}",
+        )
     except ValueError as error:
         raise SettingsError([str(error)]) from None
     return data, network

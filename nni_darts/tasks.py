@@ -36,8 +36,23 @@ def parse_run(values: Mapping[str, Any]) -> Run:
 
 
 def parse_training(task: Task, values: Mapping[str, Any]) -> Training:
-    """The settings of a training without an experiment. Raises SettingsError as `parse` does."""
-    return validated(TRAININGS[task], values)
+    """The settings of a training without an experiment, texts as a command line has them.
+
+    Raises:
+        SettingsError: as `parse` does.
+    """
+    return validated(TRAININGS[task], {name: _typed(value) for name, value in values.items()})
+
+
+def _typed(value: Any) -> Any:
+    """The number that a text is, if it is one."""
+    for kind in (int, float):
+        try:
+            # An underscore is a slip, though Python takes it.
+            return kind(value) if isinstance(value, str) and "_" not in value else value
+        except ValueError:
+            continue
+    return value
 
 
 def run_of(settings: Settings, stage: str, seed: int, genotype: str | None = None) -> Run:

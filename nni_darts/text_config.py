@@ -8,18 +8,14 @@ from pydantic import Field
 
 from nni_darts.config import (
     Evaluate,
-    NotNegative,
-    Positive,
     Run,
     Search,
     Select,
     Settings,
     Training,
 )
+from nni_darts.fields import BatchSize, Epochs, Features, NotNegative, Positive, Share, Steps
 from nni_darts.task import TEXT, Task
-
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-Words = Annotated[int, Field(ge=1)]
 
 
 class TextSearch(Search):
@@ -28,9 +24,9 @@ class TextSearch(Search):
     The dropouts are the space's.
     """
 
-    batch_size: Annotated[int, Field(ge=2)] = 256
+    batch_size: Annotated[BatchSize, Field(ge=2)] = 256
     """Parallel streams for w, and as many again for alpha; the supernet normalises over them."""
-    bptt: Words = 35
+    bptt: Steps = 35
     """Words of each stream that are learnt from at a time, on the average."""
     learning_rate: Positive = 20.0
     """Of a batch of `bptt` words; of any other in proportion."""
@@ -42,10 +38,7 @@ class TextSearch(Search):
     slowness: NotNegative = 1e-3
     """Weight of the mean square of the states' change from word to word (TAR)."""
     arc_learning_rate: Positive = 3e-3
-    arc_betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
-        0.9,
-        0.999,
-    )
+    arc_betas: tuple[Share, Share] = (0.9, 0.999)
 
     for_data: ClassVar[tuple[str, ...]] = ("batch_size", "bptt")
 
@@ -65,15 +58,15 @@ class TextTraining(Training):
     task: ClassVar[Task] = TEXT
     for_data: ClassVar[tuple[str, ...]] = ("batch_size", "bptt")
 
-    embedding: Annotated[int, Field(ge=1)] = 850
+    embedding: Features = 850
     """Size of the words' vectors; equal to `hidden`."""
-    hidden: Annotated[int, Field(ge=1)] = 850
+    hidden: Features = 850
     """Size of the state."""
-    epochs: Annotated[int, Field(ge=1)] = 8000
+    epochs: Epochs = 8000
     """At most; the paper trains until it converges, and the reference stops here."""
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: BatchSize = 64
     """Parallel streams."""
-    bptt: Words = 35
+    bptt: Steps = 35
     """As in the search."""
     learning_rate: Positive = 20.0
     """As in the search."""
@@ -83,17 +76,17 @@ class TextTraining(Training):
     """As in the search."""
     slowness: NotNegative = 1e-3
     """As in the search."""
-    nonmonotone: Annotated[int, Field(ge=1)] | None = 5
+    nonmonotone: Epochs | None = 5
     """Epochs; none for plain SGD to the end."""
-    dropout_out: Dropout = 0.75
+    dropout_out: Share = 0.75
     """Of the states before the decoder."""
-    dropout_h: Dropout = 0.25
+    dropout_h: Share = 0.25
     """Of the states within the cell."""
-    dropout_x: Dropout = 0.75
+    dropout_x: Share = 0.75
     """Of the cell's input."""
-    dropout_i: Dropout = 0.2
+    dropout_i: Share = 0.2
     """Of the embedded words."""
-    dropout_e: Dropout = 0.1
+    dropout_e: Share = 0.1
     """Of whole words."""
 
     @property
@@ -104,7 +97,7 @@ class TextTraining(Training):
 class TextSelect(TextTraining, Select):
     """As `Select`, on text."""
 
-    epochs: Annotated[int, Field(ge=1)] = 300
+    epochs: Epochs = 300
     """The paper's, for the selection of recurrent cells (section 3.2)."""
 
 

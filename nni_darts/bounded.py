@@ -1,0 +1,92 @@
+"""Builds spaces and networks that are not too large, and looks before it allocates anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+
+from nni_darts import limits
+
+T = TypeVar("T")
+
+
+class TooLargeError(ValueError):
+    """A space or a network is larger than any that is known."""
+
+
+class _Beyond(BaseException):
+    """No exception that a user's space would catch."""
+
+
+def built(make: Callable[[], T], settings: str) -> T:
+    """What `make` makes: a module, with weights in memory.
+
+    It is first made without memory for its weights, and left as soon as it is too large.
+
+    Args:
+        make: called twice.
+        settings: that make it smaller, in words.
+
+    Raises:
+        TooLargeError: it has more weights or modules than `nni_darts.limits` allows.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            watched(make, settings)
+    except TooLargeError:
+        raise
+    except Exception:  # the same, or none, comes of the other attempt
+        pass
+    return make()
+
+
+def watched(make: Callable[[], T], settings: str) -> T:
+    """The same for what is of a user's own: it is made once, and left as soon as it is too large.
+
+    A weight counts before it is filled, so that not even one that is too large takes any memory.
+    """
+    try:
+        with _counted(settings):
+            return make()
+    except _Beyond as error:
+        raise TooLargeError(str(error)) from None
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise TooLargeError(f"it would take more memory than there is; lower {settings}") from None
+
+
+@contextmanager
+def _counted(settings: str) -> Iterator[None]:
+    """Within, _Beyond is raised by what makes too many weights or modules."""
+    counts = {"weights": 0, "modules": 0}
+    seen: set[int] = set()
+
+    def count(what: str, more: int, most: int) -> None:
+        counts[what] += more
+        if counts[what] > most:
+            raise _Beyond(f"it would have more than {most:,} {what}; lower {settings}")
+
+    def parameter(owner: nn.Module, name: str, value: Any) -> None:
+        # Weights that are shared count once; those of the shape of others each.
+        if value is not None and id(value) not in seen:
+            seen.add(id(value))
+            count("weights", value.numel(), limits.PARAMETERS)
+
+    def module(owner: nn.Module, name: str, value: Any) -> None:
+        count("modules", 1, limits.LAYERS)
+
+    handles = [
+        hooks.register_module_parameter_registration_hook(parameter),
+        hooks.register_module_module_registration_hook(module),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
