@@ -17,7 +17,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from nni_darts.arguments import whole as _whole
+from nni_darts import limits
+from nni_darts.arguments import share, truth, whole
 from nni_darts.augmentation import Items, ShiftAndFlip, cutout
 from nni_darts.data_sets import find
 from nni_darts.device_batches import DeviceBatches
@@ -44,12 +45,12 @@ class _TrainingImages(LightningDataModule):
         super().__init__()
         self._data_set, self._source = find(name, root)
         self.name = name
-        self.batch_size = _whole("batch_size", batch_size, 1)
-        self.seed = _whole("seed", seed, 0, 2**32 - 1)
-        self.num_workers = _whole("num_workers", num_workers, 0)
+        self.batch_size = whole("batch_size", batch_size, 1, limit=limits.BATCH_SIZE)
+        self.seed = whole("seed", seed, 0, limits.SEED)
+        self.num_workers = whole("num_workers", num_workers, 0, limit=limits.WORKERS)
         size = self._data_set.image_size if image_size is None else image_size
-        self.image_size = _whole("image_size", size, 4)
-        self.on_device = on_device
+        self.image_size = whole("image_size", size, 4, limit=limits.IMAGE_SIZE)
+        self.on_device = truth("on_device", on_device)
         if on_device and num_workers and isinstance(self._data_set.transform, ShiftAndFlip):
             raise ValueError(
                 f"on_device keeps the images of {name} on the device that is trained on, where "
@@ -262,9 +263,9 @@ class TrainingData(_TrainingImages):
             image_size=image_size,
             on_device=on_device,
         )
-        self.val_share = _share("val_share", val_share)
-        self.cutout = _whole("cutout", cutout, 0, self.image_size)
-        self.run_seed = _whole("run_seed", run_seed, 0, 2**32 - 1)
+        self.val_share = share("val_share", val_share)
+        self.cutout = whole("cutout", cutout, 0, self.image_size)
+        self.run_seed = whole("run_seed", run_seed, 0, limits.SEED)
         self._test: tuple[Items, Tensor] | None = None
 
     def prepare_data(self) -> None:
@@ -373,9 +374,3 @@ class TrainingData(_TrainingImages):
 
 def _cut(items: Items, *, transform: Callable[[Items], Tensor], pixels: int) -> Tensor:
     return cutout(transform(items), pixels)
-
-
-def _share(name: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
-    return float(value)

@@ -28,6 +28,8 @@ STEPS: Final = 1_000_000
 SEEDS: Final = 1_000
 GENOTYPES: Final = 1_000
 TOP_K: Final = 1_000
+ARCHITECTURES: Final = 100_000
+"""Asked for in Python, the best or random ones."""
 DEVICES: Final = 1_024
 THREADS: Final = 4_096
 WORKERS: Final = 1_024
