@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nni_darts.arguments import instance, several, shown
 from nni_darts.cell import KINDS, Cell
 from nni_darts.cell_picture import DRAWN, figure_of_cells
 from nni_darts.colours import LIGHT, NODES, colour_of
@@ -45,7 +46,10 @@ def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
         reports: of one search, in the order of their epochs.
     """
     frames = []
+    if isinstance(reports, str | Mapping) or not isinstance(reports, Iterable):
+        raise TypeError(f"reports must be a list of mappings, got {shown(reports)}")
     for report in reports:
+        instance("reports", report, Mapping, "a list of mappings, one per epoch")  # type: ignore[type-abstract]
         weights = alphas_of(report)
         try:
             cells = tuple(derived_cell(kind, edges) for kind, edges in weights.items())
@@ -75,6 +79,9 @@ def animation(frames: Sequence[Frame]) -> bytes:
     """The frames as a GIF that runs for ever, at least one of them; the last one stays longer."""
     from PIL.Image import Dither
 
+    frames = several("frames", frames, Frame, "frames, see frames_of")
+    if not frames:
+        raise ValueError("frames must hold at least one, got none")
     images = [_image(frame) for frame in frames]
     palette = _palette(frames)
     images = [image.quantize(palette=palette, dither=Dither.NONE) for image in images]

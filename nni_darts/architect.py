@@ -31,7 +31,7 @@ state, which is restored too: w+ and w- meet the same dropout masks, those of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nni_darts import randomness
+from nni_darts.arguments import CLIP, function, instance, number, several
 from nni_darts.twice import differentiated_twice
 from nni_darts.virtual_step import clipped, step_sizes, virtual_step
 
@@ -57,7 +58,7 @@ class Hypergradient(Protocol):
         weights: Sequence[Tensor],
         alphas: Sequence[Tensor],
         optimizer: Optimizer,
-        modules: Iterable[nn.Module] = (),
+        modules: Collection[nn.Module] = (),
         clip: float | None = None,
     ) -> tuple[Tensor, ...]:
         """Return dL_val / dalpha, one tensor of its shape per alpha, detached.
@@ -86,10 +87,11 @@ def first_order(
     weights: Sequence[Tensor],
     alphas: Sequence[Tensor],
     optimizer: Optimizer,
-    modules: Iterable[nn.Module] = (),
+    modules: Collection[nn.Module] = (),
     clip: float | None = None,
 ) -> tuple[Tensor, ...]:
     """Eq. 6 with xi = 0: g = dalpha L_val(w, alpha). See `Hypergradient`."""
+    _require(train_loss, val_loss, weights, alphas, optimizer, modules, clip)
     with auxiliary_passes(weights, modules) as run, _constant(weights):
         return _gradients(run(val_loss), alphas)
 
@@ -100,7 +102,7 @@ def finite_difference(
     weights: Sequence[Tensor],
     alphas: Sequence[Tensor],
     optimizer: Optimizer,
-    modules: Iterable[nn.Module] = (),
+    modules: Collection[nn.Module] = (),
     clip: float | None = None,
 ) -> tuple[Tensor, ...]:
     """Eq. 7 with H by the central difference of Eq. 8, as published. See `Hypergradient`.
@@ -108,6 +110,7 @@ def finite_difference(
     Where the loss has kinks (ReLU, max pooling) within epsilon of w, the difference is not close to
     the derivative; `exact` is. Peak memory is that of one pass plus three copies of the weights.
     """
+    _require(train_loss, val_loss, weights, alphas, optimizer, modules, clip)
     with auxiliary_passes(weights, modules) as run:
         w = [weight.data for weight in weights]
         gradients = torch.autograd.grad(run(train_loss), weights, allow_unused=True)
@@ -152,7 +155,7 @@ def exact(
     weights: Sequence[Tensor],
     alphas: Sequence[Tensor],
     optimizer: Optimizer,
-    modules: Iterable[nn.Module] = (),
+    modules: Collection[nn.Module] = (),
     clip: float | None = None,
 ) -> tuple[Tensor, ...]:
     """Eq. 7 by double backward through the virtual step. See `Hypergradient`.
@@ -162,6 +165,7 @@ def exact(
     Raises:
         ValueError: an operation of the network has no second derivative in torch.
     """
+    _require(train_loss, val_loss, weights, alphas, optimizer, modules, clip)
     with auxiliary_passes(weights, modules) as run, differentiated_twice():
         w = [weight.data for weight in weights]
         gradients = torch.autograd.grad(
@@ -185,9 +189,29 @@ HYPERGRADIENTS: Mapping[str, Hypergradient] = {
 }
 
 
+def _require(
+    train_loss: object,
+    val_loss: object,
+    weights: object,
+    alphas: object,
+    optimizer: object,
+    modules: object,
+    clip: object,
+) -> None:
+    """Raise TypeError or ValueError for an argument of another kind."""
+    function("train_loss", train_loss)
+    function("val_loss", val_loss)
+    several("weights", weights, Tensor, "tensors")
+    several("alphas", alphas, Tensor, "tensors")
+    instance("optimizer", optimizer, Optimizer, "an optimiser of torch")
+    several("modules", modules, nn.Module, "modules")
+    if clip is not None:
+        number("clip", clip, CLIP)
+
+
 @contextmanager
 def auxiliary_passes(
-    weights: Sequence[Tensor], modules: Iterable[nn.Module]
+    weights: Sequence[Tensor], modules: Collection[nn.Module]
 ) -> Iterator[Callable[[Loss], Tensor]]:
     """Lend out the weights, buffers and random state; on leaving they are as on entry.
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from nni_darts import limits
+from nni_darts.arguments import size
 from nni_darts.device_batches import beside
 
 Items = Any
@@ -35,7 +37,7 @@ def random_shift(images: Tensor, padding: int) -> Tensor:
 
     The draws are `randint(0, 2 * padding + 1, (2, B))`: first all tops, then all lefts.
     """
-    if padding == 0:
+    if size("padding", padding, 0, limits.IMAGE_SIZE) == 0:
         return images
     count, _, height, width = images.shape
     top, left = beside(torch.randint(0, 2 * padding + 1, (2, count)), images)
@@ -58,7 +60,7 @@ def cutout(images: Tensor, pixels: int) -> Tensor:
     begins `pixels // 2` above and left of its centre. The draws are `randint(0, H, (B,))`, then
     `randint(0, W, (B,))`; none for `pixels=0`, which changes nothing.
     """
-    if pixels == 0:
+    if size("pixels", pixels, 0, limits.IMAGE_SIZE) == 0:
         return images
     count, _, height, width = images.shape
     rows = _within(beside(torch.randint(0, height, (count,)), images), pixels, height)

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
+from nni_darts.arguments import function, instance
+
 
 class BilevelLoader:
     """An epoch of pairs `{"train": batch for w, "val": batch for alpha}`.
@@ -23,6 +25,9 @@ class BilevelLoader:
     def __init__(
         self, train: Iterable[Any], val: Iterable[Any], before_epoch: Callable[[], None]
     ) -> None:
+        for name, loader in (("train", train), ("val", val)):
+            instance(name, loader, Iterable, "a loader of batches")  # type: ignore[type-abstract]
+        function("before_epoch", before_epoch)
         self.train = train
         self.val = val
         self.before_epoch = before_epoch

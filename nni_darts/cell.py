@@ -8,11 +8,11 @@ earlier state; the cell's output puts together the states in `concat` (paper, se
 from __future__ import annotations
 
 import operator
-import reprlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Any, NamedTuple
 
+from nni_darts.arguments import shown, texts
 from nni_darts.messages import unknown
 
 NONE = "none"
@@ -72,12 +72,14 @@ class Cell:
     operations: InitVar[Collection[str]] = ()
 
     def __post_init__(self, operations: Collection[str]) -> None:
-        first, known = kind_of(self.kind).num_inputs, (*OPERATIONS, *operations)
+        first = kind_of(self.kind).num_inputs
+        known = (*OPERATIONS, *texts("operations", operations))
         nodes = tuple(
             tuple(
-                as_edge(edge, f"{self.kind} node {state}", state, known) for edge in as_list(edges)
+                as_edge(edge, f"{self.kind} node {state}", state, known)
+                for edge in as_list(edges, f"{self.kind} node {state}: ")
             )
-            for state, edges in enumerate(as_list(self.nodes), start=first)
+            for state, edges in enumerate(as_list(self.nodes, f"{self.kind} nodes: "), start=first)
         )
         if not nodes:
             raise ValueError(f"{self.kind}: expected at least one node, got none")
@@ -87,12 +89,13 @@ class Cell:
             )
         last = first + len(nodes) - 1
         concat = tuple(
-            as_index(state, f"{self.kind}: concat", first, last) for state in as_list(self.concat)
+            as_index(state, f"{self.kind}: concat", first, last)
+            for state in as_list(self.concat, f"{self.kind}: concat: ")
         )
         if not concat or len(set(concat)) < len(concat):
             raise ValueError(
                 f"{self.kind}: concat must be distinct nodes, at least one of {first}..{last}, "
-                f"got {reprlib.repr(concat)}"
+                f"got {shown(concat)}"
             )
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "concat", concat)
@@ -116,9 +119,9 @@ def kind_of(kind: str) -> Kind:
     return KINDS[known_name("kind of cell", kind, KINDS)]
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: Any, where: str = "") -> list[Any]:
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ValueError(f"expected a list, got {reprlib.repr(value)}")
+        raise ValueError(f"{where}expected a list, got {shown(value)}")
     return list(value)
 
 
@@ -128,15 +131,13 @@ def as_index(value: Any, what: str, low: int, high: int) -> int:
     except TypeError:
         index = -1
     if not low <= index <= high:
-        raise ValueError(
-            f"{what}: expected a state index in {low}..{high}, got {reprlib.repr(value)}"
-        )
+        raise ValueError(f"{what}: expected a state index in {low}..{high}, got {shown(value)}")
     return index
 
 
 def as_edge(edge: Any, where: str, state: int, known: Collection[str]) -> Edge:
     if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) != 2:
-        raise ValueError(f"{where}: expected an edge (operation, source), got {reprlib.repr(edge)}")
+        raise ValueError(f"{where}: expected an edge (operation, source), got {shown(edge)}")
     return Edge(
         known_name(f"operation in {where}:", edge[0], known), as_index(edge[1], where, 0, state - 1)
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nni_darts.arguments import instance, several
 from nni_darts.cell import Cell
 from nni_darts.cell_graph import CAPTIONS, Graph, Link, candidates, graph_of, label_lines, link_id
 from nni_darts.colours import LIGHT, NODES, colour_of
@@ -109,6 +110,7 @@ def figure_of_cell(
     title: str | None = None,
 ) -> Figure:
     """One cell, see `figure_of_cells`."""
+    instance("cell", cell, Cell, "a cell of a genotype")
     return figure_of_cells([cell], None if strengths is None else [strengths], title=title)
 
 
@@ -131,6 +133,9 @@ def figure_of_cells(
     """
     from matplotlib.figure import Figure
 
+    cells = several("cells", cells, Cell, "cells of a genotype")
+    if not cells:
+        raise ValueError("cells must hold at least one cell, got none")
     given = [None] * len(cells) if strengths is None else strengths
     pictures = [picture_of(cell, s) for cell, s in zip(cells, given, strict=True)]
     head = 0.0 if title is None else 24.0

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from nni_darts.arguments import as_path
 from nni_darts.genotype import Genotype
 from nni_darts.messages import unknown
 from search_spaces.activations import ACTIVATIONS
@@ -161,6 +162,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         CheckpointError: there is no such file; it is damaged, would need code to load, or is not a
             checkpoint of such a network.
     """
+    path = as_path("path", path)
     values = content(path)
     try:
         return _checkpoint(values)

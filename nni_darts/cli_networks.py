@@ -156,9 +156,11 @@ def show(options: argparse.Namespace) -> int:
 def random(options: argparse.Namespace) -> int:
     from nni_darts.random_cells import draw, draw_recurrent
 
-    if options.n > limits.DRAWN:
+    if options.n > limits.ARCHITECTURES:
         raise SettingsError(
-            [f"--n: count must be at most {limits.DRAWN}, got count={options.n}; draw in parts"]
+            [
+                f"--n: count must be at most {limits.ARCHITECTURES}, got count={options.n}; draw in parts"
+            ]
         )
     try:
         genotypes = (draw_recurrent if options.recurrent else draw)(options.n, options.seed)

@@ -9,11 +9,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nni_darts import limits
+from nni_darts.arguments import instance, shown, size
+
 __all__ = ["multiply_adds", "multiply_adds_per_word", "parameters", "require_fit"]
 
 
 def parameters(module: nn.Module) -> int:
     """How many numbers the parameters hold, each shared one once, without buffers."""
+    _require_module("module", module)
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -35,9 +39,8 @@ def multiply_adds(network: nn.Module, image_size: int, in_channels: int = 3) -> 
     Raises:
         ValueError: an argument is out of its range, or the images do not fit the network.
     """
-    for name, value in (("image_size", image_size), ("in_channels", in_channels)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {name}={value}")
+    image_size = size("image_size", image_size, 1, limits.IMAGE_SIZE, "image_size=")
+    in_channels = size("in_channels", in_channels, 1, limits.CHANNELS, "in_channels=")
     outline = _outline(network)
     with FlopCounterMode(display=False) as counter:
         _run(outline, (1, in_channels, image_size, image_size))
@@ -53,6 +56,10 @@ def multiply_adds_per_word(network: nn.Module) -> int:
         network: maps tokens (T, B) and a state to anything; `initial_state(B)` gives a state.
     """
     outline = _outline(network)
+    if not hasattr(network, "initial_state"):
+        raise TypeError(
+            f"network must be a language model with initial_state(B), got {shown(network)}"
+        )
     # Two texts: a supernet normalises over them.
     words = torch.zeros((1, 2), dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -61,7 +68,11 @@ def multiply_adds_per_word(network: nn.Module) -> int:
 
 
 def _outline(network: nn.Module) -> nn.Module:
-    return copy.deepcopy(network).to("meta").eval()
+    return copy.deepcopy(_require_module("network", network)).to("meta").eval()
+
+
+def _require_module(name: str, value: object) -> nn.Module:
+    return instance(name, value, nn.Module, "an nn.Module")
 
 
 def _multiply_adds(counter: FlopCounterMode) -> int:

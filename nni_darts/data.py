@@ -16,7 +16,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nni_darts.arguments import whole as _whole
+from nni_darts import limits
+from nni_darts.arguments import truth, whole
 from nni_darts.augmentation import Items, ShiftAndFlip
 from nni_darts.data_sets import find
 from nni_darts.device_batches import DeviceBatches
@@ -45,12 +46,12 @@ class TrainingImages(LightningDataModule):
         super().__init__()
         self._data_set, self._source = find(name, root)
         self.name = name
-        self.batch_size = _whole("batch_size", batch_size, 1)
-        self.seed = _whole("seed", seed, 0, 2**32 - 1)
-        self.num_workers = _whole("num_workers", num_workers, 0)
+        self.batch_size = whole("batch_size", batch_size, 1, limit=limits.BATCH_SIZE)
+        self.seed = whole("seed", seed, 0, limits.SEED)
+        self.num_workers = whole("num_workers", num_workers, 0, limit=limits.WORKERS)
         size = self._data_set.image_size if image_size is None else image_size
-        self.image_size = _whole("image_size", size, 4)
-        self.on_device = on_device
+        self.image_size = whole("image_size", size, 4, limit=limits.IMAGE_SIZE)
+        self.on_device = truth("on_device", on_device)
         if on_device and num_workers and isinstance(self._data_set.transform, ShiftAndFlip):
             raise ValueError(
                 f"on_device keeps the images of {name} on the device that is trained on, where "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from nni_darts.arguments import as_path
 from nni_darts.augmentation import ReadAndCrop, ShiftAndFlip, Transform
 from nni_darts.files import expanded
 from nni_darts.messages import unknown
@@ -101,7 +102,7 @@ def check_test(name: str, root: str | os.PathLike[str] | None = None) -> None:
 
 
 def find(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Source]:
-    if name not in DATA_SETS:
+    if not isinstance(name, str) or name not in DATA_SETS:
         raise ValueError(unknown("data set", name, [*DATA_SETS, *TEXT.data]))
     data_set = DATA_SETS[name]
-    return data_set, data_set.source(None if root is None else expanded(root))
+    return data_set, data_set.source(None if root is None else expanded(as_path("root", root)))

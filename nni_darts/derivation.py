@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nni_darts import limits
+from nni_darts.arguments import instance, shown, size, texts
 from nni_darts.cell import NONE, Cell, Edge, kind_of
 from nni_darts.genotype import Genotype
 from nni_darts.ranking import best_combinations, best_subsets
@@ -87,8 +90,8 @@ def top_k(
     Raises:
         ValueError: as `derive`; and for an n below 1, or kinds of cells that make no genotype.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got n={n}")
+    n = size("n", n, 1, limits.ARCHITECTURES, "n=")
+    instance("alphas_by_cell", alphas_by_cell, Mapping, "a mapping of kinds of cells to alphas")  # type: ignore[type-abstract]
     cells = [_top_cells(alphas, primitives, n, k, kind) for kind, alphas in alphas_by_cell.items()]
     return [(score, Genotype(chosen)) for score, chosen in best_combinations(cells, n)]
 
@@ -99,11 +102,13 @@ def _top_cells(
     """The n best cells of any k edges into each node and any operation but none on each."""
     first, usual, _ = kind_of(kind)
     k = usual if k is None else k
-    if not 1 <= k <= first:
+    try:
+        k = size("k", k, 1, first)
+    except ValueError:
         raise ValueError(
             f"k must be between 1 and {first}, the predecessors of the first node of a {kind} "
-            f"cell, got k={k}"
-        )
+            f"cell, got k={shown(k)}"
+        ) from None
     log_p, columns = _log_strengths(alphas, primitives)
     rows = iter(log_p.tolist())
     concat = tuple(range(first, first + _num_nodes(len(log_p), first, kind)))
@@ -130,12 +135,21 @@ def _log_strengths(
     alphas: npt.ArrayLike, primitives: Sequence[str]
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
     """log softmax(alpha) over all operations, then without none: the columns left, their names."""
+    primitives = texts("primitives", primitives)
     columns = [i for i, name in enumerate(primitives) if name != NONE]
     if not columns or len(set(primitives)) < len(primitives):
         raise ValueError(
             f"primitives must be distinct names, one of them other than none, got {primitives!r}"
         )
-    a = np.asarray(alphas, dtype=np.float64)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of numbers that lose their imaginary part
+            a = np.asarray(alphas, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError, Warning):
+        raise ValueError(
+            f"alphas must be a table of numbers, (num_edges, {len(primitives)}), got "
+            f"{shown(alphas)}"
+        ) from None
     if a.ndim != 2 or a.shape[1] != len(primitives) or not len(a):
         raise ValueError(
             f"alphas must be of shape (num_edges, {len(primitives)}), one column per primitive, "

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from nni_darts import private
+from nni_darts import limits, private
+from nni_darts.arguments import size
 
 MOSTLY_UNUSED = 0.1
 """Share of the memory that a free GPU may have in use: a desktop's, a monitor's."""
@@ -53,6 +54,7 @@ def free_devices(
         ValueError: some are free, but fewer than `count`.
         SettingsError: the folder of the locks is not the user's alone.
     """
+    count = size("devices", count, 1, limits.DEVICES)
     told = False
     while True:
         with ExitStack() as held:

@@ -10,9 +10,10 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from nni_darts import genotype_text
+from nni_darts.arguments import instance, several, shown, texts
 from nni_darts.cell import (
     KINDS,
     OPERATIONS,
@@ -55,7 +56,8 @@ class Genotype:
     cells: tuple[Cell, ...]
 
     def __post_init__(self) -> None:
-        cells = tuple(sorted(self.cells, key=lambda cell: list(KINDS).index(cell.kind)))
+        found = several("cells", self.cells, Cell, "cells (nni_darts.genotype.Cell)")
+        cells = tuple(sorted(found, key=lambda cell: list(KINDS).index(cell.kind)))
         if (kinds := [cell.kind for cell in cells]) not in (["normal", "reduce"], ["recurrent"]):
             raise ValueError(
                 "a genotype has one normal and one reduce cell, or one recurrent cell, "
@@ -68,7 +70,7 @@ class Genotype:
         for cell in self.cells:
             if cell.kind == kind:
                 return cell
-        raise KeyError(f"no {kind!r} cell, only {', '.join(cell.kind for cell in self.cells)}")
+        raise KeyError(f"no {shown(kind)} cell, only {', '.join(cell.kind for cell in self.cells)}")
 
     @property
     def normal(self) -> Cell:
@@ -128,6 +130,7 @@ class Genotype:
         Raises:
             ValueError: one line that says what is wrong, for any other text.
         """
+        operations = texts("operations", operations)
         fields = genotype_text.read(text)
         if not fields.keys() & set(_FIELDS) and any(map(_LABEL.fullmatch, fields)):
             return cls.from_sample(fields, operations=operations)
@@ -165,6 +168,10 @@ class Genotype:
         Raises:
             ValueError: for a missing key, which it names, and for what is not a genotype.
         """
+        operations = texts("operations", operations)
+        instance("sample", sample, Mapping, "a mapping of labels to choices")  # type: ignore[type-abstract]
+        if concat is not None:
+            instance("concat", concat, Mapping, "a mapping of kinds to states")  # type: ignore[type-abstract]
         last: dict[str, int] = {}
         for match in filter(None, (_LABEL.fullmatch(str(key)) for key in sample)):
             last[match[1]] = max(last.get(match[1], 0), int(match[2]))
@@ -190,7 +197,7 @@ class Genotype:
                 indices = [as_index(source, label, 0, state - 1) for source in sources]
                 nodes.append(tuple(Edge(value(f"{label}_{i}"), i) for i in indices))
             cells.append(
-                Cell(kind, tuple(nodes), tuple((concat or {}).get(kind, states)), operations)
+                Cell(kind, tuple(nodes), cast(Any, (concat or {}).get(kind, states)), operations)
             )
         return cls(tuple(cells))
 

@@ -30,8 +30,8 @@ STEPS: Final = 1_000_000
 SEEDS: Final = 1_000
 GENOTYPES: Final = 1_000
 TOP_K: Final = 1_000
-DRAWN: Final = 100_000
-"""Random genotypes that are drawn at once."""
+ARCHITECTURES: Final = 100_000
+"""Asked for at once, the best or random ones."""
 DEVICES: Final = 1_024
 CONCURRENCY: Final = 10_000
 """Trials side by side."""

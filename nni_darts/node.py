@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from nni_darts.arguments import instance, several
 
 
 class ChosenEdges(nn.Module):
@@ -39,6 +41,9 @@ class Nodes(nn.ModuleList):
     the supernet and recompute the cell in the backward pass.
     """
 
+    def __init__(self, nodes: Iterable[nn.Module] = ()) -> None:
+        super().__init__(several("nodes", nodes, nn.Module, "modules"))
+
     recompute = False
     """Whether to drop what the nodes computed and compute it again in the backward pass."""
 
@@ -61,6 +66,7 @@ def recompute(network: nn.Module) -> None:
     Raises:
         ValueError: it has no `Nodes`, or one in which statistics are counted: they would be twice.
     """
+    instance("network", network, nn.Module, "an nn.Module")
     cells = {name: m for name, m in network.named_modules() if isinstance(m, Nodes)}
     if not cells:
         raise ValueError("there are no cells of Nodes to recompute; leave out recompute")

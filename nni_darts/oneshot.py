@@ -196,6 +196,13 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"the search runs on one device, got {self.trainer.world_size}; pass devices=1 to "
                 "the trainer and run several seeds side by side instead"
             )
+        epochs = self.trainer.max_epochs
+        # -1: without end.
+        if self.warmup_epochs and epochs is not None and 0 <= epochs <= self.warmup_epochs:
+            raise ValueError(
+                f"warmup_epochs must be below the {epochs} epochs of the search, got "
+                f"{self.warmup_epochs}: alpha would never learn; lower it or raise max_epochs"
+            )
         _require_precision(self.trainer.precision, self.named_parameters())
         super().on_fit_start()
 

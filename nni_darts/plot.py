@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nni_darts import dot, files
+from nni_darts.arguments import as_path, instance, shown
 from nni_darts.cell_graph import graph_of
 from nni_darts.cell_picture import figure_of_cell, figure_of_cells
 from nni_darts.genotype import Genotype
@@ -59,6 +60,9 @@ def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> s
     Raises:
         ValueError: one line, for another suffix, or where the file cannot be written.
     """
+    instance("genotype", genotype, Genotype, "a Genotype (a text is read by Genotype.parse)")
+    if title is not None:
+        instance("title", title, str, "a text")
     format = format_of(path)
     reason = "no graphviz: its program dot was not found"
     if dot.installed():
@@ -80,12 +84,14 @@ def plot_history(table: pd.DataFrame, path: str | Path) -> None:
         ValueError: as `draw`, and for a table without weights.
     """
     format_of(path)
+    if not isinstance(table, Iterable) or not hasattr(table, "to_dict"):
+        raise TypeError(f"table must be a DataFrame with a row per epoch, got {shown(table)}")
     save(figure_of_history(table), path)
 
 
 def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:
     """The format that a file's suffix asks for; ValueError with one line for any other."""
-    suffix = Path(path).suffix.lower().lstrip(".")
+    suffix = as_path("path", path).suffix.lower().lstrip(".")
     if suffix not in formats:
         known = ", ".join(f".{name}" for name in formats)
         raise ValueError(f"the name of a picture must end in one of {known}; got {str(path)!r}")
@@ -112,6 +118,8 @@ def rendered(figure: Figure, format: str) -> bytes:
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure in the format of its suffix; ValueError as `draw`."""
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure must be a matplotlib Figure, got {shown(figure)}")
     write_bytes(path, rendered(figure, format_of(path)))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from nni_darts.arguments import choice, instance
+
 TF32 = "tf32"
+_LIGHTNINGS = ("32-true", "64-true", "16-true", "16-mixed", "bf16-true", "bf16-mixed")
 
 
 def lightning_precision(precision: str, device: torch.device) -> str:
@@ -18,6 +21,8 @@ def lightning_precision(precision: str, device: torch.device) -> str:
         precision: "tf32", or one of Lightning's.
         device: what is trained on.
     """
+    precision = choice("precision", precision, (TF32, *_LIGHTNINGS))
+    instance("device", device, torch.device, "a torch.device")
     tf32 = precision == TF32
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = tf32

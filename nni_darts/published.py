@@ -10,6 +10,7 @@ import reprlib
 from importlib import resources
 from typing import Any
 
+from nni_darts.arguments import shown
 from nni_darts.cell import known_name
 from nni_darts.genotype import Genotype
 from nni_darts.messages import unknown
@@ -43,6 +44,7 @@ def named(text: str) -> Genotype:
     Raises:
         ValueError: one line, with the nearest known name where it is not a text.
     """
+    _text_of(text)
     return Genotype.parse(text) if "{" in text or "(" in text else get(text)
 
 
@@ -58,7 +60,7 @@ def find(text: str) -> Genotype:
     Raises:
         ValueError: one line, which names the file if it is one.
     """
-    if text in _entries():
+    if _text_of(text) in _entries():
         return get(text)
     if not os.path.exists(text):  # False, too, for what can be no path, as with a null byte
         if _TEXT.search(text):
@@ -69,6 +71,12 @@ def find(text: str) -> Genotype:
         return _first(_read(text))
     except ValueError as error:
         raise ValueError(f"{_path.repr(text)}: {error}") from None
+
+
+def _text_of(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"a genotype must be a name or a text, got {shown(value)}")
+    return value
 
 
 def _first(text: str) -> Genotype:

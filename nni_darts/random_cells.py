@@ -6,6 +6,8 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
+from nni_darts import limits
+from nni_darts.arguments import size, texts
 from nni_darts.cell import NONE, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge
 from nni_darts.genotype import Genotype
 
@@ -29,15 +31,15 @@ def draw(
     Raises:
         ValueError: an argument is out of its range.
     """
-    operations = _checked(num_nodes, primitives)
-    size = _size_of_space(num_nodes, len(operations))
+    num_nodes, operations = _checked(num_nodes, primitives)
+    total = _size_of_space(num_nodes, len(operations))
 
     def one(rng: random.Random) -> Genotype:
         return Genotype(
             tuple(_cell(rng, kind, num_nodes, operations) for kind in ("normal", "reduce"))
         )
 
-    return _distinct(one, count, seed, size, f"{num_nodes} node(s) and {len(operations)}")
+    return _distinct(one, count, seed, total, f"{num_nodes} node(s) and {len(operations)}")
 
 
 def draw_recurrent(
@@ -54,48 +56,48 @@ def draw_recurrent(
     Raises:
         ValueError: an argument is out of its range.
     """
-    operations = _checked(num_nodes, primitives)
+    num_nodes, operations = _checked(num_nodes, primitives)
     states = range(1, 1 + num_nodes)
-    size = math.prod(states) * len(operations) ** num_nodes
+    total = math.prod(states) * len(operations) ** num_nodes
 
     def one(rng: random.Random) -> Genotype:
         nodes = tuple((Edge(rng.choice(operations), rng.randrange(state)),) for state in states)
         return Genotype((Cell("recurrent", nodes, tuple(states), operations),))
 
-    return _distinct(one, count, seed, size, f"{num_nodes} node(s) and {len(operations)}")
+    return _distinct(one, count, seed, total, f"{num_nodes} node(s) and {len(operations)}")
 
 
-def _checked(num_nodes: int, primitives: Sequence[str]) -> list[str]:
-    """The operations besides none."""
-    operations = [name for name in primitives if name != NONE]
-    if num_nodes < 1:
-        raise ValueError(f"num_nodes must be at least 1, got num_nodes={num_nodes}")
+def _checked(num_nodes: int, primitives: Sequence[str]) -> tuple[int, list[str]]:
+    """The number of nodes, and the operations besides none."""
+    num_nodes = size("num_nodes", num_nodes, 1, limits.NODES, "num_nodes=")
+    # A text is a list of names of one letter.
+    names = list(primitives) if isinstance(primitives, str) else texts("primitives", primitives)
+    operations = [name for name in names if name != NONE]
     if not operations or len(set(operations)) < len(operations):
         raise ValueError(
             "primitives must be distinct names, one of them other than none, "
             f"got {list(primitives)}"
         )
-    return operations
+    return num_nodes, operations
 
 
 def _distinct(
-    one: Callable[[random.Random], Genotype], count: int, seed: int, size: int, space: str
+    one: Callable[[random.Random], Genotype], count: int, seed: int, total: int, space: str
 ) -> list[Genotype]:
-    """So many of distinct digests, out of a space of `size`."""
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got count={count}")
-    if seed < 0:  # Random takes its absolute value: two seeds would give one draw
-        raise ValueError(f"seed must be at least 0, got seed={seed}")
-    if count > size:
+    """So many of distinct digests, out of a space of `total`."""
+    count = size("count", count, 1, limits.ARCHITECTURES, "count=")
+    # Random takes the absolute value of a negative one: two seeds would give one draw.
+    seed = size("seed", seed, 0, limits.SEED, "seed=")
+    if count > total:
         raise ValueError(
-            f"count must be at most {size}, all genotypes of {space} operation(s), "
+            f"count must be at most {total}, all genotypes of {space} operation(s), "
             f"got count={count}"
         )
     rng = random.Random(seed)
     drawn: dict[str, Genotype] = {}
     seen: set[Genotype] = set()
     while len(drawn) < count:
-        if len(seen) == size:  # a digest of 32 bits: two genotypes may share one
+        if len(seen) == total:  # a digest of 32 bits: two genotypes may share one
             raise ValueError(
                 f"count must be at most {len(drawn)}, all distinct digests of the space"
             )

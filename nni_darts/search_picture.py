@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from nni_darts.arguments import instance
 from nni_darts.cell import KINDS
 from nni_darts.cell_graph import CAPTIONS, state_name
 from nni_darts.colours import LIGHT, colour_of
@@ -240,6 +241,7 @@ def heat_maps(report: Mapping[Any, Any], *, title: str | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    instance("report", report, Mapping, "a mapping such as a row of history.csv")  # type: ignore[type-abstract]
     weights = alphas_of(report)
     if not weights:
         raise ValueError("the report has no weights of edges, such as 'n2<0 sep3'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nni.nas.nn.pytorch import ModelSpace
@@ -12,14 +12,26 @@ from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMix
 from nni.nas.space import RawFormatModelSpace
 from nni.nas.strategy import DARTS
 
-from nni_darts import mixed_operations
+from nni_darts import limits, mixed_operations
 from nni_darts.architect import HYPERGRADIENTS
+from nni_darts.arguments import (
+    CLIP,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    choice,
+    number,
+    several,
+    shown,
+    size,
+    truth,
+)
 from nni_darts.bilevel import BilevelLoader, shuffled
 from nni_darts.export import top_k
 from nni_darts.fused.supernet import fuse
-from nni_darts.messages import unknown
 from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
+from nni_darts.penalties import penalty_of
 from nni_darts.relaxable import refuse_dangling, require_categorical, require_decided
 from nni_darts.supernet import MixedCell, Ranked
 
@@ -86,27 +98,23 @@ class UnrolledDARTS(DARTS):
         mutation_hooks: list[Any] | None = None,
         cuda_graphs: bool = False,
     ) -> None:
-        if hypergradient not in HYPERGRADIENTS:
-            raise ValueError(unknown("hypergradient", hypergradient, HYPERGRADIENTS))
-        for name, value, allowed, what in [
-            ("arc_learning_rate", arc_learning_rate, arc_learning_rate > 0, "positive"),
-            ("arc_weight_decay", arc_weight_decay, arc_weight_decay >= 0, "at least 0"),
-            ("warmup_epochs", warmup_epochs, warmup_epochs >= 0, "at least 0"),
-            (
-                "gradient_clip_val",
-                gradient_clip_val,
-                gradient_clip_val is None or gradient_clip_val > 0,
-                "positive, or None for no clipping",
-            ),
-            (
-                "virtual_clip",
-                virtual_clip,
-                virtual_clip is None or virtual_clip > 0,
-                "positive, or None for no clipping",
-            ),
-        ]:
-            if not allowed:
-                raise ValueError(f"{name} must be {what}, got {value}")
+        hypergradient = choice("hypergradient", hypergradient, HYPERGRADIENTS)
+        if gradient_clip_val is not None:
+            gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
+        if virtual_clip is not None:
+            virtual_clip = number("virtual_clip", virtual_clip, CLIP)
+        if log_prob_every_n_step is not None:
+            name = "log_prob_every_n_step"
+            log_prob_every_n_step = size(name, log_prob_every_n_step, 1, limits.STEPS)
+        arc_learning_rate = number("arc_learning_rate", arc_learning_rate, POSITIVE)
+        arc_weight_decay = number("arc_weight_decay", arc_weight_decay, NOT_NEGATIVE)
+        arc_betas = _betas(arc_betas)
+        warmup_epochs = size("warmup_epochs", warmup_epochs, 0, limits.EPOCHS)
+        fused, recompute = truth("fused", fused), truth("recompute", recompute)
+        cuda_graphs = truth("cuda_graphs", cuda_graphs)
+        if mutation_hooks is not None:
+            mutation_hooks = _hooks(mutation_hooks)
+        penalty = penalty_of(penalty)
         if virtual_clip is not None and hypergradient == "first_order":
             raise ValueError(
                 f"first_order takes no virtual step that virtual_clip={virtual_clip} could clip; "
@@ -196,7 +204,7 @@ class UnrolledDARTS(DARTS):
         """
         if not sort:
             raise ValueError("the architectures of a search come best first; leave sort=True")
-        for _, sample in self.top_k(1 if limit is None else limit):
+        for _, sample in self.top_k(1 if limit is None else _limit(limit)):
             yield _Chosen(self.model_space.model_space, self.model_space.evaluator).freeze(sample)
 
     def top_k(self, limit: int) -> Ranked:
@@ -205,8 +213,7 @@ class UnrolledDARTS(DARTS):
         The score is the log probability of the choices made, at most 0. A sample names every label
         of the space. There are fewer than `limit` if the space is smaller.
         """
-        if limit < 1:
-            raise ValueError(f"at least one architecture must be asked for, got {limit}")
+        limit = _limit(limit)
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
         return [(score, {**strongest, **part}) for score, part in top_k(self.supernet, limit)]
@@ -218,6 +225,28 @@ class _Chosen(RawFormatModelSpace):
     def executable_model(self) -> Any:
         # NNI's shares them with the supernet, and so with other networks: trained, all would move.
         return copy.deepcopy(super().executable_model())
+
+
+def _betas(value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"arc_betas must be two numbers in [0, 1), got {shown(value)}")
+    first, second = (number("arc_betas", beta, PROBABILITY) for beta in value)
+    return first, second
+
+
+def _hooks(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        raise TypeError(f"mutation_hooks must be a list of functions, got {shown(value)}")
+    kind: Any = Callable
+    return several("mutation_hooks", value, kind, "functions")
+
+
+def _limit(value: Any) -> int:
+    # In these words, as several places ask for architectures.
+    what = "limit: at least one architecture must be asked for"
+    if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+        raise ValueError(f"{what}, got {shown(value)}")
+    return size("limit", value, 1, limits.ARCHITECTURES)
 
 
 def _only(loader: Any) -> Any:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nni_darts import limits
+from nni_darts.arguments import size
 from nni_darts.loaders import mixed
 
 
@@ -41,7 +43,7 @@ class Words(NamedTuple):
 
 def streams(tokens: Tensor, count: int) -> Tensor:
     """A text (N,) as parallel streams (N // count, count); what is left over is dropped."""
-    length = len(tokens) // count
+    length = len(tokens) // size("count", count, 1, limits.BATCH_SIZE)
     return tokens[: length * count].view(count, length).t().contiguous()
 
 
@@ -51,6 +53,7 @@ Lengths = Callable[[int], list[int]]
 
 def equal_lengths(bptt: int) -> Lengths:
     """As many batches of `bptt` words as there are, and what is left."""
+    bptt = size("bptt", bptt, 1, limits.STEPS)
 
     def cut(total: int) -> list[int]:
         whole, rest = divmod(total, bptt)
@@ -64,6 +67,7 @@ def halved_lengths(bptt: int) -> Lengths:
 
     See `_exactly` for the difference.
     """
+    bptt = size("bptt", bptt, 1, limits.STEPS)
 
     def cut(total: int) -> list[int]:
         return _exactly(total, _bases(_steps(total, bptt), bptt).floor())
@@ -76,6 +80,7 @@ def varied_lengths(bptt: int) -> Lengths:
 
     See `_exactly` for the difference.
     """
+    bptt = size("bptt", bptt, 1, limits.STEPS)
 
     def cut(total: int) -> list[int]:
         bases = _bases(_steps(total, bptt), bptt)

@@ -7,6 +7,7 @@ its own. What it would choose follows from the strengths of its edges (section 2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from torch import Tensor, nn
 
+from nni_darts.arguments import several, shown, size, text
 from nni_darts.cell import NONE
 from nni_darts.node import ChosenEdges
 from nni_darts.ranking import best_subsets
@@ -44,10 +46,15 @@ class Node(MutableModule):
 
     def __init__(self, edges: Sequence[nn.Module], n_chosen: int, label: str) -> None:
         super().__init__()
+        edges = several("edges", edges, nn.Module, "modules")
+        text("label", label)
+        if not edges:
+            raise ValueError("edges must hold at least one module, got none")
+        n_chosen = size("n_chosen", n_chosen, -math.inf, math.inf)
         if not 1 <= n_chosen <= len(edges):
             raise ValueError(
-                f"node {label} has {len(edges)} predecessors and cannot keep {n_chosen} of them; "
-                f"choose between 1 and {len(edges)}"
+                f"node {label} has {len(edges)} predecessors and cannot keep {shown(n_chosen)} of "
+                f"them; choose n_chosen between 1 and {len(edges)}"
             )
         self.edges = nn.ModuleList(edges)
         self.choice = InputChoice(len(edges), n_chosen=n_chosen, label=label)

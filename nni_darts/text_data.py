@@ -12,7 +12,8 @@ import os
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from nni_darts.arguments import whole
+from nni_darts import limits
+from nni_darts.arguments import as_path, choice, whole
 from nni_darts.streams import (
     StreamLoader,
     equal_lengths,
@@ -22,7 +23,7 @@ from nni_darts.streams import (
     varied_lengths,
 )
 from nni_darts.text import TextError, Vocabulary
-from nni_darts.text_sources import Part, TextSource
+from nni_darts.text_sources import TEXTS, Part, TextSource
 
 VAL_STREAMS = 10
 """Parallel streams that are validated on, as in the reference."""
@@ -38,10 +39,11 @@ class _Text(LightningDataModule):
         self, name: str, root: str | os.PathLike[str] | None, *, batch_size: int, bptt: int
     ) -> None:
         super().__init__()
-        self.source = TextSource(name, root)
+        choice("text", name, TEXTS)
+        self.source = TextSource(name, None if root is None else as_path("root", root))
         self.name = name
-        self.batch_size = whole("batch_size", batch_size, 1)
-        self.bptt = whole("bptt", bptt, 1)
+        self.batch_size = whole("batch_size", batch_size, 1, limit=limits.BATCH_SIZE)
+        self.bptt = whole("bptt", bptt, 1, limit=limits.STEPS)
         self._vocabulary: Vocabulary | None = None
         self._tokens: dict[Part, Tensor] = {}
 
@@ -181,7 +183,7 @@ class TextTrainingData(_Text):
         run_seed: int = 0,
     ) -> None:
         super().__init__(name, root, batch_size=batch_size, bptt=bptt)
-        self.run_seed = whole("run_seed", run_seed, 0, 2**32 - 1)
+        self.run_seed = whole("run_seed", run_seed, 0, limits.SEED)
 
     def setup(self, stage: str | None = None) -> None:
         """For the stage "test", read the test text; else as in every `_Text`."""

@@ -14,7 +14,8 @@ from functools import partial
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from nni_darts.arguments import whole as _whole
+from nni_darts import limits
+from nni_darts.arguments import share, whole
 from nni_darts.augmentation import Items, cutout
 from nni_darts.data import Loader, TrainingImages
 from nni_darts.loaders import Batch, EpochLoader, Images, mixed
@@ -73,9 +74,9 @@ class TrainingData(TrainingImages):
             image_size=image_size,
             on_device=on_device,
         )
-        self.val_share = _share("val_share", val_share)
-        self.cutout = _whole("cutout", cutout, 0, self.image_size)
-        self.run_seed = _whole("run_seed", run_seed, 0, 2**32 - 1)
+        self.val_share = share("val_share", val_share)
+        self.cutout = whole("cutout", cutout, 0, self.image_size)
+        self.run_seed = whole("run_seed", run_seed, 0, limits.SEED)
         self._test: tuple[Items, Tensor] | None = None
 
     def prepare_data(self) -> None:
@@ -184,9 +185,3 @@ class TrainingData(TrainingImages):
 
 def _cut(items: Items, *, transform: Callable[[Items], Tensor], pixels: int) -> Tensor:
     return cutout(transform(items), pixels)
-
-
-def _share(name: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
-    return float(value)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor
 
+from nni_darts import limits
+from nni_darts.arguments import size
 from nni_darts.genotype import PRIMITIVES
 from nni_darts.supernet import Node
 from search_spaces.cell_space import CellSpace
-from search_spaces.darts_network import DartsNetwork, Frame, Place, Stem, check_frame
+from search_spaces.darts_network import DartsNetwork, Frame, check_frame, check_weights
 from search_spaces.operations import check_primitives, search_norm, search_operation
+from search_spaces.places import Place, Stem
 
 NUM_CHOSEN = 2
 """Edges that a node keeps (paper, section 2.4)."""
@@ -50,25 +54,27 @@ class DartsCNN(CellSpace, Frame, ModelSpace):
         stem: Stem = "cifar",
         in_channels: int = 3,
     ) -> None:
-        check_frame(channels, num_cells, num_classes, stem, in_channels)
+        frame = check_frame(channels, num_cells, num_classes, stem, in_channels)
         check_primitives(primitives)
-        if num_nodes < 1:
-            raise ValueError(f"num_nodes must be at least 1, got {num_nodes}")
+        num_nodes = size("num_nodes", num_nodes, 1, limits.NODES)
+        targets = range(2, 2 + num_nodes)
+        concat = dict.fromkeys(("normal", "reduce"), targets)
+        # Every node has an edge from each of the two inputs.
+        inner = sum(targets) - 2 * num_nodes
+        edges = Counter(
+            {
+                (name, at): n
+                for name in primitives
+                for at, n in ((True, 2 * num_nodes), (False, inner))
+            }
+        )
+        check_weights(frame, concat, dict.fromkeys(concat, edges), search_operation, search_norm)
         super().__init__()
 
-        def make_nodes(place: Place) -> tuple[list[Node], range]:
-            nodes = [_node(place, target, primitives) for target in range(2, 2 + num_nodes)]
-            return nodes, range(2, 2 + num_nodes)
+        def make_nodes(place: Place) -> list[Node]:
+            return [_node(place, target, primitives) for target in targets]
 
-        for _ in self.build(
-            make_nodes,
-            search_norm,
-            channels=channels,
-            num_cells=num_cells,
-            num_classes=num_classes,
-            stem=stem,
-            in_channels=in_channels,
-        ):
+        for _ in self.build(make_nodes, concat, search_norm, **frame):
             pass
 
     def forward(self, x: Tensor) -> Tensor:

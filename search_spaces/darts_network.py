@@ -6,26 +6,36 @@ network runs where nothing else is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nni_darts import limits
+from nni_darts.arguments import PROBABILITY, instance, number, shown, size, truth
 from nni_darts.genotype import Cell as CellGenotype
 from nni_darts.genotype import Genotype
 from nni_darts.node import ChosenEdges, Nodes
 from search_spaces.operations import (
     DropPath,
-    FactorizedReduce,
     Norm,
     network_norm,
     network_operation,
-    relu_conv_norm,
 )
-
-Stem = Literal["cifar", "imagenet"]
+from search_spaces.places import (
+    STEMS,
+    Edges,
+    Place,
+    Stem,
+    chain,
+    require_affordable,
+    stem_channels,
+    weights_of,
+    weights_of_cells,
+)
 
 
 class Cell(nn.Module):
@@ -50,20 +60,6 @@ class Cell(nn.Module):
         return torch.cat([states[i] for i in self.concat], dim=1)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a cell stands."""
-
-    index: int
-    kind: Literal["normal", "reduce"]
-    channels: int
-    """Per node."""
-
-    def stride(self, source: int) -> int:
-        """Edges of a reduction cell have stride 2 where they start at the cell's inputs."""
-        return 2 if self.kind == "reduce" and source < 2 else 1
-
-
 class Frame(nn.Module):
     """Stem, a chain of cells, pooling and classifier: what supernet and network have in common."""
 
@@ -73,7 +69,8 @@ class Frame(nn.Module):
 
     def build(
         self,
-        make_nodes: Callable[[Place], tuple[Sequence[nn.Module], Sequence[int]]],
+        make_nodes: Callable[[Place], Sequence[nn.Module]],
+        concat: Mapping[str, Sequence[int]],
         norm: Norm,
         *,
         channels: int,
@@ -85,36 +82,22 @@ class Frame(nn.Module):
         """Add the modules; yields each cell's place and output channels once it is there.
 
         Args:
-            make_nodes: for a cell's place, its nodes and the states that it concatenates.
+            make_nodes: for a cell's place, its nodes.
+            concat: kind of cell -> the states that it concatenates.
             norm: the normalisation of the cells' inputs.
-            channels: of each node of the first cell; doubled at each reduction.
-            num_cells: those at num_cells // 3 and 2 * num_cells // 3 are reductions.
+            channels: see `chain`.
+            num_cells: see `chain`.
             num_classes: of the classifier.
-            stem: "cifar" (keeps the size) or "imagenet" (divides it by 8).
+            stem: see `chain`.
             in_channels: of the images.
         """
-        if stem == "cifar":
-            self.stem = CifarStem(in_channels, 3 * channels)
-            c_prev_prev = c_prev = 3 * channels
-        else:
-            self.stem = ImageNetStem(in_channels, channels)
-            c_prev_prev = c_prev = channels
-        # The second stage of the ImageNet stem halves the size as a reduction cell does.
-        previous_reduced = stem == "imagenet"
+        self.stem = _stem(in_channels, channels, stem)
         self.cells = nn.ModuleList()
-        for index in range(num_cells):
-            reduces = index in (num_cells // 3, 2 * num_cells // 3)
-            channels *= 2 if reduces else 1
-            place = Place(index, "reduce" if reduces else "normal", channels)
-            # After a reduction it is the older input that is too large by a factor of two.
-            older = FactorizedReduce if previous_reduced else relu_conv_norm
-            inputs = [older(c_prev_prev, channels, norm), relu_conv_norm(c_prev, channels, norm)]
-            nodes, concat = make_nodes(place)
-            self.cells.append(Cell(inputs, nodes, concat))
-            c_prev_prev, c_prev = c_prev, channels * len(concat)
-            previous_reduced = reduces
-            yield place, c_prev
-        self.classifier = nn.Linear(c_prev, num_classes)
+        for link in chain(channels, num_cells, stem, _lengths(concat)):
+            nodes = make_nodes(link.place)
+            self.cells.append(Cell(link.preprocessing(norm), nodes, concat[link.place.kind]))
+            yield link.place, link.output
+        self.classifier = nn.Linear(link.output, num_classes)
 
     def cell_outputs(self, x: Tensor) -> Iterator[Tensor]:
         s0, s1 = self.stem(x)
@@ -159,23 +142,68 @@ class ImageNetStem(nn.Module):
         return older, self.newer(older)
 
 
+def _stem(in_channels: int, channels: int, stem: Stem) -> nn.Module:
+    made = CifarStem if stem == "cifar" else ImageNetStem
+    return made(in_channels, stem_channels(channels, stem))
+
+
+def _lengths(concat: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    return {kind: len(states) for kind, states in concat.items()}
+
+
 def check_frame(
-    channels: int, num_cells: int, num_classes: int, stem: str, in_channels: int
-) -> None:
-    """Raise ValueError for a frame that cannot be built."""
-    if channels < 2 or channels % 2:
-        raise ValueError(f"channels must be divisible by 2 and positive, got {channels}")
-    if num_cells < 3:
+    channels: Any, num_cells: Any, num_classes: Any, stem: Any, in_channels: Any
+) -> dict[str, Any]:
+    """The arguments of a frame, by name; ValueError where it cannot be built."""
+    found: dict[str, Any] = {}
+    found["channels"] = count = size("channels", channels, -math.inf, limits.CHANNELS)
+    if count < 2 or count % 2:
+        raise ValueError(f"channels must be divisible by 2 and positive, got {shown(channels)}")
+    try:
+        found["num_cells"] = size("num_cells", num_cells, 3, limits.CELLS)
+    except ValueError as error:
         raise ValueError(
-            f"num_cells must be at least 3, got {num_cells}: "
-            "the cells at num_cells // 3 and 2 * num_cells // 3 are the reductions"
-        )
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
-    if in_channels < 1:
-        raise ValueError(f"in_channels must be at least 1, got {in_channels}")
-    if stem not in ("cifar", "imagenet"):
-        raise ValueError(f"stem must be 'cifar' or 'imagenet', got {stem!r}")
+            f"{error}: the cells at num_cells // 3 and 2 * num_cells // 3 are the reductions"
+        ) from None
+    found["num_classes"] = size("num_classes", num_classes, 2, limits.CLASSES)
+    if not isinstance(stem, str) or stem not in STEMS:
+        raise ValueError(f"stem must be 'cifar' or 'imagenet', got {shown(stem)}")
+    found["stem"] = stem
+    found["in_channels"] = size("in_channels", in_channels, 1, limits.CHANNELS)
+    return found
+
+
+def check_weights(
+    frame: Mapping[str, Any],
+    concat: Mapping[str, Sequence[int]],
+    edges: Edges,
+    operation: Callable[[str, int, int], nn.Module],
+    norm: Norm,
+    auxiliary: bool = False,
+) -> int:
+    """How many weights there will be; ValueError where these are too many. Nothing is allocated.
+
+    Args:
+        frame: from `check_frame`.
+        concat: as for `Frame.build`.
+        edges: of each kind of cell.
+        operation: see `weights_of_cells`.
+        norm: as for `Frame.build`.
+        auxiliary: whether there is a second classifier.
+    """
+    channels, num_cells, stem = frame["channels"], frame["num_cells"], frame["stem"]
+    num_classes = frame["num_classes"]
+    links = list(chain(channels, num_cells, stem, _lengths(concat)))
+    total: int = weights_of(lambda: _stem(frame["in_channels"], channels, stem))
+    total += weights_of_cells(links, edges, operation, norm)
+    total += (links[-1].output + 1) * int(num_classes)
+    if auxiliary:
+        width = links[2 * num_cells // 3].output
+        total += weights_of(lambda: auxiliary_head(width, num_classes, stem))
+    named = ", ".join(f"{name} {value}" for name, value in frame.items() if name != "stem")
+    nodes = ", ".join(f"{len(states)} states of a {kind} cell" for kind, states in concat.items())
+    require_affordable(total, f"{named} with {nodes}")
+    return total
 
 
 class DartsNetwork(Frame):
@@ -209,33 +237,28 @@ class DartsNetwork(Frame):
         stem: Stem = "cifar",
         in_channels: int = 3,
     ) -> None:
-        check_frame(channels, num_cells, num_classes, stem, in_channels)
+        frame = check_frame(channels, num_cells, num_classes, stem, in_channels)
+        auxiliary, drop_path = truth("auxiliary", auxiliary), _drop_path(drop_path)
+        instance("genotype", genotype, Genotype, "a Genotype (a text is read by Genotype.parse)")
         kinds = [cell.kind for cell in genotype.cells]
         if sorted(kinds) != ["normal", "reduce"]:
             raise ValueError(f"a genotype of normal and reduce cells is needed, got cells {kinds}")
+        concat = {cell.kind: cell.concat for cell in genotype.cells}
+        edges = {
+            cell.kind: Counter((e.operation, e.source < 2) for node in cell.nodes for e in node)
+            for cell in genotype.cells
+        }
+        check_weights(frame, concat, edges, network_operation, network_norm, auxiliary)
         super().__init__()
         self.genotype = genotype
-        self._arguments = {
-            "channels": channels,
-            "num_cells": num_cells,
-            "num_classes": num_classes,
-            "auxiliary": auxiliary,
-            "stem": stem,
-            "in_channels": in_channels,
-        }
+        self._arguments = {**frame, "auxiliary": auxiliary}
         self.auxiliary: nn.Module | None = None
-        self._auxiliary_after = 2 * num_cells // 3
+        self._auxiliary_after = 2 * frame["num_cells"] // 3
         for place, c_out in self.build(
-            lambda place: _chosen_nodes(genotype[place.kind], place),
-            network_norm,
-            channels=channels,
-            num_cells=num_cells,
-            num_classes=num_classes,
-            stem=stem,
-            in_channels=in_channels,
+            lambda place: _chosen_nodes(genotype[place.kind], place), concat, network_norm, **frame
         ):
             if auxiliary and place.index == self._auxiliary_after:
-                self.auxiliary = auxiliary_head(c_out, num_classes, stem)
+                self.auxiliary = auxiliary_head(c_out, frame["num_classes"], stem)
         self.drop_path = drop_path
 
     @property
@@ -249,9 +272,7 @@ class DartsNetwork(Frame):
 
     @drop_path.setter
     def drop_path(self, probability: float) -> None:
-        if not 0 <= probability < 1:
-            raise ValueError(f"drop_path must be in [0, 1), got {probability}")
-        self._drop_path = probability
+        self._drop_path = probability = _drop_path(probability)
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.p = probability
@@ -265,17 +286,20 @@ class DartsNetwork(Frame):
         return logits if auxiliary_logits is None else (logits, auxiliary_logits)
 
 
-def _chosen_nodes(cell: CellGenotype, place: Place) -> tuple[list[ChosenEdges], tuple[int, ...]]:
+def _drop_path(value: object) -> float:
+    return number("drop_path", value, PROBABILITY)
+
+
+def _chosen_nodes(cell: CellGenotype, place: Place) -> list[ChosenEdges]:
     def edge(name: str, source: int) -> nn.Module:
         operation = network_operation(name, place.channels, place.stride(source))
         if isinstance(operation, nn.Identity):
             return operation
         return nn.Sequential(operation, DropPath())
 
-    nodes = [
+    return [
         ChosenEdges([edge(*e) for e in node], [source for _, source in node]) for node in cell.nodes
     ]
-    return nodes, cell.concat
 
 
 def auxiliary_head(in_channels: int, num_classes: int, stem: Stem) -> nn.Sequential:

@@ -9,6 +9,8 @@ import torch
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
+from nni_darts import limits
+from nni_darts.arguments import size
 from nni_darts.genotype import RNN_PRIMITIVES
 from nni_darts.supernet import MixedNode, Node
 from search_spaces.activations import ACTIVATIONS, NONE, Activation, edge
@@ -20,6 +22,7 @@ from search_spaces.darts_rnn_network import (
     LanguageModel,
     Output,
     check_language_model,
+    check_weights,
 )
 from search_spaces.operations import check_primitives
 
@@ -81,10 +84,11 @@ class DartsRNN(CellSpace, LanguageModel, ModelSpace):
             "dropout_i": dropout_i,
             "dropout_e": dropout_e,
         }
-        check_language_model(**arguments)
+        arguments = check_language_model(**arguments)
+        hidden = arguments["hidden"]
         check_primitives(primitives, [NONE, *ACTIVATIONS])
-        if num_nodes < 1:
-            raise ValueError(f"num_nodes must be at least 1, got {num_nodes}")
+        num_nodes = size("num_nodes", num_nodes, 1, limits.NODES)
+        check_weights(num_nodes, arguments["vocabulary"], hidden)
         super().__init__()
         states = range(1, 1 + num_nodes)
         nodes = [HighwayNode(hidden, _edges(target, primitives)) for target in states]

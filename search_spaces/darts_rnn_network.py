@@ -12,9 +12,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from nni_darts import limits
+from nni_darts.arguments import PROBABILITY, instance, number, size
 from nni_darts.genotype import Genotype
 from nni_darts.node import ChosenEdges
 from search_spaces.activations import Highway, edge
+from search_spaces.places import require_affordable
 
 T = TypeVar("T")
 
@@ -251,19 +254,28 @@ def mask(like: Tensor, shape: Sequence[int], p: float) -> Tensor:
     return like.new_empty(shape).bernoulli_(1 - p) / (1 - p)
 
 
-def check_language_model(vocabulary: int, embedding: int, hidden: int, **dropouts: float) -> None:
-    """Raise ValueError for a model that cannot be built."""
-    for name, value, least in (("vocabulary", vocabulary, 2), ("hidden", hidden, 1)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+def check_language_model(
+    vocabulary: Any, embedding: Any, hidden: Any, **dropouts: Any
+) -> dict[str, Any]:
+    """The arguments of a model, by name; ValueError where it cannot be built."""
+    vocabulary = size("vocabulary", vocabulary, 2, limits.CLASSES)
+    hidden = size("hidden", hidden, 1, limits.FEATURES)
+    embedding = size("embedding", embedding, 1, limits.FEATURES)
     if embedding != hidden:
         raise ValueError(
             f"embedding must equal hidden, got embedding={embedding} and hidden={hidden}: "
             "the decoder shares the weights of the embedding"
         )
-    for name, p in dropouts.items():
-        if not 0 <= p < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {p}")
+    sizes = {"vocabulary": vocabulary, "embedding": embedding, "hidden": hidden}
+    return sizes | {name: number(name, p, PROBABILITY) for name, p in dropouts.items()}
+
+
+def check_weights(num_nodes: int, vocabulary: int, hidden: int) -> int:
+    """How many weights there will be; ValueError where these are too many."""
+    total = vocabulary * (hidden + 1) + (2 + num_nodes) * 2 * hidden**2
+    sizes = f"vocabulary {vocabulary}, hidden {hidden} and num_nodes {num_nodes}"
+    require_affordable(total, sizes)
+    return total
 
 
 class DartsRNNNetwork(LanguageModel):
@@ -307,10 +319,13 @@ class DartsRNNNetwork(LanguageModel):
             "dropout_i": dropout_i,
             "dropout_e": dropout_e,
         }
-        check_language_model(**arguments)
+        arguments = check_language_model(**arguments)
+        hidden = arguments["hidden"]
+        instance("genotype", genotype, Genotype, "a Genotype (a text is read by Genotype.parse)")
         kinds = [cell.kind for cell in genotype.cells]
         if kinds != ["recurrent"]:
             raise ValueError(f"a genotype of a recurrent cell is needed, got cells {kinds}")
+        check_weights(len(genotype.recurrent.nodes), arguments["vocabulary"], hidden)
         super().__init__()
         self.genotype = genotype
         self._arguments = arguments

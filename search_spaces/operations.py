@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nni_darts.arguments import PROBABILITY, number, texts
 from nni_darts.messages import unknown
 
 Norm = Callable[[int], nn.Module]
@@ -47,7 +48,7 @@ class DropPath(nn.Module):
 
     def __init__(self, p: float = 0.0) -> None:
         super().__init__()
-        self.p = p
+        self.p = number("p", p, PROBABILITY)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
@@ -164,9 +165,9 @@ def search_operation(name: str, channels: int, stride: int) -> nn.Module:
 
 def check_primitives(primitives: Sequence[str], known: Collection[str] = OPERATIONS) -> None:
     """Raise ValueError unless the primitives are known, distinct and leave something to choose."""
-    for name in primitives:
+    for name in texts("primitives", primitives):
         if name not in known:
-            raise ValueError(unknown("primitive", name, known))
+            raise ValueError(f"primitives: {unknown('primitive', name, known)}")
     if len(set(primitives)) < len(primitives):
         raise ValueError(f"primitives must be distinct, got {list(primitives)}")
     if not set(primitives) - {"none"}:

@@ -9,6 +9,7 @@ import pytest
 
 PURE = [
     "animation",
+    "arguments",
     "cell",
     "cell_graph",
     "cli_parser",
@@ -102,6 +103,7 @@ def test_neither_torch_nor_nni(module: str) -> None:
         *(f"nni_darts.{name}" for name in WITHOUT_NNI),
         "search_spaces",
         "search_spaces.operations",
+        "search_spaces.places",
         "search_spaces.activations",
         "search_spaces.darts_network",
         "search_spaces.darts_rnn_network",
