@@ -122,7 +122,7 @@ def _require_finished(path: Path, training: str) -> None:
     done = signals.epochs_done(path.parent)
     try:
         planned = int(json.loads(training)["settings"]["epochs"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return
     if done and done < planned:
         raise SettingsError(
