@@ -5,6 +5,7 @@ All draws come from torch's global random state on the CPU, whatever device the 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -20,6 +21,9 @@ from torchvision.transforms import v2
 from nni_darts import limits
 from nni_darts.arguments import size
 from nni_darts.device_batches import beside
+
+# Pillow's own bound is a warning first; ours is an error.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Items = Any
 """The images of a data set as they are kept: a uint8 tensor (N, C, H, W), or an array of N paths.
@@ -164,6 +168,10 @@ def read_image(path: str, *, only_look: bool = False) -> Image.Image:
         Exception: of any kind, where it cannot be read.
     """
     with Image.open(path) as image:
+        if image.width * image.height > limits.PIXELS:
+            raise ValueError(
+                f"its {image.width} x {image.height} pixels are more than {limits.PIXELS}"
+            )
         if only_look:
             image.draft("RGB", (1, 1))  # of a JPEG an eighth of its size, as far as it goes
         if image.mode == "F":

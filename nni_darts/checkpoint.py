@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from nni_darts import files
 from nni_darts.arguments import as_path
 from nni_darts.genotype import Genotype
 from nni_darts.messages import unknown
@@ -70,8 +71,12 @@ _CNN = _Family(
         "stem": str,
         "in_channels": int,
     },
-    # Every cell has weights, the first one channels^2 and more.
-    fewest=lambda _, arguments: (arguments["num_cells"], arguments["channels"] ** 2),
+    # Every cell has weights, the first one channels^2 and more; besides, the stem and the end.
+    fewest=lambda _, arguments: (
+        arguments["num_cells"],
+        arguments["channels"]
+        * (arguments["channels"] + arguments["in_channels"] + arguments["num_classes"]),
+    ),
     size="{num_cells} cells of {channels} channels",
 )
 
@@ -166,8 +171,8 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     values = content(path)
     try:
         return _checkpoint(values)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    except (ValueError, RuntimeError) as error:  # the second of a type that torch cannot look at
+        raise CheckpointError(f"{path}: {_line(error)}") from None
 
 
 def content(path: str | os.PathLike[str]) -> Any:
@@ -178,8 +183,9 @@ def content(path: str | os.PathLike[str]) -> Any:
             `UnreadableCheckpointError` the system is in the way.
     """
     try:
-        with open(path, "rb") as file:
+        with files.open_regular(path) as file:
             with zipfile.ZipFile(file) as archive:
+                _require_plain(archive, os.fstat(file.fileno()).st_size)
                 # torch compares no checksums: a flipped bit would be a wrong weight.
                 if (damaged := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -187,8 +193,9 @@ def content(path: str | os.PathLike[str]) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; give the path of a checkpoint") from None
-    except IsADirectoryError:
-        raise CheckpointError(f"{path}: is a folder; give the path of a checkpoint in it") from None
+    except files.DamagedError as error:
+        inside = " in it" * os.path.isdir(path)
+        raise CheckpointError(f"{path}: {error}; give the path of a checkpoint{inside}") from None
     except OSError as error:
         raise UnreadableCheckpointError(f"{path}: cannot be read ({_line(error)})") from None
     except MemoryError:
@@ -204,6 +211,15 @@ def content(path: str | os.PathLike[str]) -> Any:
             f"{path}: is not a complete checkpoint ({_line(error)}); take an earlier one or train "
             "again"
         ) from None
+
+
+def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
+    """ValueError where what is packed is more than the file: torch packs without compression."""
+    members = archive.infolist()
+    if any(m.compress_type != zipfile.ZIP_STORED or m.flag_bits & 1 for m in members):
+        raise zipfile.BadZipFile("it is compressed or encrypted, as torch writes none")
+    if sum(m.file_size for m in members) > size:
+        raise zipfile.BadZipFile("it says to hold more than it has bytes")
 
 
 def _checkpoint(values: Any) -> Checkpoint:
@@ -222,7 +238,7 @@ def _checkpoint(values: Any) -> Checkpoint:
     for name, kind in _FIELDS.items():
         _of_type(fields.get(name), name, kind)
     state = {
-        name.removeprefix(PREFIX): _of_type(value, name, Tensor)
+        name.removeprefix(PREFIX): _weights(_of_type(value, name, Tensor), name)
         for name, value in _of_type(values.get("state_dict"), "state_dict", dict).items()
         if isinstance(name, str) and name.startswith(PREFIX)
     }
@@ -235,6 +251,20 @@ def _checkpoint(values: Any) -> Checkpoint:
         fields["training"],
         state,
     )
+
+
+def _weights(tensor: Tensor, name: str) -> Tensor:
+    """The tensor; ValueError where it is none of numbers in memory, one each."""
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    if not plain or tensor.is_complex() or tensor.is_quantized:
+        raise ValueError(f"is broken: {name} must be a dense tensor of real numbers")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError(f"is broken: {name} says to hold more numbers than there are")
+    if not tensor.isfinite().all():
+        raise ValueError(
+            f"{name} has weights that are not finite; take an earlier checkpoint or train again"
+        )
+    return tensor
 
 
 def _genotype(text: str) -> Genotype:

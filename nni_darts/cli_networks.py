@@ -122,7 +122,7 @@ def _require_finished(path: Path, training: str) -> None:
     done = signals.epochs_done(path.parent)
     try:
         planned = int(json.loads(training)["settings"]["epochs"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return
     if done and done < planned:
         raise SettingsError(
@@ -156,12 +156,9 @@ def show(options: argparse.Namespace) -> int:
 def random(options: argparse.Namespace) -> int:
     from nni_darts.random_cells import draw, draw_recurrent
 
-    if options.n > limits.ARCHITECTURES:
-        raise SettingsError(
-            [
-                f"--n: count must be at most {limits.ARCHITECTURES}, got count={options.n}; draw in parts"
-            ]
-        )
+    most = limits.ARCHITECTURES
+    if options.n > most:
+        raise SettingsError([f"--n: count must be at most {most}, got {options.n}; draw in parts"])
     try:
         genotypes = (draw_recurrent if options.recurrent else draw)(options.n, options.seed)
     except ValueError as error:

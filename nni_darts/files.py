@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from nni_darts import limits
 
@@ -56,11 +56,23 @@ def write_bytes(path: Path, content: bytes | memoryview, keep: str | None = None
 def read_regular(path: Path, most: int) -> bytes:
     """Content of a regular file of at most `most` bytes.
 
-    A pipe, a socket or a device would make the reader wait, or never end.
-
     Raises:
         DamagedError: it is no regular file, or larger.
         OSError: it cannot be read. A path that holds a null byte is reported as a missing file.
+    """
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise DamagedError(f"is larger than the {most} bytes that are read")
+    return content
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A regular file, to be read: a pipe, a socket or a device would wait, or never end.
+
+    Raises:
+        DamagedError: it is something else.
+        OSError: as of `read_regular`.
     """
     try:
         # Opening a pipe waits for its writer, unless told not to.
@@ -71,14 +83,10 @@ def read_regular(path: Path, most: int) -> bytes:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise DamagedError(f"is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}")
+        return open(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
-    with open(descriptor, "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise DamagedError(f"is larger than the {most} bytes that are read")
-    return content
 
 
 def read_json(path: Path, kind: type[T]) -> T:

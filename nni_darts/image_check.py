@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from nni_darts.augmentation import UnreadableImageError, read_image
 from nni_darts.files import expanded
+from nni_darts.messages import printable
 
 SHOWN = 5
 """How many broken images are named."""
@@ -85,8 +86,8 @@ def _error(path: str) -> str | None:
     """What is wrong with an image: its path and why."""
     try:
         if not os.path.isfile(path):
-            return f"{path} (there is no regular file)"
+            return printable(f"{path} (there is no regular file)")
         read_image(path, only_look=True)
     except Exception as error:  # the decoders raise what they like
-        return f"{path} ({error})"
+        return printable(f"{path} ({error})")
     return None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nni_darts import files, rows
+from nni_darts import files, limits, rows
 from nni_darts.messages import say_once
 from nni_darts.protocol import ATTEMPTS
 from nni_darts.stored import RESUMED, STOPPED, Trial
@@ -151,7 +151,7 @@ def kept(path: Path) -> Ledger:
     if not path.exists():
         return Ledger()
     try:
-        return Ledger.from_json(path.read_bytes())
+        return Ledger.from_json(files.read_regular(path, limits.JSON_SIZE))
     except (files.DamagedError, OSError) as error:
         why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
         say_once(f"{path} {why}; going on with what NNI recorded")

@@ -49,6 +49,12 @@ NUMBER: Final = 2**53 - 1
 """Whole numbers up to it pass through NNI's manager, which is JavaScript, as they are."""
 JSON_SIZE: Final = 200_000_000
 """Bytes of a file of results or of a state."""
+TEXT_SIZE: Final = 2_000_000_000
+"""Bytes of a text that is learnt from."""
+EXPANSION: Final = 100
+"""Bytes of a text for each byte of its archive; of true texts 3 to 10."""
+PIXELS: Final = 80_000_000
+"""Of an image, as it lies on disk."""
 YAML_DEPTH: Final = 50
 """Levels of nesting in an experiment file."""
 PATH_BYTES: Final = 4_095

@@ -10,6 +10,7 @@ import reprlib
 from importlib import resources
 from typing import Any
 
+from nni_darts import files
 from nni_darts.arguments import shown
 from nni_darts.cell import known_name
 from nni_darts.genotype import Genotype
@@ -87,16 +88,20 @@ def _first(text: str) -> Genotype:
 
 
 def _read(path: str) -> str:
-    # Anything else could be endless, or wait for a writer.
-    if not os.path.isfile(path):
-        raise ValueError("expected a regular file that holds a genotype")
+    most = 4 * _MAX_FILE + 3  # bytes, with the mark that editors on Windows write
     try:
-        with open(path, encoding="utf-8-sig") as file:  # editors on Windows write the mark
-            text = file.read(_MAX_FILE + 1)
+        with files.open_regular(path) as file:
+            content = file.read(most + 1)
+        # Of what is too long, no more is looked at.
+        text = "" if len(content) > most else content.decode("utf-8-sig")
+    except files.DamagedError:
+        raise ValueError("expected a regular file that holds a genotype") from None
     except UnicodeDecodeError:
         raise ValueError("expected a genotype in UTF-8, got other bytes") from None
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    if len(content) > most:
+        raise ValueError(f"expected at most {_MAX_FILE} characters, the file has more")
     if len(text) > _MAX_FILE:
         raise ValueError(f"expected at most {_MAX_FILE} characters, the file has more")
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from nni_darts import files
+from nni_darts import files, limits
 from nni_darts.events import FOLDER, Events
 from nni_darts.genotype import Genotype
 from nni_darts.run_folder import HISTORY, put_aside
@@ -85,7 +86,8 @@ class History:
         if not self.csv.exists():
             return pd.DataFrame()
         try:
-            table = pd.read_csv(self.csv)
+            content = files.read_regular(self.csv, limits.JSON_SIZE)
+            table = pd.read_csv(io.BytesIO(content), low_memory=False)
             table = table.astype({"epoch": "int64", "default": "float64"})
         except (ValueError, KeyError, OverflowError):  # pandas' own, and a UnicodeDecodeError
             put_aside(self.csv, "is damaged", "what it told of earlier epochs is lost")

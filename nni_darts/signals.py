@@ -6,6 +6,7 @@ Exit statuses are those of a shell, 128 and the signal's number: 130 for Ctrl-C,
 from __future__ import annotations
 
 import csv
+import io
 import os
 import signal
 import threading
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from nni_darts import files, limits
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -95,11 +98,12 @@ def _line(number: int, last_words: Callable[[], str]) -> bytes:
 def epochs_done(folder: Path) -> int | None:
     """How many epochs the run in a folder has behind it; None where that cannot be told."""
     try:
-        with (folder / "history.csv").open(newline="", encoding="utf-8") as lines:
-            return max((int(row["epoch"]) + 1 for row in csv.DictReader(lines)), default=0)
+        text = files.read_regular(folder / "history.csv", limits.JSON_SIZE).decode("utf-8")
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return max((int(row["epoch"]) + 1 for row in rows), default=0)
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return None
 
 

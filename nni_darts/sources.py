@@ -179,8 +179,16 @@ class Torchvision:
         return self._load(train=False)
 
     def _load(self, *, train: bool) -> tuple[Tensor, Tensor]:
-        data = self._open(train=train, download=False)
-        pixels = torch.as_tensor(data.data)
+        try:
+            data = self._open(train=train, download=False)
+            pixels = torch.as_tensor(data.data)
+        except Exception as error:  # as many as there are ways for a file to be broken
+            reason = str(error).strip().splitlines()[-1:]
+            raise ValueError(
+                f"cannot read {self.kind} in {self.root} "
+                f"({': '.join([type(error).__name__, *reason])}); take out its files there and put "
+                f"in: {', '.join(self.files)}"
+            ) from error
         pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         return pixels.contiguous(), torch.as_tensor(data.targets, dtype=torch.int64)
 

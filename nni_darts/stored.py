@@ -7,6 +7,7 @@ reading only.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -108,6 +109,11 @@ class Experiment:
         started: dict[str, int] = {}
         events = "select rowid, trialJobId, event, timestamp from TrialJobEvent order by rowid"
         for number, id_, event, moment in self._query(events):
+            if not (isinstance(id_, str) and isinstance(event, str) and _is_time(moment)):
+                say_once(
+                    f"{self.database}: a damaged event, {(id_, event, moment)!r:.60}, is left out"
+                )
+                continue
             if event in ("ADD_HYPERPARAMETER", "ADD_CUSTOMIZED", "IMPORT_DATA"):
                 continue
             trial = trials.setdefault(id_, Trial(id_))
@@ -118,7 +124,7 @@ class Experiment:
             trial.event, trial.time = number, int(moment)
         metrics = "select trialJobId, type, data, timestamp from MetricData order by rowid"
         for id_, kind, data, moment in self._query(metrics):
-            if id_ in trials:
+            if id_ in trials and _is_time(moment):
                 self._take(trials[id_], kind, data, since_its_start=moment >= started.get(id_, 0))
         for id_ in self.stopped():
             if id_ in trials and not trials[id_].alive and trials[id_].result is None:
@@ -163,10 +169,13 @@ class Experiment:
 
     def _query(self, sql: str) -> list[Any]:
         try:
+            # A pipe would wait for a writer.
+            if self.database.exists() and not self.database.is_file():
+                raise sqlite3.DatabaseError(f"{self.database} is not a regular file")
             uri = f"{self.database.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
                 return connection.execute(sql).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, OSError) as error:
             raise StoredError(
                 f"cannot read experiment {self.id} at {self.folder}: {error}"
             ) from None
@@ -206,7 +215,11 @@ def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         return False
     start, folder = entry.get("startTime"), entry.get("logDir")
-    return isinstance(start, int | float | None) and isinstance(folder, str | None)
+    return (start is None or _is_time(start)) and isinstance(folder, str | None)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def find(id_: str | None, home: Path | None = None) -> Experiment:

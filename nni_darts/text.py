@@ -9,6 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from nni_darts.messages import shortened
+
 EOS = "<eos>"
 """What ends a line."""
 UNKNOWN = "<unk>"
@@ -57,9 +59,9 @@ class Vocabulary:
                 number = numbers.get(word, unknown)
                 if number is None:
                     raise TextError(
-                        f"{name}, line {count}: the training text has no word {word!r}, and no "
-                        f"{UNKNOWN} to stand for it; put {UNKNOWN} for rare words of the training "
-                        "text, or take the word out"
+                        f"{name}, line {count}: the training text has no word "
+                        f"{shortened(word, 100)!r}, and no {UNKNOWN} to stand for it; put "
+                        f"{UNKNOWN} for rare words of the training text, or take the word out"
                     )
                 found.append(number)
         return torch.tensor(found, dtype=torch.int64)

@@ -5,15 +5,19 @@ Nothing is downloaded. The test text is read by `read("test")` alone.
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import tarfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from nni_darts import files, limits
 from nni_darts.files import expanded
 from nni_darts.messages import unknown
 from nni_darts.sources import MissingDataError
@@ -97,15 +101,15 @@ class TextSource:
         """
         path, member = self._locate(part)
         try:
-            content = path.read_bytes() if member is None else _extract(path, member)
             # Some editors begin a text with a mark of its encoding, which is no part of a word.
-            return content.decode("utf-8-sig")
+            return _content(path, member).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise TextError(
                 f"{self.where(part)} must be a text in UTF-8, got other bytes"
             ) from None
-        except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-            raise TextError(f"{self.where(part)} cannot be read: {error}") from None
+        except _DAMAGE as error:
+            reason = "".join(str(error).splitlines()[:1]) or type(error).__name__
+            raise TextError(f"{self.where(part)} cannot be read: {reason}") from None
 
     def _locate(self, part: Part) -> tuple[Path, str | None]:
         """The file of a part, or an archive and the name of its member."""
@@ -141,25 +145,53 @@ class TextSource:
         return f"the folder of {files}{archives}: {text.obtain}"
 
 
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, struct.error, OverflowError, MemoryError),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    RuntimeError,  # encrypted; NotImplementedError: packed in a way that Python does not know
+)
+"""As what an archive shows that is cut off, changed or not for this Python."""
+
+
 def _members(archive: Path) -> list[str]:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
-                return opened.namelist()
+                return [member.filename for member in opened.infolist() if not member.is_dir()]
         with tarfile.open(archive) as tar:
-            return [member.name for member in tar if member.isfile()]
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            return [member.name for member in _bounded(tar, archive) if member.isfile()]
+    except _DAMAGE as error:
         reason = str(error).splitlines()[:1]
         raise TextError(
             f"{archive} must be a folder, or a zip or tar archive of texts: {''.join(reason)}"
         ) from None
 
 
-def _extract(archive: Path, member: str) -> bytes:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
+def _content(path: Path, member: str | None) -> bytes:
+    if member is None:
+        return files.read_regular(path, limits.TEXT_SIZE)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as opened:
+            _require_size(opened.getinfo(member).file_size, path)
             return opened.read(member)
-    with tarfile.open(archive) as tar:
-        file = tar.extractfile(member)
+    with tarfile.open(path) as tar:
+        # Not by its name: what lies behind it need not be unpacked.
+        found = next(m for m in _bounded(tar, path) if m.name == member and m.isfile())
+        file = tar.extractfile(found)
         assert file is not None, "only files are members"
         return file.read()
+
+
+def _bounded(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """The members, as long as they are no more than an archive of this size can hold."""
+    total = 0
+    for member in tar:
+        total += member.size
+        _require_size(total, path)
+        yield member
+
+
+def _require_size(size: int, archive: Path) -> None:
+    most = min(limits.TEXT_SIZE, max(10_000_000, limits.EXPANSION * archive.stat().st_size))
+    if size > most:
+        raise ValueError(f"it would unpack to more than {most} bytes")

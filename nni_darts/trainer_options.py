@@ -137,12 +137,12 @@ def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str
         except checkpoint.DamagedCheckpointError:
             damaged[name] = "is not a complete checkpoint"
             continue
-        if not isinstance(content, dict) or "state_dict" not in content:
+        if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
             damaged[name] = "is no checkpoint of a training"
             continue
         said[name] = _said_in(content)
         identity.require(said[name].get("what"), output / name)
-        if name != BEST and not set(content) >= _TO_GO_ON:
+        if name != BEST and not all(isinstance(content.get(k), t) for k, t in _TO_GO_ON.items()):
             del said[name]
             damaged[name] = "holds weights alone, from which no training can go on"
         elif name == LAST:
@@ -157,7 +157,7 @@ def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str
         put_aside(output / name, why, then)
     if start is None:
         return {}
-    if (history := said[start].get("history")) is not None:
+    if isinstance(history := said[start].get("history"), str):
         files.write(output / HISTORY, history)
     elif not (output / HISTORY).exists():  # an older version's checkpoint does not have it
         raise SettingsError([f"{output} has lost its {HISTORY}; choose another directory"])
@@ -165,7 +165,7 @@ def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str
     return {"ckpt_path": str(output / start), "weights_only": True}
 
 
-_TO_GO_ON = {"optimizer_states", "loops", "callbacks"}
+_TO_GO_ON = {"optimizer_states": list, "loops": dict, "callbacks": dict, "epoch": int}
 
 
 def _said_in(content: Mapping[str, Any]) -> dict[str, Any]:
