@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from nni_darts.augmentation import ReadAndCrop, ShiftAndFlip, Transform
+from nni_darts.files import at_home
 from nni_darts.messages import unknown
 from nni_darts.sources import Digits, Folder, Source, Torchvision
 from nni_darts.task import TEXT
@@ -103,4 +104,4 @@ def find(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Sourc
     if name not in DATA_SETS:
         raise ValueError(unknown("data set", name, [*DATA_SETS, *TEXT.data]))
     data_set = DATA_SETS[name]
-    return data_set, data_set.source(None if root is None else Path(root).expanduser())
+    return data_set, data_set.source(None if root is None else at_home(root))

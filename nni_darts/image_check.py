@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from nni_darts.augmentation import UnreadableImageError, read_image
+from nni_darts.files import NoHomeError, at_home
 
 SHOWN = 5
 """How many broken images are named."""
@@ -22,7 +23,7 @@ MANY = 10_000
 def remembered() -> Path:
     """Where it is noted which images have been looked at: an empty file for each set of them."""
     cache = os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts"
-    return Path(cache).expanduser() / "checked"
+    return at_home(cache) / "checked"
 
 
 def require_readable(paths: Sequence[str]) -> None:
@@ -31,7 +32,11 @@ def require_readable(paths: Sequence[str]) -> None:
     Raises:
         UnreadableImageError: one line that names those that cannot be read.
     """
-    note = remembered() / f"{len(paths)}-{_digest(paths)}"
+    try:
+        note = remembered() / f"{len(paths)}-{_digest(paths)}"
+    except NoHomeError:  # nothing can be noted
+        _look(paths)
+        return
     with _alone(note.parent):
         if note.exists():
             return
