@@ -10,6 +10,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{ended}: nothing was kept; run the same command again", file=sys.stderr)
         return ended.status
     except BrokenPipeError:
+        return 1
+    except OSError as error:  # a full disk, say
+        with suppress(OSError):
+            print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 2
 
