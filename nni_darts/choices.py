@@ -30,6 +30,7 @@ class Choices:
         self._make = Parts()
         self._declared: dict[str, tuple[Any, ...]] = {}
         self._readers: dict[str, Callable[[Decided], Sample]] = {}
+        self._edges: dict[str, list[list[str]]] = {}
 
     def parts(self, modules: Iterable[nn.Module]) -> list[Part]:
         """The decisions that are taken wherever all these modules are."""
@@ -117,19 +118,20 @@ class Choices:
         for edge in edges:
             self._values(edge, edge.label, edge.names, edge._arch_alpha)
         label = node.choice.label
-
-        def strongest_first(decided: Decided) -> Sample:
-            strength = {
-                j: self.scores[edges[j].label][cast(int, decided[edges[j].label])]
-                for j in _several(decided, label)
-            }
-            return {label: sorted(strength, key=lambda j: -strength[j])}
-
-        self._readers.setdefault(label, strongest_first)
+        self._edges.setdefault(label, []).append([edge.label for edge in edges])
+        self._readers.setdefault(label, functools.partial(self._strongest_first, label))
         parts = [
             self._edge(edge.label, {name: edge[name] for name in edge.names}) for edge in edges
         ]
         return self._several(label, node.choice.n_chosen, [[part] for part in parts])
+
+    def _strongest_first(self, label: str, decided: Decided) -> Sample:
+        """The chosen inputs of the nodes that share a label."""
+        chosen = _several(decided, label)
+        # Of nodes with other edges than each other's, one that is in the architecture.
+        edges = next(e for e in self._edges[label] if all(e[j] in decided for j in chosen))
+        strength = {j: self.scores[edges[j]][cast(int, decided[edges[j]])] for j in chosen}
+        return {label: sorted(strength, key=lambda j: -strength[j])}
 
     def _cell(self, cell: MixedCell) -> Iterator[Part]:
         """For each node its distinct inputs, and an operation for each of them."""

@@ -11,6 +11,7 @@ import io
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 from nni_darts import limits, loopback, signals
@@ -43,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{ended}: nothing was kept; run the same command again", file=sys.stderr)
         return ended.status
     except BrokenPipeError:
+        return 1
+    except OSError as error:  # a full disk, say
+        with suppress(OSError):
+            print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 2
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nni_darts.arguments import as_path
 from nni_darts.augmentation import ReadAndCrop, ShiftAndFlip, Transform
-from nni_darts.files import expanded
+from nni_darts.files import at_home
 from nni_darts.messages import unknown
 from nni_darts.sources import Digits, Folder, Source, Torchvision
 from nni_darts.task import TEXT
@@ -105,4 +105,4 @@ def find(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Sourc
     if not isinstance(name, str) or name not in DATA_SETS:
         raise ValueError(unknown("data set", name, [*DATA_SETS, *TEXT.data]))
     data_set = DATA_SETS[name]
-    return data_set, data_set.source(None if root is None else expanded(as_path("root", root)))
+    return data_set, data_set.source(None if root is None else at_home(as_path("root", root)))

@@ -19,6 +19,25 @@ class DamagedError(ValueError):
     """A file does not hold what it should: a predicate, to be put after the file's name."""
 
 
+class NoHomeError(OSError, ValueError):
+    """There is no home folder that a path could begin with."""
+
+
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """A path, whose `~` or `~name` at the beginning is a home folder.
+
+    Raises:
+        NoHomeError: a user of a container need not have one, and a name may be nobody's.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise NoHomeError(
+            f"{os.fspath(path)!r} begins with a home folder, and there is none; set HOME, or give "
+            "the whole path"
+        ) from None
+
+
 def write(path: Path, text: str) -> None:
     """Replace a file as a whole: a reader, a crash or a power cut never meets half of it.
 
@@ -156,11 +175,3 @@ def _takes_files(folder: Path) -> bool:
             return True
     except OSError:
         return False
-
-
-def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path of a user's, with the home folder for ~. Raises ValueError where there is none."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{path}: there is no such home folder; give the whole path") from None

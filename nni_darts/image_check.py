@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from nni_darts.augmentation import UnreadableImageError, read_image
-from nni_darts.files import expanded
+from nni_darts.files import NoHomeError, at_home
 from nni_darts.messages import printable
 
 SHOWN = 5
@@ -24,7 +24,7 @@ MANY = 10_000
 def remembered() -> Path:
     """Where it is noted which images have been looked at: an empty file for each set of them."""
     cache = os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts"
-    return expanded(cache) / "checked"
+    return at_home(cache) / "checked"
 
 
 def require_readable(paths: Sequence[str]) -> None:
@@ -33,7 +33,11 @@ def require_readable(paths: Sequence[str]) -> None:
     Raises:
         UnreadableImageError: one line that names those that cannot be read.
     """
-    note = remembered() / f"{len(paths)}-{_digest(paths)}"
+    try:
+        note = remembered() / f"{len(paths)}-{_digest(paths)}"
+    except NoHomeError:  # nothing can be noted
+        _look(paths)
+        return
     with _alone(note.parent):
         if note.exists():
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,11 +47,13 @@ def cancel(experiment: str, trial: str) -> None:
 
 def served(url: str) -> Any:
     """The id of the experiment that a manager serves; OSError where none answers."""
-    with urllib.request.urlopen(f"{url}/experiment", timeout=_TIMEOUT) as answer:
-        try:
+    try:
+        with urllib.request.urlopen(f"{url}/experiment", timeout=_TIMEOUT) as answer:
             profile = json.load(answer)
-        except ValueError:
-            profile = None
+    except (ValueError, RecursionError):
+        profile = None
+    except HTTPException as error:  # a server of something else
+        raise OSError(f"{url} does not speak HTTP ({type(error).__name__})") from None
     return profile.get("id") if isinstance(profile, dict) else None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from nni_darts.augmentation import Items
-from nni_darts.files import expanded
+from nni_darts.files import at_home
 from nni_darts.image_check import require_readable
 
 Positions = NDArray[np.int64]
@@ -25,7 +25,7 @@ Positions = NDArray[np.int64]
 
 def default_root() -> Path:
     """Where downloads go: $NNI_DARTS_DATA, or ~/.cache/nni_darts/data."""
-    return expanded(os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts/data")
+    return at_home(os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts/data")
 
 
 class MissingDataError(FileNotFoundError, ValueError):

@@ -187,7 +187,10 @@ def experiments(home: Path | None = None) -> Iterator[Experiment]:
     Args:
         home: the folder of NNI's list, `~/nni-experiments` by default.
     """
-    home = home or Path.home() / "nni-experiments"
+    try:
+        home = home or files.at_home("~/nni-experiments")
+    except files.NoHomeError as error:
+        raise StoredError(f"NNI's list of experiments: {error}") from None
     record = home / ".experiment"
     if not record.exists():
         return

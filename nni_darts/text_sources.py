@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from nni_darts import files, limits
-from nni_darts.files import expanded
+from nni_darts.files import at_home
 from nni_darts.messages import unknown
 from nni_darts.sources import MissingDataError
 from nni_darts.text import TextError
@@ -81,7 +81,7 @@ class TextSource:
             raise ValueError(f"{name} ships with nni-darts: leave root out, got root={root}")
         if self._text is not None and root is None:
             raise ValueError(f"{name} needs root: {self._wanted(self._text)}")
-        self._root = None if root is None else expanded(root)
+        self._root = None if root is None else at_home(root)
 
     def check(self, part: Part) -> None:
         """MissingDataError where a part is not there; TextError where an archive is damaged."""

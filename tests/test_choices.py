@@ -119,6 +119,11 @@ def nodes_that_share_their_inputs() -> list[nn.Module]:
     return [Node([edge(f"{n}0"), edge(f"{n}1"), edge("e")], 2, "inputs") for n in ("x", "y")]
 
 
+def inputs_of_one_node_or_another() -> list[nn.Module]:
+    first, second = (Node([edge(f"{n}0"), edge(f"{n}1")], 1, "inputs") for n in ("x", "y"))
+    return [layer("top", a=first, b=second)]
+
+
 def copies_of_a_cell() -> list[nn.Module]:
     def cell() -> nn.Module:
         operations = {"a": lambda _, __, ___: nn.Identity(), "b": lambda _, __, ___: nn.Tanh()}
@@ -150,6 +155,7 @@ SPACES = [
     a_node_whose_edges_share_a_label,
     a_node_and_a_layer_that_share_an_edge,
     nodes_that_share_their_inputs,
+    inputs_of_one_node_or_another,
     a_choice_of_inputs_inside_of_both,
     a_deep_copied_block,
 ]

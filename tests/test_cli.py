@@ -328,6 +328,17 @@ def test_a_broken_database(home: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert "cannot read experiment abc" in capsys.readouterr().err
 
 
+def test_what_the_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def show(options: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nni_darts.cli_networks.show", show)
+    assert main(["show", "DARTS_V2"]) == 1
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
+
+
 def test_export_to_a_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store(home, "abc", [searched(0, (-1.0, A))])
     path = home / "genotypes.json"

@@ -6,8 +6,10 @@ import gzip
 import hashlib
 import math
 import pickle
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -642,6 +644,51 @@ def test_images_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
         for channel in range(3):
             assert np.array_equal(np.asarray(image)[..., channel], np.rint(shades / 257))
     assert len(np.unique(np.asarray(image))) == 32
+
+
+def _png_of_16_bits(path: Path, colour: int, pixels: np.ndarray) -> None:
+    """By hand, as Pillow writes none but grey ones: (H, W, C), of a colour type of PNG."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checked = name + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    height, width, _ = pixels.shape
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(lines))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_other_images_of_16_bits_keep_their_shades_too(tmp_path: Path) -> None:
+    shades = (np.arange(16, dtype=np.uint16) * 4369)[None].repeat(2, 0)
+    opaque = np.full_like(shades, 65535)
+    for name, colour, channels in (
+        ("grey", 0, [shades]),
+        ("rgb", 2, [shades] * 3),
+        ("grey and alpha", 4, [shades, opaque]),
+        ("rgb and alpha", 6, [*[shades] * 3, opaque]),
+    ):
+        _png_of_16_bits(tmp_path / f"{name}.png", colour, np.stack(channels, -1))
+    big_endian = shades.astype(">u2").tobytes()
+    Image.frombytes("I;16B", (16, 2), big_endian).save(tmp_path / "big endian.tif")
+    (tmp_path / "a.pgm").write_bytes(b"P5 16 2 65535\n" + big_endian)
+    for path in tmp_path.iterdir():
+        found = np.asarray(read_image(str(path)))
+        assert np.array_equal(found, (shades // 257)[..., None].repeat(3, -1)), path.name
+
+
+def test_palettes_and_inks_are_colours(tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 8), (200, 30, 90))
+    image.quantize(4).save(tmp_path / "a.png", transparency=bytes([128] * 4))
+    image.convert("CMYK").save(tmp_path / "a.jpg", quality=100)
+    image.convert("CMYK").save(tmp_path / "a.tif")
+    for path in tmp_path.iterdir():
+        found = np.asarray(read_image(str(path))).astype(int)
+        assert np.abs(found - [200, 30, 90]).max() <= 2, path.name
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,13 @@ def test_the_file_before_is_kept(tmp_path: Path) -> None:
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"3", "b": b"2"}
 
 
+def test_home_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: Any) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.at_home("~/a") == tmp_path / "a"
+    text = message(ValueError, files.at_home, "~nobody-has-this-name/a")
+    assert text.startswith("'~nobody-has-this-name/a' begins with a home folder, and there is none")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"NaN", b"[" * 100_000])
 def test_damaged_json(content: bytes, tmp_path: Path, message: Any) -> None:
     path = tmp_path / "a.json"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nni_darts import image_check
-from nni_darts.augmentation import read_image
+from nni_darts.augmentation import UnreadableImageError, read_image
 from nni_darts.data import BilevelData
 from nni_darts.training_data import TrainingData
 
@@ -47,6 +47,25 @@ def test_a_jpeg_that_breaks_off_is_found_at_once(tmp_path: Path, message: Messag
         data = kind("image_folder", root=tmp_path)
         text = message(ValueError, data.prepare_data)
         assert text.startswith(f"cannot read the image {broken} (image file is truncated")
+
+
+def test_whatever_breaks_off_is_found(tmp_path: Path) -> None:
+    for name, options in (
+        ("a.jpg", {"progressive": True}),
+        ("a.png", {}),
+        ("a.bmp", {}),
+        ("a.ppm", {}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+        ("a.webp", {}),
+    ):
+        path = tmp_path / name
+        Image.fromarray(NOISE).save(path, **options)
+        image_check.require_readable([str(path)])
+        content = path.read_bytes()
+        for share in range(0, 10):
+            path.write_bytes(content[: len(content) * share // 10])
+            with pytest.raises(UnreadableImageError, match=f"cannot read the image {path}"):
+                image_check.require_readable([str(path)])
 
 
 def test_a_broken_test_image_is_found_before_a_training(tmp_path: Path, message: Message) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -73,6 +74,31 @@ def test_another_experiments_manager_is_let_be(
         with pytest.raises(OSError, match="serves experiment ours, not another: it is not asked"):
             ask()
     assert requests == []
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\n\r\n[[", b""])
+def test_a_server_of_something_else_is_let_be(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        asked: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(1000))
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", f"ws://localhost:{port}/tuner")
+        with pytest.raises(OSError, match=r"serves experiment None|speak HTTP|closed connection"):
+            cancel("ours", "abcde")
+        thread.join(10)
+    assert [line.split()[0] for line in asked] == [b"GET"]
 
 
 def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

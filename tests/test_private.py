@@ -5,8 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from nni_darts import device, private
+from nni_darts import data_sets, device, files, image_check, private
+from nni_darts.cli import main
 from nni_darts.config import SettingsError
 
 
@@ -62,6 +64,26 @@ def test_a_folder_of_another_user(place: Path) -> None:
     place.mkdir(mode=0o700)
     found = os.stat_result([0o40700, 0, 0, 0, os.getuid() + 1, 0, 0, 0, 0, 0])
     assert private._foreign(found) == f"it is of the user {os.getuid() + 1}"
+
+
+def test_a_user_without_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nameless(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("NNI_DARTS_DATA", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    assert main(["export"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: NNI's list of experiments: '~/nni-experiments' begins with")
+    for name, root in (("cifar10", None), ("image_folder", "~/images")):
+        with pytest.raises(ValueError, match="set HOME, or give the whole path"):
+            data_sets.check(name, root)
+    monkeypatch.setattr(image_check, "remembered", lambda: files.at_home("~/checked"))
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    image_check.require_readable([str(tmp_path / "a.png")])
 
 
 def test_a_user_without_a_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,25 @@ def test_epochs_that_run_again_are_written_once(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.new"))
 
 
+@pytest.mark.parametrize(
+    "content", ["", "epoch,default\nx,1\n", "a\n1\n", "\0\0", "\udc80", 'epoch,default\n1,"2']
+)
+def test_a_damaged_history_is_put_aside(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    history = History(tmp_path)
+    assert history.last() == {}
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == (
+        f"{path} is damaged: it is put aside as history.csv.damaged; what it told of earlier "
+        "epochs is lost"
+    )
+    history.add({"default": 0.5, "epoch": 3})
+    assert history.last() == {"default": 0.5, "epoch": 3}
+
+
 def test_genotypes_of_an_epoch(tmp_path: Path) -> None:
     write_genotypes(tmp_path, 1, [(-1.0, '{"a": 1}')])
     (genotype,) = json.loads((tmp_path / "genotypes.json").read_text())
