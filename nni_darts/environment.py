@@ -6,6 +6,7 @@ Nothing but the standard library is imported before it is known to be there.
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +36,10 @@ PACKAGES: Mapping[str, str] = {
 """From the modules that are imported to the packages that have them."""
 
 
+_BEGINNING = "error: this Python, "
+_NOT_OURS = re.compile(r"(?P<python>(?!\w+Error:)\S+): .*No module named '?nni_darts\b")
+
+
 def lacking(error: ModuleNotFoundError) -> str | None:
     """What is missing, where, and what to do; None where it is not one of ours."""
     package = PACKAGES.get((error.name or "").partition(".")[0])
@@ -61,6 +66,24 @@ def unable(error: ModuleNotFoundError) -> int:
         _tell(text)
     print(f"error: {text}", file=sys.stderr)
     return 1
+
+
+def last_words(log: str) -> str | None:
+    """What the standard error of a trial says of its Python, if that is why it ended.
+
+    Without nni, there was no way to tell the tuner; without nni-darts, Python itself says so.
+    """
+    last = next((line for line in reversed(log.splitlines()) if line.strip()), "")
+    if last.startswith(_BEGINNING):
+        return last.removeprefix("error: ")
+    found = _NOT_OURS.match(last)
+    if found is None:
+        return None
+    return (
+        f"the trial's Python, {found['python']}, lacks nni-darts; install it there: "
+        f"{found['python']} -m pip install nni-darts, or name another Python: trialCommand, or "
+        "pythonPath of a remote machine"
+    )
 
 
 def _tell(text: str) -> None:

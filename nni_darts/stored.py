@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from nni_darts import files, rows
-from nni_darts.environment import UNABLE
+from nni_darts.environment import UNABLE, last_words
 from nni_darts.messages import say_once
+from nni_darts.redaction import redacted
 
 TUNER = "nni_darts.tuner.DartsProtocol"
 
@@ -89,7 +90,7 @@ class Experiment:
             if not isinstance(tuner, dict | None) or not isinstance(
                 (tuner or {}).get("classArgs"), dict | None
             ):
-                raise files.DamagedError(f"is damaged: its tuner is {tuner!r:.60}")
+                raise files.DamagedError(f"is damaged: its tuner is {redacted(tuner)!r:.60}")
         except files.DamagedError as error:
             raise StoredError(
                 f"the experiment file of {self.id}, as NNI stored it in {self.database}, {error}"
@@ -129,7 +130,18 @@ class Experiment:
         for id_ in self.stopped():
             if id_ in trials and not trials[id_].alive and trials[id_].result is None:
                 trials[id_].status = STOPPED
+        for trial in trials.values():
+            if trial.status == "FAILED" and trial.key is None and trial.unable is None:
+                trial.unable = self._unheard(trial.id)
         return list(trials.values())
+
+    def _unheard(self, trial: str) -> str | None:
+        """Why a trial could not even speak to NNI, where it ran on this machine."""
+        for log in self.folder.glob(f"environments/*/trials/{trial}/trial.stderr"):
+            with suppress(OSError), log.open("rb") as file:
+                file.seek(max(0, log.stat().st_size - 4096))
+                return last_words(file.read().decode(errors="replace"))
+        return None
 
     def _take(self, trial: Trial, kind: str, data: Any, *, since_its_start: bool) -> None:
         """Note what a trial has said; what is damaged is left out, with a message."""

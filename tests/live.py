@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from nni_darts import stored
+from nni_darts import loopback, stored
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -47,6 +47,8 @@ class Shell:
         self.home = home
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         self.env = {**os.environ, "HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1"}
+        # Nothing that a test starts is for others of the network.
+        self.env["NODE_OPTIONS"] = loopback.node_options(os.environ)
 
     def __call__(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -276,6 +276,7 @@ def test_the_manager_stays_on_loopback(run: Shell, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="refused"):
         status(port)
     try:
+        run.env = plain
         # Twice, the first time for so short that nothing has happened.
         for _ in range(2):
             assert run("nnictl", "resume", id_, "--port", port).returncode == 0

@@ -50,6 +50,11 @@ import nni
 nni.trial._params = {{"parameter_id": 0, "parameters": {{
     "stage": "search", "seed": 0, "space": {{"name": "DartsCNN"}}, "data": {{"name": "digits"}}}}}}
 nni.get_next_parameter = lambda: nni.trial._params["parameters"]
+import nni.runtime.trial_command_channel as channel
+class Channel:
+    def send_metric(self, kind, parameter, trial, sequence, value):
+        print("sent", kind, value)
+channel.get_default_trial_command_channel = Channel
 runpy.run_module("nni_darts.trial", run_name="__main__")
 """
     )
@@ -65,3 +70,19 @@ runpy.run_module("nni_darts.trial", run_name="__main__")
     line = run.stderr.splitlines()[-1]
     assert line.startswith(f"error: this Python, {sys.executable}, version ")
     assert f"lacks {module}" in line
+    # The tuner hears of it.
+    assert f"sent PERIODICAL {{{environment.UNABLE!r}: " in run.stdout
+    assert environment.last_words(run.stderr) == line.removeprefix("error: ")
+
+
+@pytest.mark.parametrize("command", ["-m nni_darts.trial", "-c 'import nni_darts.trial'"])
+def test_a_python_without_us(command: str, tmp_path: Path) -> None:
+    """As it stands in the standard error of a local trial, of which the tuner hears nothing."""
+    python = f"exec {sys.executable} -I -S {command} 2>&1"
+    run = subprocess.run(["sh", "-c", python], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    said = environment.last_words(run.stdout)
+    if command.startswith("-m"):
+        assert said is not None
+        assert f"the trial's Python, {sys.executable}, lacks nni-darts; install it there" in said
+    else:  # a traceback of something else
+        assert said is None

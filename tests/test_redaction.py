@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from experiments import SETTINGS
+from nni_darts import experiment_file
+from nni_darts.config import SettingsError
 from nni_darts.redaction import LEFT_OUT, is_secret, redacted, redacted_text
+from nni_darts.run_folder import Identity
+from nni_darts.tasks import parse
 
 
 @pytest.mark.parametrize(
@@ -126,3 +133,21 @@ def test_long_texts_take_no_time(part: str) -> None:
     start = time.perf_counter()
     redacted_text(part * 3000)
     assert time.perf_counter() - start < 5
+
+
+def test_messages_about_settings_have_no_secrets() -> None:
+    with pytest.raises(SettingsError) as wrong:
+        parse({**SETTINGS, "search": {"epochs": "https://me:hunter2@host"}})
+    assert "search.epochs" in str(wrong.value)
+    assert "hunter2" not in str(wrong.value)
+    values = {"trialCommand": "A_TOKEN=hunter2 python mine.py", "tuner": {"classArgs": SETTINGS}}
+    with pytest.raises(SettingsError) as wrong:
+        experiment_file._check_ours(values)
+    assert "got \"A_TOKEN='(left out)' python mine.py\"" in str(wrong.value)
+    old, new = (
+        Identity("search-0", json.dumps({"settings": {"data": {"password": word}}}))
+        for word in ("hunter2", "hunter3")
+    )
+    with pytest.raises(SettingsError, match="is of another run") as wrong:
+        new.require(old.what, Path("last.ckpt"))
+    assert "hunter" not in str(wrong.value)

@@ -181,3 +181,21 @@ def test_why_a_trial_was_interrupted(home: Path) -> None:
     change(experiment, "insert into MetricData values (?, ?, ?, ?)", *row)
     (trial,) = experiment.trials()
     assert trial.cause is None
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "unable"),
+    [
+        ("error: this Python, /bin/python, lacks nni", None, "this Python, /bin/python, lacks nni"),
+        ("error: this Python, /bin/python, lacks nni", "search-0", None),  # it has told more
+        ("ZeroDivisionError: this Python", None, None),
+    ],
+)
+def test_a_trial_that_could_not_speak(
+    line: str, key: str | None, unable: str | None, home: Path
+) -> None:
+    experiment = store(home, "abc", [ended("FAILED", key), ended("FAILED", key)])
+    folder = experiment.folder / "environments" / "local-env" / "trials" / "trial1"
+    folder.mkdir(parents=True)
+    (folder / "trial.stderr").write_text(f"a warning\n{line}\n\n")
+    assert [trial.unable for trial in experiment.trials()] == [None, unable]

@@ -20,6 +20,9 @@ def test_virtual_step_is_the_step_of_the_optimiser(name: str, warm: bool) -> Non
         real_step(problem, optimizer)
         real_step(problem, optimizer)
         optimizer.param_groups[0]["lr"] = 0.05
+        for state in optimizer.state.values():
+            if "max_exp_avg_sq" in state:  # a gradient was larger once
+                state["max_exp_avg_sq"] *= 2
     gradients = torch.autograd.grad(problem.train_loss(), problem.weights)
     w_prime = [w.detach().clone() for w in virtual_step(problem.weights, gradients, optimizer)]
     real_step(problem, optimizer)

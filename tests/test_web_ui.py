@@ -8,12 +8,17 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import yaml
 from live import free_port, until
+
+from nni_darts import loopback
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
@@ -51,14 +56,31 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1"}
+    env["NODE_OPTIONS"] = loopback.node_options(os.environ)
     nnictl = [str(BIN / "nnictl")]
     subprocess.run([*nnictl, "create", "--config", str(file), "--port", port], env=env, check=True)
     try:
         yield f"http://localhost:{port}"
     finally:
-        for task in get(f"http://localhost:{port}/api/v1/nni/tensorboard-tasks"):
-            os.kill(task["pid"], 15)
-        subprocess.run([*nnictl, "stop", "--all"], env=env, check=True)
+        boards: list[psutil.Process] = []
+        with suppress(OSError):
+            for task in get(f"http://localhost:{port}/api/v1/nni/tensorboard-tasks"):
+                # NNI starts a shell for each, and forgets what that has started.
+                boards += with_descendants(task["pid"])
+        try:
+            subprocess.run([*nnictl, "stop", "--all"], env=env, check=True)
+        finally:
+            for process in boards:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def with_descendants(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 @pytest.fixture
@@ -157,5 +179,8 @@ def test_the_tensorboard_button_opens_one_that_has_data(address: str, context: A
 
     until(lambda: {"default", "entropy", "val_loss"} <= tags("scalars"))
     until(lambda: {"alphas", "cells"} <= tags("images"))
+    for port in (urlsplit(address).port, int(task["port"])):
+        assert port is not None
+        assert not loopback.is_exposed(port)
     opened.value.wait_for_timeout(5000)
     shoot(opened.value, "tensorboard")
