@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DRAWN", "Panels", "figure_of_choices", "in_points", "panels_of"]
+__all__ = ["DRAWN", "Panels", "figure_of_choices", "in_points", "panels_of", "room_for"]
 
 # All in points.
 _INK, _QUIET, _GRID = "#222222", "#6B7280", "#E3E5E8"
@@ -29,7 +29,7 @@ _SMALL = 7.0
 _WIDTH = 186.0  # of a panel
 _GAP = 20.0  # between panels, across and down
 _MARGIN = 10.0
-_TITLE = 13.0
+_TITLE = 14.0
 _CURVES = 40.0
 _AXIS = 11.0  # below the curves
 _ROW = 10.5
@@ -98,6 +98,12 @@ def panels_of(epochs: Mapping[int, Choices], room: float) -> Panels:
     return Panels(dict(sorted(epochs.items())), columns, candidates)
 
 
+def room_for(count: int) -> float:
+    """The width, in points, in which panels are about as wide together as they are high."""
+    columns = max(min(count, 2), min(4, math.isqrt(count + 1)))
+    return columns * (_WIDTH + _GAP) - _GAP
+
+
 def figure_of_choices(choices: Choices, *, title: str | None = None) -> Figure:
     """The choices of one epoch, the strongest candidate of each marked.
 
@@ -110,9 +116,7 @@ def figure_of_choices(choices: Choices, *, title: str | None = None) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    # About as wide as it is high.
-    count = max(1, min(4, math.isqrt(len(choices) + 1)))
-    panels = panels_of({1: choices}, count * (_WIDTH + _GAP))
+    panels = panels_of({1: choices}, room_for(len(choices)))
     head = 0.0 if title is None else 22.0
     width, height = panels.width + 2 * _MARGIN, panels.height + head + 2 * _MARGIN
     figure = Figure(figsize=(width / 72, height / 72), facecolor=LIGHT)
@@ -136,7 +140,7 @@ def _panel(
     axes: Axes, x: float, y: float, label: str, names: Sequence[str], epochs: Mapping[int, Choices]
 ) -> None:
     colours = [colour.light for colour in colours_among(names)]
-    _text(axes, x, y + 5, fitting(label, _SMALL + 1, _WIDTH), size=_SMALL + 1, weight="bold")
+    _text(axes, x, y + 5, fitting(label, _SMALL + 1, _WIDTH, True), size=_SMALL + 1, weight="bold")
     y += _TITLE
     rows = {epoch: choices.get(label, {}) for epoch, choices in epochs.items()}
     last = list(rows.values())[-1]
@@ -155,13 +159,12 @@ def _row(
 ) -> None:
     from matplotlib.patches import Polygon, Rectangle
 
-    bold = {"weight": "bold"} if leads else {}
+    style = {"weight": "bold"} if leads else {}
     if leads:
         mark = [(x, y - 2.6), (x, y + 2.6), (x + 4.2, y)]
         axes.add_patch(Polygon(mark, closed=True, facecolor=_INK, linewidth=0))
-    # Bold letters are a little wider than those that are measured.
-    text = fitting(name, _SMALL, (_NAME - _MARK - 4) / (1.12 if leads else 1.0))
-    _text(axes, x + _MARK, y, text, size=_SMALL, **bold)
+    text = fitting(name, _SMALL, _NAME - _MARK - 4, leads)
+    _text(axes, x + _MARK, y, text, size=_SMALL, **style)
     start, room = x + _NAME, _WIDTH - _NAME - _NUMBER
     axes.add_patch(Rectangle((start, y - 3), room, 6, facecolor="#F1F3F5", linewidth=0))
     if weight is None:
@@ -170,7 +173,7 @@ def _row(
     bar = Rectangle((start, y - 3), room * min(1.0, weight), 6, facecolor=colour, linewidth=0)
     bar.set_gid("leads" if leads else "candidate")
     axes.add_patch(bar)
-    _text(axes, x + _WIDTH, y, f"{weight:.2f}", size=_SMALL, ha="right", **bold)
+    _text(axes, x + _WIDTH, y, f"{weight:.2f}", size=_SMALL, ha="right", **style)
 
 
 def _curves(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nni_darts.cell import KINDS
 from nni_darts.cell_graph import CAPTIONS, state_name
-from nni_darts.choice_picture import Panels, in_points, panels_of
+from nni_darts.choice_picture import Panels, in_points, panels_of, room_for
 from nni_darts.choice_weights import choices_of
 from nni_darts.colours import LIGHT, colour_of
 from nni_darts.evolution import (
@@ -38,6 +38,7 @@ _GRID = "#E3E5E8"
 _SMALL = 7.0  # points
 _PANEL = 0.84  # inches
 _HEAD = 0.58  # above each part
+_SIDE = 0.2  # of the panels of other choices
 
 # Epochs (from 1) -> the reports and the weights of each.
 _Epochs = dict[int, tuple[Mapping[Any, Any], Weights]]
@@ -82,10 +83,8 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
     foot = 0.4 + 0.17 * legend_rows if kinds else 0.25
     width = max(5.5, 0.6 + 1.15 * wide)
     if has_choices:
-        # More panels side by side where there are many of them.
-        most = max(map(len, choices.values()))
-        width = max(width, min(4, math.isqrt(most + 1)) * 2.9)
-        panels = panels_of(choices, 72 * (width - 0.4))
+        width = max(width, 2 * _SIDE + room_for(max(map(len, choices.values()))) / 72)
+        panels = panels_of(choices, 72 * (width - 2 * _SIDE))
         parts.append(panels.height / 72)
     height = sum(parts) + _HEAD * len(parts) + foot - 0.2
 
@@ -108,9 +107,9 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
             _multiples(figure, grid[0], kind, edges[kind], every)
         top -= part
     if has_choices:
-        top -= _HEAD
+        top -= _HEAD - 0.15  # the panels bring room for their titles
         caption = "other choices" if kinds else "choices"
-        figure.text(0.1 / width, (top + 0.22) / height, caption, size=9, color=_INK)
+        figure.text(0.1 / width, (top + 0.1) / height, caption, size=9, color=_INK)
         _choices(figure, panels, top, width, height)
     if not kinds:
         return figure
@@ -131,7 +130,7 @@ def _choices(figure: Figure, panels: Panels, top: float, width: float, height: f
     part = panels.height / 72
     axes = figure.add_axes((0.0, (top - part) / height, 1.0, part / height))
     in_points(axes, 72 * width, panels.height)
-    panels.paint(axes, (72 * width - panels.width) / 2, 0.0)
+    panels.paint(axes, 72 * _SIDE, 0.0)
 
 
 def _line(name: str) -> Any:
