@@ -181,9 +181,12 @@ class Search:
                 epoch.kept = {}
             for i, (kind, rows, cell) in enumerate(cells):
                 names = cell["operations"]
-                flat = iter(weights[i])
-                for row in rows:
-                    found = {name: w for name in names if (w := next(flat)) is not None}
+                width = len(names)
+                for j, row in enumerate(rows):
+                    # In the order of its own candidates, by which they have their colours.
+                    own = cell["candidates"][j] if "candidates" in cell else range(width)
+                    read = {names[o]: weights[i][j * width + o] for o in own}
+                    found = {name: weight for name, weight in read.items() if weight is not None}
                     if found:
                         epoch.weights.setdefault(kind, {})[row] = found
                 if epoch.kept is not None and kind in KINDS:

@@ -71,16 +71,19 @@ def colour_of(operation: str) -> Colour:
     return OPERATION_COLOURS.get(operation, other)
 
 
-# Of candidates without a colour of their own: those before that are told apart most easily.
-_IN_ORDER = tuple(
-    dict.fromkeys(
-        [
-            *map(OPERATION_COLOURS.__getitem__, ("sep_conv_3x3", "max_pool_3x3", "dil_conv_3x3")),
-            *map(OPERATION_COLOURS.__getitem__, ("skip_connect", "dil_conv_5x5", "sep_conv_5x5")),
-            *_OTHERS,
-            *OPERATION_COLOURS.values(),
-        ]
-    )
+# Of candidates without a colour of their own. The first nine are told apart by all eyes.
+_IN_ORDER = (
+    OPERATION_COLOURS["sep_conv_3x3"],
+    OPERATION_COLOURS["max_pool_3x3"],
+    OPERATION_COLOURS["dil_conv_5x5"],
+    OPERATION_COLOURS["skip_connect"],
+    OPERATION_COLOURS["sep_conv_5x5"],
+    OPERATION_COLOURS["dil_conv_3x3"],
+    OPERATION_COLOURS["avg_pool_3x3"],
+    OPERATION_COLOURS["none"],
+    OPERATION_COLOURS["conv_7x1_1x7"],
+    OPERATION_COLOURS["sep_conv_7x7"],
+    *_OTHERS,
 )
 
 

@@ -1,4 +1,4 @@
-"""Spaces of a user's own for the tests of pictures: choices of all sorts, without and with cells."""
+"""Spaces of a user's own for the tests of pictures: choices of all sorts, cells or not."""
 
 from __future__ import annotations
 
