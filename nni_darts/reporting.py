@@ -14,7 +14,7 @@ import pandas as pd
 from nni_darts import files
 from nni_darts.choice_weights import NAMES, names_of
 from nni_darts.events import FOLDER, Events
-from nni_darts.genotype import Genotype
+from nni_darts.genotype import Genotype, is_of_cells_only
 from nni_darts.run_folder import HISTORY, put_aside
 from nni_darts.short_names import LETTERS, SHORT
 from nni_darts.task import Metric, metric_of
@@ -77,7 +77,9 @@ def mean_entropy(probabilities: Mapping[str, Mapping[Any, float]]) -> float:
 
 
 def as_text(sample: Mapping[str, Any]) -> str:
-    """A sample as one line of JSON: a genotype where it is one of a space of cells."""
+    """A sample as one line of JSON: a genotype where it is one of a space of cells alone."""
+    if not is_of_cells_only(sample):
+        return json.dumps(sample)
     names = [v for v in sample.values() if isinstance(v, str)]
     try:
         return Genotype.from_sample(sample, operations=names).to_json()
