@@ -12,27 +12,29 @@ The JSON of a search, which nni_darts/alphas.html reads::
                 ...]}
 
 Edges are (node, source), operations of a derived cell are indices into `operations`, edges into
-`edges`. A space that is not one of cells has one cell of the kind "choices", whose edges are
-labels. What is not known is null.
+`edges`. The other choices of a space are one cell of the kind "choices", whose edges are labels; it
+has "candidates" too, for each label the indices of its own operations, and "colours" for each of
+these. What is not known is null.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from nni_darts.cell import KINDS
+from nni_darts.choice_weights import choices_of
 from nni_darts.collapse import Figures, Verdict
-from nni_darts.colours import colour_of
+from nni_darts.colours import colour_of, colours_among
 from nni_darts.evolution import alphas_of, derived, skips, validation
 from nni_darts.task import ACCURACY, PERPLEXITY, metric_of
 
 VERSION = 1
 CHOICES = "choices"
-"""The kind of a space that is not one of cells."""
+"""The kind of what is no edge of a cell."""
 _METRICS = tuple(name for m in (ACCURACY, PERPLEXITY) for name in (m.val, m.train))
 FIGURES = (*_METRICS, "val_loss", "train_loss", "entropy", "skips", "seconds")
 DIGITS = 4
@@ -59,12 +61,14 @@ class Epoch:
             kind: {edge: row for edge, row in edges.items()}
             for kind, edges in alphas_of(report).items()
         }
+        if choices := choices_of(report):
+            weights[CHOICES] = {label: row for label, row in choices.items()}
         kept: dict[str, list[tuple[Row, str]]] | None = None
         count: int | None = None
         try:
             genotype = derived(report)
         except ValueError:  # a report that was cut, or a space that is not one of cells
-            weights = weights or _choices(report)
+            pass
         else:
             count = skips(genotype)
             kept = {
@@ -87,16 +91,6 @@ def _number(value: Any) -> float | None:
         return None
     # JSON has neither NaN nor infinity.
     return float(f"{number:.5g}") if math.isfinite(number) else None
-
-
-def _choices(report: Mapping[str, Any]) -> dict[str, Table]:
-    """The weights of a space that is not one of cells: keys of a label and a choice."""
-    table: Table = {}
-    for key, value in report.items():
-        label, _, choice = str(key).partition(" ")
-        if choice and isinstance(value, int | float) and 0 <= value <= 1.01:
-            table.setdefault(label, {})[choice] = float(value)
-    return {CHOICES: table} if table else {}
 
 
 @dataclass
@@ -159,7 +153,7 @@ class Search:
                     "inputs": KINDS[kind].num_inputs if kind in KINDS else 0,
                     "edges": rows,
                     "operations": names,
-                    "colours": [colour_of(name) for name in names],
+                    **self._colours(kind, rows, names),
                 }
                 for kind, rows, names in cells
             ],
@@ -187,12 +181,15 @@ class Search:
                 epoch.kept = {}
             for i, (kind, rows, cell) in enumerate(cells):
                 names = cell["operations"]
-                flat = iter(weights[i])
-                for row in rows:
-                    found = {name: w for name in names if (w := next(flat)) is not None}
+                width = len(names)
+                for j, row in enumerate(rows):
+                    # In the order of its own candidates, by which they have their colours.
+                    own = cell["candidates"][j] if "candidates" in cell else range(width)
+                    read = {names[o]: weights[i][j * width + o] for o in own}
+                    found = {name: weight for name, weight in read.items() if weight is not None}
                     if found:
                         epoch.weights.setdefault(kind, {})[row] = found
-                if epoch.kept is not None:
+                if epoch.kept is not None and kind in KINDS:
                     pairs = zip(kept[i][::2], kept[i][1::2], strict=True)
                     epoch.kept[kind] = [(rows[edge], names[name]) for edge, name in pairs]
             search.epochs[number] = epoch
@@ -203,9 +200,25 @@ class Search:
         for kind in (*KINDS, CHOICES):
             tables = [e.weights[kind] for e in self.epochs.values() if kind in e.weights]
             rows = dict.fromkeys(row for table in tables for row in table)
-            names = dict.fromkeys(n for table in tables for row in table.values() for n in row)
             if rows:
-                yield kind, list(rows) if kind == CHOICES else sorted(rows, key=_order), list(names)
+                names = _names(row for table in tables for row in table.values())
+                yield kind, list(rows) if kind == CHOICES else sorted(rows, key=_order), names
+
+    def _colours(self, kind: str, rows: list[Row], names: list[str]) -> dict[str, Any]:
+        """Of the operations of a cell; of other choices, for each by itself."""
+        if kind != CHOICES:
+            return {"colours": [colour_of(name) for name in names]}
+        tables = [e.weights[CHOICES] for e in self.epochs.values() if CHOICES in e.weights]
+        candidates = [_names(t[row] for t in tables if row in t) for row in rows]
+        place = {name: i for i, name in enumerate(names)}
+        return {
+            "candidates": [[place[name] for name in own] for own in candidates],
+            "colours": [colours_among(own) for own in candidates],
+        }
+
+
+def _names(rows: Iterable[Mapping[str, float]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _order(row: Row) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The evolution of the cells over a search, as an animated GIF.
+"""The evolution of the cells and the other choices over a search, as an animated GIF.
 
 matplotlib and Pillow are imported where they are used.
 """
@@ -8,17 +8,21 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nni_darts.arguments import instance, several, shown
 from nni_darts.cell import KINDS, Cell
 from nni_darts.cell_picture import DRAWN, figure_of_cells
-from nni_darts.colours import LIGHT, NODES, colour_of
+from nni_darts.choice_picture import DRAWN as DRAWN_OF_CHOICES
+from nni_darts.choice_picture import figure_of_choices
+from nni_darts.choice_weights import Choices, choices_of
+from nni_darts.colours import LIGHT, NODES, colour_of, colours_among
 from nni_darts.evolution import alphas_of, derived_cell, strengths, validation
 from nni_darts.task import metric_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 __all__ = ["Frame", "animation", "frames_of"]
@@ -31,16 +35,23 @@ _LAST = 3_000
 
 @dataclass(frozen=True)
 class Frame:
-    """An epoch: its cells, and (node, source) -> the strength of each edge, for each of them."""
+    """An epoch: its cells, and (node, source) -> the strength of each edge, for each of them.
+
+    Besides its other choices, with the weights of their candidates.
+    """
 
     epoch: int  # from 0
     title: str
     cells: tuple[Cell, ...]
     strengths: tuple[Mapping[tuple[int, int], float], ...]
+    choices: Choices = field(default_factory=dict)
 
 
 def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
-    """A frame for every epoch whose cells can be derived as whole as any; the others are left out.
+    """A frame for every epoch that is as whole as any; the others are left out.
+
+    It is where its cells can be derived, with as many nodes, and no candidate of its other choices
+    is missing.
 
     Args:
         reports: of one search, in the order of their epochs.
@@ -56,12 +67,24 @@ def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
         except ValueError:
             continue
         strong = tuple(strengths(weights[cell.kind]) for cell in cells)
-        frames.append(Frame(int(report["epoch"]), _title(report), cells, strong))
+        frames.append(
+            Frame(int(report["epoch"]), _title(report), cells, strong, choices_of(report))
+        )
     # Boxes must not jump: all frames show the same boxes.
     shapes = [{cell.kind: len(cell.nodes) for cell in frame.cells} for frame in frames]
     whole = {k: max((shape.get(k, 0) for shape in shapes), default=0) for k in KINDS}
     whole = {kind: count for kind, count in whole.items() if count}
-    return [f for f, shape in zip(frames, shapes, strict=True) if shape == whole]
+    candidates: dict[str, set[str]] = {}
+    for frame in frames:
+        for label, row in frame.choices.items():
+            candidates.setdefault(label, set()).update(row)
+    return [
+        frame
+        for frame, shape in zip(frames, shapes, strict=True)
+        if shape == whole
+        and {label: set(row) for label, row in frame.choices.items()} == candidates
+        and (frame.cells or frame.choices)
+    ]
 
 
 def _title(report: Mapping[Any, Any]) -> str:
@@ -102,10 +125,31 @@ def animation(frames: Sequence[Frame]) -> bytes:
 
 
 def _image(frame: Frame) -> Image:
+    """The cells, and the other choices below them."""
+    from PIL import Image
+
+    figures = []
+    if frame.cells:
+        figures.append(figure_of_cells(frame.cells, frame.strengths, title=frame.title))
+    if frame.choices:
+        title = None if frame.cells else frame.title
+        figures.append(figure_of_choices(frame.choices, title=title))
+    images = [_rendered(figure) for figure in figures]
+    if len(images) == 1:
+        return images[0]
+    size = max(image.width for image in images), sum(image.height for image in images)
+    whole = Image.new("RGB", size, LIGHT)
+    top = 0
+    for image in images:
+        whole.paste(image, ((whole.width - image.width) // 2, top))
+        top += image.height
+    return whole
+
+
+def _rendered(figure: Figure) -> Image:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    figure = figure_of_cells(frame.cells, frame.strengths, title=frame.title)
     figure.set_dpi(_DPI)
     canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves its methods untyped
     canvas.draw()
@@ -122,6 +166,10 @@ def _palette(frames: Sequence[Frame]) -> Image:
 
     names = {name for f in frames for cell in f.cells for name in _operations(cell)}
     drawn = [colour_of(name).light for name in sorted(names)]
+    rows = [row for frame in frames[:1] for row in frame.choices.values()]
+    for row in rows:
+        drawn += [c.light for c in colours_among(list(row)) if c.light not in drawn]
+    drawn += DRAWN_OF_CHOICES if rows else ()
     drawn += [colour for pair in NODES.values() for colour in pair]
     drawn += ["#000000", *DRAWN]
     steps = max(1, min(10, 255 // len(drawn)))

@@ -16,6 +16,7 @@ from nni_darts.cell import Cell
 from nni_darts.cell_graph import CAPTIONS, Graph, Link, candidates, graph_of, label_lines, link_id
 from nni_darts.colours import LIGHT, NODES, colour_of
 from nni_darts.layered import Layout, place
+from nni_darts.lettering import width_of
 from nni_darts.messages import literal
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def picture_of(cell: Cell, strengths: Mapping[tuple[int, int], float] | None = N
 def _placed(graph: Graph) -> Layout:
     incoming = [sum(link.target == box.name for link in graph.links) for box in graph.boxes]
     sizes = [
-        (max(22.0, _width(_mathematics(box.name), NAME_SIZE, True) + 11), max(22.0, 5.0 * count))
+        (max(22.0, width_of(_mathematics(box.name), NAME_SIZE, True) + 11), max(22.0, 5.0 * count))
         for box, count in zip(graph.boxes, incoming, strict=True)
     ]
     index = {box.name: i for i, box in enumerate(graph.boxes)}
@@ -81,19 +82,8 @@ _WIDEST = "max_pool_3x3"
 def _label(operation: str) -> tuple[float, float]:
     """Width and height; of an edge whose operation is still to come, those that suffice."""
     lines = label_lines(operation or _WIDEST)
-    width = max(_width(line, LABEL_SIZE) for line in lines)
+    width = max(width_of(line, LABEL_SIZE) for line in lines)
     return width + 5, len(lines) * LABEL_SIZE * _LINE + 5
-
-
-@functools.lru_cache(maxsize=512)
-def _width(text: str, size: float, is_name: bool = False) -> float:
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    width, _, _ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(size=size), ismath=is_name and text.startswith("$")
-    )
-    return float(width)
 
 
 def _mathematics(name: str) -> str:

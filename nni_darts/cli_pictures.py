@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_darts import published, stored
+from nni_darts.choice_weights import choices_of
 from nni_darts.config import SettingsError
 from nni_darts.evolution import alphas_of, gaps
 
@@ -126,7 +127,7 @@ def _trial(text: str) -> stored.Trial:
 
 
 def _searched(trial: stored.Trial) -> bool:
-    return any(alphas_of(report) for report in trial.reports.values())
+    return any(alphas_of(report) or choices_of(report) for report in trial.reports.values())
 
 
 def _named(trial: stored.Trial) -> Any:

@@ -9,11 +9,12 @@ measures both.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from nni_darts.cell import OPERATIONS
 
-__all__ = ["DARK", "LIGHT", "NODES", "OPERATION_COLOURS", "Colour", "colour_of"]
+__all__ = ["DARK", "LIGHT", "NODES", "OPERATION_COLOURS", "Colour", "colour_of", "colours_among"]
 
 LIGHT = "#FFFFFF"
 """The background on which `Colour.light` stands; pictures bring it along."""
@@ -68,3 +69,33 @@ def colour_of(operation: str) -> Colour:
     """The colour of an operation; of a user's own the same in every process."""
     other = _OTHERS[zlib.crc32(operation.encode()) % len(_OTHERS)]
     return OPERATION_COLOURS.get(operation, other)
+
+
+# Of candidates without a colour of their own. The first nine are told apart by all eyes.
+_IN_ORDER = (
+    OPERATION_COLOURS["sep_conv_3x3"],
+    OPERATION_COLOURS["max_pool_3x3"],
+    OPERATION_COLOURS["dil_conv_5x5"],
+    OPERATION_COLOURS["skip_connect"],
+    OPERATION_COLOURS["sep_conv_5x5"],
+    OPERATION_COLOURS["dil_conv_3x3"],
+    OPERATION_COLOURS["avg_pool_3x3"],
+    OPERATION_COLOURS["none"],
+    OPERATION_COLOURS["conv_7x1_1x7"],
+    OPERATION_COLOURS["sep_conv_7x7"],
+    *_OTHERS,
+)
+
+
+def colours_among(candidates: Sequence[str]) -> list[Colour]:
+    """A colour for each candidate of one choice, all distinct while there are enough.
+
+    An operation keeps its own; the same candidates have the same colours, whatever their weights.
+    """
+    own = {name: OPERATION_COLOURS[name] for name in candidates if name in OPERATION_COLOURS}
+    if len(set(own.values())) < len(own):  # tanh beside a separable convolution
+        own = {}
+    free = [colour for colour in _IN_ORDER if colour not in own.values()] or list(_IN_ORDER)
+    others = [name for name in candidates if name not in own]
+    given = own | {name: free[i % len(free)] for i, name in enumerate(others)}
+    return [given[name] for name in candidates]

@@ -1,4 +1,4 @@
-"""TensorBoard event files of a run: scalars and, of a search, its alphas and cells as pictures."""
+"""TensorBoard event files of a run: scalars and, of a search, pictures of its alphas and cells."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nni_darts.animation import frames_of
 from nni_darts.cell_picture import figure_of_cells
+from nni_darts.choice_picture import figure_of_choices
+from nni_darts.choice_weights import choices_of
 from nni_darts.evolution import alphas_of
 from nni_darts.search_picture import heat_maps
 
@@ -37,7 +39,8 @@ class Events:
         """Add an epoch.
 
         Args:
-            report: as NNI gets it; the weights of edges, `n2<0 sep3`, become pictures.
+            report: as NNI gets it; the weights of edges, `n2<0 sep3`, and of other choices become
+                pictures.
 
         Raises:
             OSError: one line, for what could not be written.
@@ -61,7 +64,7 @@ class Events:
         for name, value in report.items():
             if name not in ("epoch", "seed") and "<" not in name and isinstance(value, int | float):
                 self._writer.add_scalar(name, value, epoch)
-        if alphas_of(report):
+        if alphas_of(report) or choices_of(report):
             try:
                 self._add_pictures(report, epoch)
             except Exception as error:  # whatever it is, the search is worth more
@@ -71,9 +74,12 @@ class Events:
         self._writer.flush()
 
     def _add_pictures(self, report: Mapping[str, Any], epoch: int) -> None:
-        figures = {"alphas": heat_maps(report)}
+        figures = {"alphas": heat_maps(report)} if alphas_of(report) else {}
         for frame in frames_of([report]):
-            figures["cells"] = figure_of_cells(frame.cells, frame.strengths)
+            if frame.cells:
+                figures["cells"] = figure_of_cells(frame.cells, frame.strengths)
+        if choices := choices_of(report):
+            figures["choices"] = figure_of_choices(choices)
         for name, figure in figures.items():
             self._add_figure(name, figure, epoch)
 

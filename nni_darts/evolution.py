@@ -8,14 +8,14 @@ history.csv, or from NNI. Neither pandas nor torch nor NNI is needed to read the
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from nni_darts.cell import KINDS, NONE, OPERATIONS, Cell
+from nni_darts.choice_weights import choices_of
 from nni_darts.derivation import derive
 from nni_darts.genotype import Genotype
-from nni_darts.short_names import LETTERS, SHORT
+from nni_darts.short_names import EDGE, LETTERS, SHORT
 from nni_darts.task import metric_of
 
 __all__ = [
@@ -41,7 +41,6 @@ Weights: TypeAlias = "dict[str, Edges]"
 # What `nni_darts.reporting.short_keys` writes, read backwards.
 _KINDS = {letter: kind for kind, letter in LETTERS.items()}
 _NAMES = {short: name for name, short in SHORT.items()}
-_KEY = re.compile(r"([nrc])(\d{1,2})<(\d{1,2}) (.+)", re.ASCII)
 
 
 def alphas_of(report: Mapping[Any, Any]) -> Weights:
@@ -56,7 +55,7 @@ def alphas_of(report: Mapping[Any, Any]) -> Weights:
     """
     found: Weights = {kind: {} for kind in KINDS}
     for key, value in report.items():
-        match = _KEY.fullmatch(str(key))
+        match = EDGE.fullmatch(str(key))
         weight = _weight(value)
         if match is None or weight is None:
             continue
@@ -171,6 +170,7 @@ def gaps(reports: Iterable[Mapping[Any, Any]]) -> list[str]:
     """
     reports = list(reports)
     every = [alphas_of(report) for report in reports]
+    candidates = [{c: set(row) for c, row in choices_of(r).items()} for r in reports]
     lines = []
 
     epochs = {int(report["epoch"]) for report in reports}
@@ -183,10 +183,15 @@ def gaps(reports: Iterable[Mapping[Any, Any]]) -> list[str]:
         for kind, edges in weights.items():
             for edge, row in edges.items():
                 whole.setdefault(kind, {}).setdefault(edge, set()).update(row)
+    choices: dict[str, set[str]] = {}
+    for found in candidates:
+        for label, names in found.items():
+            choices.setdefault(label, set()).update(names)
     cut = [
         int(report["epoch"])
-        for report, weights in zip(reports, every, strict=True)
+        for report, weights, found in zip(reports, every, candidates, strict=True)
         if {k: {e: set(row) for e, row in edges.items()} for k, edges in weights.items()} != whole
+        or found != choices
     ]
     if cut:
         lines.append(f"weights are missing in epoch{'s' * (len(cut) > 1)} {_ranges(cut)}")

@@ -46,6 +46,11 @@ _FIELDS = (*KINDS, *(kind.concat for kind in KINDS.values()))
 _LABEL = re.compile(rf"({'|'.join(KINDS)})_(\d{{1,4}})(?:_\d+)?", re.ASCII)
 
 
+def is_of_cells_only(labels: Iterable[str]) -> bool:
+    """Whether a genotype says all of a sample with these labels."""
+    return all(_LABEL.fullmatch(label) for label in labels)
+
+
 @dataclass(frozen=True)
 class Genotype:
     """The cells of a network: a normal and a reduction cell (in this order), or a recurrent one.

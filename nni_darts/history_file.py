@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from nni_darts import files
+from nni_darts.choice_weights import choices_of
 from nni_darts.evolution import alphas_of
 
 __all__ = ["read", "table_of"]
@@ -60,10 +61,10 @@ def table_of(reports: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             rows[epoch] = {**report, "epoch": epoch}
     if not rows:
         raise ValueError("has no epochs: expected the history.csv of a search, with a column epoch")
-    if not any(alphas_of(row) for row in rows.values()):
+    if not any(alphas_of(row) or choices_of(row) for row in rows.values()):
         raise ValueError(
-            "has no weights of edges (columns such as 'n2<0 sep3'): expected the history.csv of a "
-            "search for cells"
+            "has no weights of edges (columns such as 'n2<0 sep3') or of other choices ('LABEL "
+            "CANDIDATE'): expected the history.csv of a search"
         )
     return pd.DataFrame([rows[epoch] for epoch in sorted(rows)])
 

@@ -13,44 +13,59 @@ from typing import Any
 import pandas as pd
 
 from nni_darts import files, limits
+from nni_darts.choice_weights import NAMES, names_of
 from nni_darts.events import FOLDER, Events
-from nni_darts.genotype import Genotype
+from nni_darts.genotype import Genotype, is_of_cells_only
 from nni_darts.run_folder import HISTORY, put_aside
 from nni_darts.short_names import LETTERS, SHORT
 from nni_darts.task import Metric, metric_of
 
-Report = dict[str, float]
+Report = dict[str, Any]
+"""Numbers by their keys, and `nni_darts.choice_weights.NAMES`, a text, where those are cut."""
 
 MAX_KEY = 12
 """Characters of a key that NNI's web UI shows."""
+MAX_LABEL = 7
+"""Of these, for the label."""
 
 
 def short_keys(choices: Mapping[str, list[Any]]) -> dict[tuple[str, Any], str]:
     """A flat key of at most 12 characters for every choice under every label, all distinct.
 
     An edge of a cell reads `n2<0 sep3`: the normal cell's node 2 from its state 0. What would be
-    longer or not distinct is cut and numbered.
+    longer or not distinct is cut and numbered, the label and the choice each by itself, so that
+    what stands before the space tells the labels apart.
     """
     keys: dict[tuple[str, Any], str] = {}
-    taken: set[str] = set()
+    labels: set[str] = set()
     for label, names in choices.items():
+        short = _distinct(_short_label(label), labels, MAX_LABEL)
+        taken: set[str] = set()
         for name in names:
-            full = f"{_short_label(label)} {SHORT.get(str(name), str(name))}"
-            key, number = full[:MAX_KEY].strip(), 1
-            while key in taken:
-                number += 1
-                key = f"{full[: MAX_KEY - len(str(number)) - 1]}~{number}"
-            taken.add(key)
-            keys[label, name] = key
+            candidate = SHORT.get(str(name), str(name)).strip() or repr(name)
+            candidate = _distinct(candidate, taken, MAX_KEY - len(short) - 1)
+            keys[label, name] = f"{short} {candidate}"
     return keys
+
+
+def _distinct(text: str, taken: set[str], most: int) -> str:
+    """The text in at most so many characters; cut and numbered where that is taken already."""
+    short, number = text[:most].strip(), 1
+    while short in taken:
+        number += 1
+        short = f"{text[: max(0, most - len(str(number)) - 1)]}~{number}"
+    taken.add(short)
+    return short
 
 
 def _short_label(label: str) -> str:
     kind, *states = label.split("_")
-    if kind in LETTERS and len(states) == 2:
+    if kind in LETTERS and len(states) == 2 and all(s.isdecimal() and len(s) < 3 for s in states):
         return f"{LETTERS[kind]}{states[0]}<{states[1]}"
+    # A space ends the label, and < stands for an edge of a cell.
+    label = "_".join(label.split()).replace("<", ".") or "_"
     # Room for the choice, which is what tells the keys of a label apart.
-    return label if len(label) <= 7 else f"{label[:3]}.{label[-3:]}"
+    return label if len(label) <= MAX_LABEL else f"{label[:3]}.{label[-3:]}"
 
 
 def mean_entropy(probabilities: Mapping[str, Mapping[Any, float]]) -> float:
@@ -63,7 +78,9 @@ def mean_entropy(probabilities: Mapping[str, Mapping[Any, float]]) -> float:
 
 
 def as_text(sample: Mapping[str, Any]) -> str:
-    """A sample as one line of JSON: a genotype where it is one of a space of cells."""
+    """A sample as one line of JSON: a genotype where it is one of a space of cells alone."""
+    if not is_of_cells_only(sample):
+        return json.dumps(sample)
     names = [v for v in sample.values() if isinstance(v, str)]
     try:
         return Genotype.from_sample(sample, operations=names).to_json()
@@ -131,7 +148,7 @@ class Reporter:
         self.last = self.history.last()
         self._clock = time.perf_counter()
 
-    def epoch(self, epoch: int, metric: float, metrics: Mapping[str, float]) -> None:
+    def epoch(self, epoch: int, metric: float, metrics: Mapping[str, Any]) -> None:
         """Report an epoch.
 
         Args:
@@ -154,7 +171,8 @@ def search_metrics(
     metric: Metric,
     probabilities: Mapping[str, Mapping[Any, float]],
 ) -> Report:
-    """What a search reports of an epoch: its metrics, the entropy, every mixing weight by its key.
+    """What a search reports of an epoch: its metrics, the entropy, every mixing weight by its key,
+    and what the keys stand for where they are cut.
 
     Args:
         metrics: as the trainer has them.
@@ -165,7 +183,8 @@ def search_metrics(
     report["entropy"] = mean_entropy(probabilities)
     keys = short_keys({label: list(row) for label, row in probabilities.items()})
     weights = {keys[label, c]: p for label, row in probabilities.items() for c, p in row.items()}
-    return {**report, **weights}
+    names = names_of(keys)
+    return {**report, **weights, **({NAMES: names} if names else {})}
 
 
 def write_genotypes(folder: Path, epoch: int, ranked: list[tuple[float, str]]) -> None:
@@ -174,7 +193,7 @@ def write_genotypes(folder: Path, epoch: int, ranked: list[tuple[float, str]]) -
     files.write(folder / "genotypes.json", json.dumps(genotypes, indent=1))
 
 
-def summary(report: Mapping[str, float], epochs: int) -> str:
+def summary(report: Mapping[str, Any], epochs: int) -> str:
     """An epoch in one line."""
     parts = [f"epoch {int(report['epoch']) + 1}/{epochs}"]
     metric = metric_of(report)
@@ -188,7 +207,7 @@ def summary(report: Mapping[str, float], epochs: int) -> str:
     return "  ".join(parts)
 
 
-def leading(report: Mapping[str, float]) -> str:
+def leading(report: Mapping[str, Any]) -> str:
     """Which operations lead on how many edges of each cell: `normal 9 sep3, 5 skip`.
 
     An edge is led by its strongest operation other than none; empty for spaces without cells.

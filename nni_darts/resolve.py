@@ -16,7 +16,7 @@ from pytorch_lightning import LightningDataModule
 from nni_darts import kinds, limits
 from nni_darts.bounded import built, watched
 from nni_darts.config import Component, Run, Search, SettingsError, Training, UnavailableError
-from nni_darts.genotype import Genotype
+from nni_darts.genotype import Genotype, is_of_cells_only
 from nni_darts.messages import shown, unknown
 from nni_darts.node import recompute
 from nni_darts.task import IMAGES, TASKS, TEXT, Task, of_data
@@ -198,6 +198,8 @@ def require_cells(component: Component | None, space: Any, task: Task) -> None:
     """SettingsError where what a search of the space finds is no genotype of the task's cells."""
     sample = {label: choice.random() for label, choice in space.simplify().items()}
     try:
+        if not is_of_cells_only(sample):
+            raise ValueError("a genotype does not say what was chosen besides the cells")
         task.require(Genotype.from_sample(sample, operations=[str(v) for v in sample.values()]))
     except ValueError:
         name = "" if component is None else component.name

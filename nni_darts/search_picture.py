@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from nni_darts.arguments import instance
 from nni_darts.cell import KINDS
 from nni_darts.cell_graph import CAPTIONS, state_name
+from nni_darts.choice_picture import Panels, in_points, panels_of, room_for
+from nni_darts.choice_weights import choices_of
 from nni_darts.colours import LIGHT, colour_of
 from nni_darts.evolution import (
     Weights,
@@ -37,6 +39,7 @@ _GRID = "#E3E5E8"
 _SMALL = 7.0  # points
 _PANEL = 0.84  # inches
 _HEAD = 0.58  # above each part
+_SIDE = 0.2  # of the panels of other choices
 
 # Epochs (from 1) -> the reports and the weights of each.
 _Epochs = dict[int, tuple[Mapping[Any, Any], Weights]]
@@ -47,13 +50,15 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
 
     Above, over epochs: the validation metric, the entropy of the weights and the number of skip
     connections in the derived normal cell. Below, for each cell, one panel per edge with a line per
-    operation: a row for each node, a column for each source. Lines break where epochs are missing.
+    operation: a row for each node, a column for each source. Then a panel for every other choice of
+    the space. Lines break where epochs are missing.
 
     Args:
-        table: a row per epoch; see `nni_darts.evolution.alphas_of` for its columns.
+        table: a row per epoch; see `nni_darts.evolution.alphas_of` for its columns, and
+            `nni_darts.choice_weights.choices_of`.
 
     Raises:
-        ValueError: no row has weights of edges.
+        ValueError: no row has weights.
     """
     from matplotlib.figure import Figure
 
@@ -62,8 +67,10 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
         every[int(report["epoch"]) + 1] = (report, alphas_of(report))
     every = dict(sorted(every.items()))
     kinds = [kind for kind in KINDS if any(kind in weights for _, weights in every.values())]
-    if not kinds:
-        raise ValueError("no epoch has weights of edges, such as 'n2<0 sep3'")
+    choices = {epoch: choices_of(report) for epoch, (report, _) in every.items()}
+    has_choices = any(choices.values())
+    if not kinds and not has_choices:
+        raise ValueError("no epoch has weights of edges, such as 'n2<0 sep3', or of other choices")
     edges = {
         kind: sorted({edge for _, w in every.values() for edge in w.get(kind, {})})
         for kind in kinds
@@ -72,15 +79,19 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
         name for _, w in every.values() for row in w.values() for name in operations_of(row)
     )
     parts = [1.0] + [_PANEL * len({node for node, _ in edges[kind]}) for kind in kinds]
-    wide = max(len({source for _, source in edges[kind]}) for kind in kinds)
+    wide = max((len({source for _, source in edges[kind]}) for kind in kinds), default=0)
     legend_rows = math.ceil(len(names) / 4)
-    foot = 0.4 + 0.17 * legend_rows
+    foot = 0.4 + 0.17 * legend_rows if kinds else 0.25
     width = max(5.5, 0.6 + 1.15 * wide)
+    if has_choices:
+        width = max(width, 2 * _SIDE + room_for(max(map(len, choices.values()))) / 72)
+        panels = panels_of(choices, 72 * (width - 2 * _SIDE))
+        parts.append(panels.height / 72)
     height = sum(parts) + _HEAD * len(parts) + foot - 0.2
 
     figure = Figure(figsize=(width, height), facecolor=LIGHT)
     top = height + 0.2
-    for kind, part in zip([None, *kinds], parts, strict=True):
+    for kind, part in zip([None, *kinds], parts[: 1 + len(kinds)], strict=True):
         top -= _HEAD
         grid = figure.add_gridspec(
             1,
@@ -96,6 +107,13 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
             figure.text(0.1 / width, (top + 0.22) / height, CAPTIONS[kind], size=9, color=_INK)
             _multiples(figure, grid[0], kind, edges[kind], every)
         top -= part
+    if has_choices:
+        top -= _HEAD - 0.15  # the panels bring room for their titles
+        caption = "other choices" if kinds else "choices"
+        figure.text(0.1 / width, (top + 0.1) / height, caption, size=9, color=_INK)
+        _choices(figure, panels, top, width, height)
+    if not kinds:
+        return figure
     lines = [_line(name) for name in names]
     figure.legend(
         lines,
@@ -107,6 +125,13 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
         handlelength=1.6,
     )
     return figure
+
+
+def _choices(figure: Figure, panels: Panels, top: float, width: float, height: float) -> None:
+    part = panels.height / 72
+    axes = figure.add_axes((0.0, (top - part) / height, 1.0, part / height))
+    in_points(axes, 72 * width, panels.height)
+    panels.paint(axes, 72 * _SIDE, 0.0)
 
 
 def _line(name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 LETTERS = {"normal": "n", "reduce": "r", "recurrent": "c"}
 """Of the kinds of cells."""
 
@@ -20,3 +22,6 @@ SHORT = {
     "identity": "iden",
 }
 """Of operations; others keep their names."""
+
+EDGE = re.compile(r"([nrc])(\d{1,2})<(\d{1,2}) (.+)", re.ASCII)
+"""The key of an operation on an edge of a cell: `n2<0 sep3`."""

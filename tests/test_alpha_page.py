@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -16,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from choice_histories import choice_reports
+from choice_histories import labels as choice_labels
 from searches import Report, reports
 
 from nni_darts.assessor import AlphaMonitor
+from nni_darts.reporting import search_metrics
+from nni_darts.task import ACCURACY
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -301,6 +306,137 @@ def test_a_space_without_cells(visit: Any, picture: Any) -> None:
     expect(page.locator("#missing")).to_be_hidden()
     expect(page.locator("#heat tbody th")).to_have_text(["x.1", "y"])
     picture(page, "alphas-choices")
+
+
+CUT_OFF = """() => {
+  const wide = document.documentElement.clientWidth, found = [];
+  const all = "header *, .controls *, .choice th, .choice td, .heat th";
+  for (const e of document.querySelectorAll(all)) {
+    const box = e.getBoundingClientRect(), over = e.scrollWidth - e.clientWidth;
+    if (box.width && (box.left < 0 || box.right > wide + .5)) found.push(`out: ${e.textContent}`);
+    if (e.matches("th, td") && Math.max(over, e.scrollHeight - e.clientHeight) > 1) {
+      found.push(`cut off: ${e.textContent}`);
+    }
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_choice_has_a_box(visit: Any, picture: Any, width: int, scheme: str) -> None:
+    made = choice_reports(20, 40)
+    tell(AlphaMonitor(), "a", made)
+    page = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    expect(page.locator("#now")).to_have_text("epoch 20 of 20")
+    expect(page.locator("#heat-title")).to_have_text("Weights of the choices")
+    expect(page.locator("#many-part")).to_be_hidden()
+    expect(page.locator(".choice")).to_have_count(40)
+    assert page.locator(".choice th").all_inner_texts() == choice_labels(40)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CUT_OFF) == []
+    picture(page, f"alphas-choices-{width}-{scheme}")
+
+    # A line and a bar of one colour for each candidate, told apart within the choice.
+    boxes = page.locator(".choice").evaluate_all(
+        """boxes => boxes.map(box => ({
+            lines: [...box.querySelectorAll("path")].map(p => getComputedStyle(p).stroke),
+            bars: [...box.querySelectorAll(".bar i")].map(
+                i => getComputedStyle(i).backgroundImage.match(/rgb[^)]*[)]/)[0]),
+            lead: box.querySelectorAll("tr.lead").length,
+        }))"""
+    )
+    for i, box in enumerate(boxes):
+        assert len(set(box["lines"])) == len(box["lines"]) == 2 + i % 9
+        assert box["bars"] == box["lines"]
+        assert box["lead"] == 1
+
+
+def test_choices_follow_the_slider(visit: Any) -> None:
+    made = choice_reports(6, 3)
+    monitor = AlphaMonitor()
+    tell(monitor, "a", made[:5])
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 5 of 5")
+    colours = "all => all.map(row => row.style.cssText.split(';')[0])"
+    before = page.locator(".choice tr[style]").evaluate_all(colours)
+    assert len(before) == 2 + 3 + 4
+
+    def weights() -> list[float]:
+        return [float(text) for text in page.locator(".choice td.weight").all_inner_texts()]
+
+    def told(epoch: int) -> list[float]:
+        rows = [k for k in made[0] if " " in k]
+        return [made[epoch][key] for key in rows]
+
+    assert weights() == pytest.approx(told(4), abs=0.0051)
+    page.locator("#back").click()
+    assert weights() == pytest.approx(told(3), abs=0.0051)
+    lead = page.locator(".choice tr.lead td.weight").first.inner_text()
+    assert float(lead) == max(weights()[:2])
+    tell(monitor, "a", made)
+    expect(page.locator("#now")).to_have_text("epoch 4 of 6", timeout=6 * SECONDS)
+    assert page.locator(".choice tr[style]").evaluate_all(colours) == before
+    # A click on the curves goes to an epoch.
+    page.locator(".choice svg").first.click(position={"x": 1, "y": 10})
+    expect(page.locator("#now")).to_have_text("epoch 1 of 6")
+    page.locator("summary").click()
+    table = page.locator("#tables table")
+    expect(table.locator("caption")).to_have_text("choices, epoch 1")
+    expect(table.locator("tbody tr")).to_have_count(9)
+    expect(table.locator("tbody tr").first.locator("td").last).to_have_text(f"{told(0)[0]:.4f}")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_cells_and_other_choices(visit: Any, picture: Any, width: int) -> None:
+    made = [{**a, **b} for a, b in zip(choice_reports(6), reports(6), strict=True)]
+    tell(AlphaMonitor(), "a", made)
+    page = visit(viewport={"width": width, "height": 800}, color_scheme="dark")
+    expect(page.locator("#now")).to_have_text("epoch 6 of 6")
+    assert len(drawn(page)) == 2
+    expect(page.locator("#heat .heat")).to_have_count(2)
+    expect(page.locator("#many figure")).to_have_count(28)
+    expect(page.locator(".choices h3")).to_have_text("other choices")
+    expect(page.locator(".choice")).to_have_count(5)
+    # Of the cells alone.
+    expect(page.locator("#legend li")).to_have_count(8)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CUT_OFF) == []
+    page.locator("summary").click()
+    expect(page.locator("#tables caption")).to_have_text(
+        ["normal cell, epoch 6", "reduction cell, epoch 6", "choices, epoch 6"]
+    )
+    picture(page, f"alphas-both-{width}")
+
+
+def test_labels_are_shown_as_text(visit: Any) -> None:
+    nasty = "<img src=x onerror=document.title='x'></td>"
+    rows = {nasty: {nasty: 0.25, "b\u202e\x1b[31m": 0.75}, "l\u200bx" * 99: {"y" * 999: 1.0}}
+    report = {"default": 0.5, "epoch": 0, "key": "search-0"}
+    tell(AlphaMonitor(), "a", [{**report, **search_metrics({}, ACCURACY, rows)}])
+    page = visit(viewport={"width": 400, "height": 800})
+    expect(page.locator(".choice")).to_have_count(2)
+    page.locator("summary").click()
+    assert page.locator("main img").count() == 0
+    assert page.title() == "Alphas of exp1"
+    assert page.locator(".choice th").first.inner_text() == nasty
+    names = page.locator(".choice").first.locator("td.name")
+    assert names.all_inner_texts() == [nasty, r"b\u{202e}\u{1b}[31m"]
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    assert page.evaluate(CUT_OFF) == []
+
+
+def test_choices_that_an_earlier_version_wrote(visit: Any, log: Path) -> None:
+    tell(AlphaMonitor(), "a", choice_reports(2, 2))
+    path = log / "alphas" / "search-0.json"
+    values = json.loads(path.read_text())
+    (cell,) = values["cells"]
+    del cell["candidates"]
+    cell["colours"] = [["#112233", "#aabbcc"]] * len(cell["operations"])
+    path.write_text(json.dumps(values))
+    page = visit()
+    expect(page.locator(".choice")).to_have_count(2)
+    assert page.locator(".choice td.name").count() == 2 + 3
 
 
 def test_without_javascript(visit: Any) -> None:

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from choice_histories import choice_reports
+from choice_histories import labels as choice_labels
 from nni.assessor import AssessResult
 from searches import Report, reports, trained
 
 from nni_darts import assessor, files, manager
 from nni_darts.alpha_data import Epoch, Search
 from nni_darts.assessor import AlphaMonitor
+from nni_darts.choice_weights import choices_of
 from nni_darts.collapse import Figures, Rules, judge
+from nni_darts.colours import colours_among
 from nni_darts.config import SettingsError
 from nni_darts.evolution import alphas_of, derived, skips
 from nni_darts.stored import Experiment
@@ -191,6 +195,34 @@ def test_back_from_json(log: Path) -> None:
     assert json.loads(text)["cells"][0]["edges"] == ["x.1", "y"]
     assert json.loads(text)["epochs"][0][2] == [[0.4, 0.6, None, None, None, 1.0]]
     assert Search.from_json(text, "running").to_json() == text
+
+
+def test_choices_have_names_and_colours_of_their_own() -> None:
+    search, made = Search("search-0", 0, "a"), choice_reports(3, 12)
+    for report in made[:2]:
+        search.add(Epoch.of(report))
+    before = search.to_json()
+    (cell,) = json.loads(before)["cells"]
+    assert cell["edges"] == choice_labels(12)
+    own = [[cell["operations"][o] for o in row] for row in cell["candidates"]]
+    assert own == [list(row) for row in choices_of(made[0]).values()]
+    assert cell["colours"] == [[list(c) for c in colours_among(row)] for row in own]
+    again = Search.from_json(before, "running")
+    assert again.to_json() == before
+    # Colours stay what they are.
+    again.add(Epoch.of(made[2]))
+    assert json.loads(again.to_json())["cells"] == [cell]
+
+
+def test_cells_and_other_choices_are_kept_apart() -> None:
+    search = Search("search-0", 0, "a")
+    for choices, cells in zip(choice_reports(3), reports(3), strict=True):
+        search.add(Epoch.of({**choices, **cells}))
+    values = json.loads(search.to_json())
+    assert [cell["kind"] for cell in values["cells"]] == ["normal", "reduce", "choices"]
+    kept = values["epochs"][-1][3]
+    assert list(map(len, kept)) == [16, 16, 0]
+    assert Search.from_json(search.to_json(), "running").to_json() == search.to_json()
 
 
 def test_reports_that_come_again_show_once(log: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nni_darts.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
-from nni_darts.colours import DARK, LIGHT, colour_of
+from nni_darts.colours import DARK, LIGHT, colour_of, colours_among
 
 # How eyes without one kind of cone see linear RGB: Machado, Oliveira, Fernandes (2009), severity 1.
 EYES = {
@@ -67,3 +67,33 @@ def test_legible_as_small_text(operation: str) -> None:
 def test_told_apart_by_all_eyes(operations: tuple[str, ...], eyes: str, page: str) -> None:
     seen = [lab(EYES[eyes] @ linear(getattr(colour_of(name), page))) for name in operations]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) >= 12
+
+
+@pytest.mark.parametrize("eyes", EYES)
+@pytest.mark.parametrize("page", ["light", "dark"])
+def test_candidates_of_a_choice_are_told_apart(eyes: str, page: str) -> None:
+    colours = colours_among([f"candidate {i}" for i in range(9)])
+    seen = [lab(EYES[eyes] @ linear(getattr(colour, page))) for colour in colours]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) >= 12
+
+
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        [f"op{i}" for i in range(15)],
+        [*PRIMITIVES, *"abcdef"],
+        ["tanh", "sep_conv_3x3", "mine"],  # which have one colour elsewhere
+        ["x", "skip_connect"],
+    ],
+)
+def test_candidates_of_a_choice_have_colours_of_their_own(candidates: list[str]) -> None:
+    colours = colours_among(candidates)
+    assert len(set(colours)) == len(candidates)
+    if "skip_connect" in candidates:
+        assert colours[candidates.index("skip_connect")] == colour_of("skip_connect")
+
+
+def test_more_candidates_than_colours_repeat_them() -> None:
+    colours = colours_among([f"op{i}" for i in range(40)])
+    assert len(colours) == 40
+    assert len(set(colours)) == 15

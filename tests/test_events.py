@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from choice_histories import choice_reports
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nni_darts import events
@@ -38,6 +39,21 @@ def test_scalars_and_pictures_of_every_epoch(tmp_path: Path) -> None:
     for name in ("alphas", "cells"):
         assert [image.step for image in found.Images(name)] == [0, 1]
         assert found.Images(name)[0].width > 100
+
+
+def test_choices_are_a_picture_of_their_own(tmp_path: Path) -> None:
+    choices = choice_reports(2)
+    made = Events(tmp_path / "choices")
+    for row in choices:
+        made.add(row)
+    found = read(tmp_path / "choices")
+    assert set(found.Tags()["images"]) == {"choices"}
+    first, second = found.Images("choices")
+    assert (first.step, second.step) == (0, 1)
+    assert first.width > 100
+    assert first.encoded_image_string != second.encoded_image_string
+    Events(tmp_path / "both").add({**choices[0], **report(0)})
+    assert set(read(tmp_path / "both").Tags()["images"]) == {"alphas", "cells", "choices"}
 
 
 def test_a_training_has_scalars_only(tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_text_of_samples() -> None:
     assert as_text({"layer": 0}) == '{"layer": 0}'
 
 
+def test_the_text_of_a_sample_leaves_no_choice_out() -> None:
+    sample: dict[str, Any] = {f"{kind}_2": [1, 0] for kind in ("normal", "reduce")}
+    sample |= {f"{kind}_2_{i}": "none" for kind in ("normal", "reduce") for i in (0, 1)}
+    sample |= {"kernel": "conv_5x5"}
+    assert json.loads(as_text(sample)) == sample
+
+
 def test_epochs_that_run_again_are_written_once(tmp_path: Path) -> None:
     history = History(tmp_path)
     assert history.last() == {}

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import spaces
+from choice_spaces import CellsAndChoices
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from nni_darts import resolve
 from nni_darts.config import SettingsError, UnavailableError
 from nni_darts.stages import search
-from nni_darts.tasks import parse_run
+from nni_darts.tasks import IMAGES, parse_run
+from search_spaces import DartsCNN
 
 
 class MyData(pl.LightningDataModule):
@@ -107,6 +109,21 @@ def test_what_is_wrong_with_files_can_be_mended(tmp_path: Path) -> None:
     (tmp_path / "dog" / "1.png").unlink()
     with pytest.raises(UnavailableError, match=r"data: the class .*dog must have at least 2"):
         resolve.parts(run)
+
+
+def test_hints_name_only_what_a_module_defines_itself() -> None:
+    assert isinstance(spaces.ModelSpace, type)  # which it imports, and which is no space to search
+    with pytest.raises(SettingsError) as caught:
+        resolve.parts(parse_run({**RUN, "space": {"name": "spaces.Plan"}}))
+    own = "Classifying, Doubled, Nested, NniCell, Plain, Repeated, Valued"
+    assert str(caught.value).endswith(f"did you mean 'Plain'? (known: {own})")
+
+
+def test_cells_with_another_choice_are_not_trained_as_cells_alone() -> None:
+    space: Any = DartsCNN(channels=4, num_cells=3, num_nodes=2)
+    resolve.require_cells(None, space, IMAGES)
+    with pytest.raises(SettingsError, match="leave out select and evaluate"):
+        resolve.require_cells(None, CellsAndChoices(), IMAGES)
 
 
 def test_all_seeds_share_the_split() -> None:

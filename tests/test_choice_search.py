@@ -1,0 +1,86 @@
+"""What real searches of spaces with choices of any sort leave behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nni_darts import history_file
+from nni_darts.animation import frames_of
+from nni_darts.choice_weights import choices_of
+from nni_darts.cli import main
+from nni_darts.evolution import gaps
+from nni_darts.plot import figure_of_history
+from nni_darts.stages import search
+from nni_darts.tasks import parse_run
+
+CHOICES = {
+    "mid_width": ["2", "4", "8"],
+    "encoder_stage1_block_operation": [
+        "conv3x3_relu",
+        "conv5x5_relu",
+        "max_pool_3x3",
+        "skip_connect",
+    ],
+    "encoder_stage2_block_operation": [
+        "conv3x3_relu",
+        "conv5x5_relu",
+        "max_pool_3x3",
+        "skip_connect",
+    ],
+    "skip <b>or not, for $5 or $6": ["0", "1"],
+    "depth": ["1", "2", "3"],
+}
+
+
+def searched(space: str, folder: Path, epochs: int) -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
+    run = {
+        "stage": "search",
+        "seed": 0,
+        "space": {"name": f"choice_spaces.{space}"},
+        "data": {"name": "digits"},
+        "search": {"seeds": [0], "epochs": epochs, "batch_size": 256, "top_k": 1},
+    }
+    search(parse_run(run), folder, sent.append)
+    return sent
+
+
+def pictures(folder: Path) -> list[str]:
+    found = EventAccumulator(str(folder / "tensorboard"))
+    found.Reload()
+    return sorted(found.Tags()["images"])
+
+
+def test_a_space_without_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sent = searched("ChoiceSpace", tmp_path, 2)
+    table = history_file.read(tmp_path / "history.csv")
+    rows = table.to_dict("records")
+    for told in (sent, rows):
+        assert [{k: list(v) for k, v in choices_of(r).items()} for r in told] == [CHOICES] * 2
+        assert choices_of(told[0]) != choices_of(told[1])
+    assert choices_of(rows[1])["depth"] == pytest.approx(choices_of(sent[1])["depth"])
+    assert gaps(rows) == []
+    titles = {text.get_text() for text in figure_of_history(table).axes[-1].texts}
+    assert CHOICES.keys() <= titles
+    assert pictures(tmp_path) == ["choices"]
+    capsys.readouterr()
+    history = str(tmp_path / "history.csv")
+    for command, output in (("plot", "alphas.pdf"), ("animate", "search.gif")):
+        assert main([command, history, "-o", str(tmp_path / output)]) == 0
+        assert capsys.readouterr() == (f"written to {tmp_path / output}: 2 epochs\n", "")
+
+
+@pytest.mark.slow
+def test_a_space_of_cells_and_another_choice(tmp_path: Path) -> None:
+    (report,) = searched("CellsAndChoices", tmp_path, 1)
+    assert list(choices_of(report)) == ["the_first_kernel"]
+    (frame,) = frames_of([report])
+    assert [cell.kind for cell in frame.cells] == ["normal", "reduce"]
+    assert pictures(tmp_path) == ["alphas", "cells", "choices"]
+    figure = figure_of_history(pd.DataFrame([report]))
+    assert len(figure.axes) == 3 + 2 * 5 + 1
