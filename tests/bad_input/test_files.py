@@ -37,7 +37,6 @@ from nni_darts import (
     published,
     run_folder,
     signals,
-    stored,
 )
 from nni_darts.cli import main
 from nni_darts.data import BilevelData, TrainingData
@@ -873,4 +872,3 @@ def test_a_file_larger_than_its_bound(tmp_path: Path) -> None:
 def test_homes_that_are_not_there(message: Callable[..., str]) -> None:
     text = message(ValueError, files.expanded, "~nobody-of-this-name/x")
     assert text.startswith("~nobody-of-this-name/x: ")
-    assert stored.experiments is not None
