@@ -58,6 +58,17 @@ def test_what_has_no_weights() -> None:
     assert recognise(nn.MaxPool2d(3)) == Feature(settings(nn.MaxPool2d(3)), None)
 
 
+@pytest.mark.parametrize(
+    "change", [{"count_include_pad": False}, {"ceil_mode": True}, {"divisor_override": 4}], ids=str
+)
+def test_pools_that_differ_in_what_they_do_not_show_are_told_apart(change: dict[str, Any]) -> None:
+    plain, other = nn.AvgPool2d(3, padding=1), nn.AvgPool2d(3, padding=1, **change)
+    assert recognise(plain) != recognise(other)
+    assert recognise(nn.Sequential(plain, search_norm(4))) != recognise(
+        nn.Sequential(other, search_norm(4))
+    )
+
+
 class OwnReLU(nn.ReLU):
     pass
 
