@@ -347,3 +347,16 @@ def test_export_to_a_file(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(path.read_text())[0]["genotype"] == json.loads(A)
     assert main(["export", "-o", "/no/such/folder/f.json"]) == 2
     assert "cannot write /no/such/folder/f.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["env", "\x1b[2Jx"], ["export", "--top-k", "\x1b[2Jx"], ["\x1b[2Jx"]]
+)
+def test_what_was_typed_does_not_command_the_terminal(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    error = capsys.readouterr().err
+    assert "\\x1b[2Jx" in error
+    assert "\x1b" not in error
