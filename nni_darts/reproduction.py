@@ -13,6 +13,7 @@ import yaml
 from nni_darts import protocol, results
 from nni_darts.config import Component, Settings, Training
 from nni_darts.found import Found
+from nni_darts.messages import printable_lines
 from nni_darts.redaction import redacted
 from nni_darts.stored import Experiment
 from nni_darts.task import IMAGES
@@ -56,7 +57,9 @@ def experiment_file(experiment: Experiment) -> str:
         # NNI repeats there what stands at the top.
         shown = redacted(config)
         file["trainingService"] = {k: v for k, v in service.items() if shown.get(k) != v}
-    return yaml.dump(file, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.dump(file, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    # In the quotes of `_text` these escapes are read back as what they stand for.
+    return printable_lines(text)
 
 
 def _plain(value: Any) -> Any:
@@ -80,7 +83,13 @@ def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.SequenceNode:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
 
 
+def _text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
+    style = None if data.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
 _Dumper.add_representer(list, _list)
+_Dumper.add_representer(str, _text)
 
 
 def commands(settings: Settings, best: Found | None, weights: str | None) -> list[tuple[str, str]]:

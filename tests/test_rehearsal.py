@@ -180,3 +180,18 @@ def test_the_shipped_searches_are_stepped(capfd: pytest.CaptureFixture[str]) -> 
     for name in ("darts.yml", "darts_cifar10.yml", "darts_rnn.yml"):
         assert main(["check", str(ROOT / "experiments" / name)]) == 0
         assert "no step" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_data_of_a_training_that_gives_no_batch(
+    command: str, package: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = file(tmp_path, {}, {"name": f"{package}.Data", "count": 3})
+    values = yaml.safe_load(Path(path).read_text())
+    settings = values["tuner"]["classArgs"]
+    del settings["space"], settings["search"]
+    settings |= {"genotypes": ["DARTS_V2"], "select": {"batch_size": 4, "cutout": 0}}
+    Path(path).write_text(yaml.safe_dump(values))
+    assert main([command, path]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "tuner.classArgs.data: Data gives no batch to train on; lower batch_size, 4" in line

@@ -311,3 +311,13 @@ def test_versions_that_differ_are_told_apart() -> None:
         "torch 2.6",
         "torch 2.7",
     ]
+
+
+def test_a_name_cannot_turn_the_page_around(home: Path) -> None:
+    name = "a\u202eb\x1b[2J"
+    experiment = store(home, "abc", WHOLE, experimentName=name)
+    assert yaml.safe_load(reproduction.experiment_file(experiment))["experimentName"] == name
+    text = html(experiment)
+    assert "\u202e" not in text
+    assert "\x1b" not in text
+    assert "a\\u202eb\\x1b[2J" in text
