@@ -184,7 +184,7 @@ class Torchvision:
             pixels = torch.as_tensor(data.data)
         except Exception as error:  # as many as there are ways for a file to be broken
             reason = str(error).strip().splitlines()[-1:]
-            raise ValueError(
+            raise MissingDataError(
                 f"cannot read {self.kind} in {self.root} "
                 f"({': '.join([type(error).__name__, *reason])}); take out its files there and put "
                 f"in: {', '.join(self.files)}"

@@ -39,11 +39,12 @@ from nni_darts import (
     signals,
 )
 from nni_darts.cli import main
-from nni_darts.data import BilevelData, TrainingData
+from nni_darts.data import BilevelData
 from nni_darts.reporting import History
 from nni_darts.run_folder import Identity
 from nni_darts.text_data import TextTrainingData
 from nni_darts.trainer_options import SIGNATURE, go_on
+from nni_darts.training_data import TrainingData
 from search_spaces import DartsNetwork
 
 pytestmark = pytest.mark.timeout(60)

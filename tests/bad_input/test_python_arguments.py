@@ -32,7 +32,7 @@ from nni_darts import (
 from nni_darts.animation import animation, frames_of
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.cell import Cell
-from nni_darts.data import BilevelData, TrainingData
+from nni_darts.data import BilevelData
 from nni_darts.derivation import derive, strength, top_k
 from nni_darts.device import free_devices
 from nni_darts.genotype import PRIMITIVES, Genotype
@@ -44,6 +44,7 @@ from nni_darts.random_cells import draw, draw_recurrent
 from nni_darts.strategy import UnrolledDARTS
 from nni_darts.supernet import Node
 from nni_darts.text_data import TextSearchData, TextTrainingData
+from nni_darts.training_data import TrainingData
 from search_spaces import (
     DartsCNN,
     DartsNetwork,
