@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import operator
 import os
-import reprlib
 from collections.abc import Callable, Collection, Iterable, Sized
 from dataclasses import dataclass
 from numbers import Real
@@ -16,20 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nni_darts.limits import PATH_BYTES
-from nni_darts.messages import printable, unknown
+from nni_darts.messages import shown, unknown
 
 T = TypeVar("T")
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 100
-
-
-def shown(value: object) -> str:
-    """A value in one short line, whatever it is."""
-    try:
-        return printable(" ".join(_short.repr(value).split()))
-    except ValueError:  # of an int with more digits than Python writes out
-        return f"{type(value).__name__} of too many digits"
 
 
 def whole(
@@ -155,10 +143,12 @@ def texts(name: str, value: object) -> tuple[str, ...]:
 def as_path(name: str, value: object) -> Path:
     """The value as a path; ValueError for what can be none."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(path, str) or not path or "\0" in path:
+    if not isinstance(path, str) or not path:
         raise ValueError(f"{name} must be a path, got {shown(value)}")
-    if (length := len(os.fsencode(path))) > PATH_BYTES:
-        raise ValueError(f"{name} must be a path of at most {PATH_BYTES} bytes, got {length} bytes")
+    if "\0" in path:
+        raise ValueError(f"{name} {shown(path)}: a path cannot have a null byte")
+    if len(os.fsencode(path)) > PATH_BYTES:
+        raise ValueError(f"{name} {shown(path)}: a path cannot be longer than {PATH_BYTES} bytes")
     return Path(path)
 
 

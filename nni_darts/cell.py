@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Any, NamedTuple
 
-from nni_darts.arguments import shown, texts
-from nni_darts.messages import unknown
+from nni_darts.arguments import texts
+from nni_darts.messages import shown, unknown
 
 NONE = "none"
 PRIMITIVES = (

@@ -93,7 +93,7 @@ def evaluate(options: argparse.Namespace) -> int:
     try:
         trained = checkpoint.read(options.checkpoint)
         network = checkpoint.load(options.checkpoint)
-    except checkpoint.CheckpointError as error:
+    except ValueError as error:  # a CheckpointError, or there can be no such path
         raise SettingsError([str(error)]) from None
     if not options.unfinished:
         _require_finished(options.checkpoint, trained.training)

@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nni_darts import limits
-from nni_darts.arguments import instance, shown, size
+from nni_darts.arguments import instance, size
+from nni_darts.messages import shown
 
 __all__ = ["multiply_adds", "multiply_adds_per_word", "parameters", "require_fit"]
 

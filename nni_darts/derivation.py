@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nni_darts import limits
-from nni_darts.arguments import instance, shown, size, texts
+from nni_darts.arguments import instance, size, texts
 from nni_darts.cell import NONE, Cell, Edge, kind_of
 from nni_darts.genotype import Genotype
+from nni_darts.messages import shown
 from nni_darts.ranking import best_combinations, best_subsets
 
 __all__ = ["Strengths", "derive", "strength", "top_k"]

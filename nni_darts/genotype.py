@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from nni_darts import genotype_text
-from nni_darts.arguments import instance, several, shown, texts
+from nni_darts.arguments import instance, several, texts
 from nni_darts.cell import (
     KINDS,
     OPERATIONS,
@@ -25,6 +25,7 @@ from nni_darts.cell import (
     as_list,
     known_name,
 )
+from nni_darts.messages import shown
 
 __all__ = [
     "FORMATS",

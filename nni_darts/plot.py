@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nni_darts import dot, files
-from nni_darts.arguments import as_path, instance, shown
+from nni_darts.arguments import instance
 from nni_darts.cell_graph import graph_of
 from nni_darts.cell_picture import figure_of_cell, figure_of_cells
 from nni_darts.genotype import Genotype
+from nni_darts.messages import printable, shortened, shown
 from nni_darts.search_picture import figure_of_history, heat_maps
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def plot_history(table: pd.DataFrame, path: str | Path) -> None:
 
 def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:
     """The format that a file's suffix asks for; ValueError with one line for any other."""
-    suffix = as_path("path", path).suffix.lower().lstrip(".")
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a path, got {shown(path)}")
+    suffix = Path(path).suffix.lower().lstrip(".")
     if suffix not in formats:
         known = ", ".join(f".{name}" for name in formats)
         raise ValueError(f"the name of a picture must end in one of {known}; got {str(path)!r}")
@@ -101,7 +104,7 @@ def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:
 def require_writable(path: str | Path) -> None:
     """ValueError where a file could not be written, before it is drawn."""
     if problem := files.unwritable_file(Path(path)):
-        raise ValueError(f"cannot write {path}: {problem}")
+        raise ValueError(f"cannot write {printable(shortened(str(path)))}: {problem}")
 
 
 def rendered(figure: Figure, format: str) -> bytes:

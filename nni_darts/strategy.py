@@ -22,13 +22,13 @@ from nni_darts.arguments import (
     choice,
     number,
     several,
-    shown,
     size,
     truth,
 )
 from nni_darts.bilevel import BilevelLoader, shuffled
 from nni_darts.export import top_k
 from nni_darts.fused.supernet import fuse
+from nni_darts.messages import shown
 from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
 from nni_darts.penalties import penalty_of

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from nni_darts import limits
-from nni_darts.arguments import PROBABILITY, instance, number, shown, size, truth
+from nni_darts.arguments import PROBABILITY, instance, number, size, truth
 from nni_darts.genotype import Cell as CellGenotype
 from nni_darts.genotype import Genotype
+from nni_darts.messages import shown
 from nni_darts.node import ChosenEdges, Nodes
 from search_spaces.operations import (
     DropPath,

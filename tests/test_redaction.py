@@ -12,6 +12,7 @@ from nni_darts import experiment_file
 from nni_darts.config import SettingsError
 from nni_darts.redaction import LEFT_OUT, is_secret, redacted, redacted_text
 from nni_darts.run_folder import Identity
+from nni_darts.stored import TUNER
 from nni_darts.tasks import parse
 
 
@@ -140,7 +141,8 @@ def test_messages_about_settings_have_no_secrets() -> None:
         parse({**SETTINGS, "search": {"epochs": "https://me:hunter2@host"}})
     assert "search.epochs" in str(wrong.value)
     assert "hunter2" not in str(wrong.value)
-    values = {"trialCommand": "A_TOKEN=hunter2 python mine.py", "tuner": {"classArgs": SETTINGS}}
+    tuner = {"className": TUNER, "classArgs": SETTINGS}
+    values = {"trialCommand": "A_TOKEN=hunter2 python mine.py", "tuner": tuner}
     with pytest.raises(SettingsError) as wrong:
         experiment_file._check_ours(values)
     assert "got \"A_TOKEN='(left out)' python mine.py\"" in str(wrong.value)

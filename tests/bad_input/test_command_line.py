@@ -169,7 +169,7 @@ VALUES = [
     (["animate", "file/x.csv", "-o", "a.gif"], "file/x.csv"),
     (EVALUATE, "w.ckpt: no such file"),
     (["evaluate", ".", "--data", "digits"], ".: is a folder"),
-    (["evaluate", NULL, "--data", "digits"], r"a\x00b: "),
+    (["evaluate", NULL, "--data", "digits"], r"a\x00b"),
     (["evaluate", LONG, "--data", "digits"], LONG),
     (["retrain", "DARTS_V3", "--data", "digits"], "'DARTS_V3'"),
     *(

@@ -218,16 +218,16 @@ TOGETHER: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (
         SEARCH,
         {"space.num_cells": 1_000, "space.num_nodes": 64},
-        "space: it would have more than 30,000 modules; lower channels, num_cells or num_nodes",
+        "space: channels 4, num_cells 1000, num_classes 10, in_channels 1 with 64 states of a",
     ),
-    (TEXT, {"space.hidden": 65_536, "space.embedding": 65_536}, "space: it would have more than"),
+    (TEXT, {"space.hidden": 65_536, "space.embedding": 65_536}, "space: vocabulary 1332, hid"),
     (SEARCH, {"evaluate.channels": 65_536}, "evaluate: it would have more than 2,000,000,000 weig"),
     (SEARCH, {"select.channels": 4_096, "select.num_cells": 200}, "select: it would have more tha"),
     (GIVEN, {"evaluate.num_cells": 1_000}, "evaluate: it would have more than 30,000 modules; low"),
     (
         TEXT,
         {"select.hidden": 65_536, "select.embedding": 65_536},
-        "select: it would have more than",
+        "select: vocabulary 1332, hidden 65536 and num_nodes 8 would make 85,986,641,204",
     ),
 ]
 
