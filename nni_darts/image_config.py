@@ -6,14 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from nni_darts.config import (
-    Evaluate,
-    Run,
-    Search,
-    Select,
-    Settings,
-    Training,
-)
+from nni_darts.config import Evaluate, Run, Search, Select, Settings, Training
 from nni_darts.fields import (
     BatchSize,
     Cells,

@@ -18,12 +18,7 @@ from nni_darts.config import Training
 from nni_darts.divergence import FiniteWatch
 from nni_darts.image_config import ImageTraining
 from nni_darts.run_folder import BEST
-from nni_darts.trainer_options import (
-    Checkpoints,
-    OwnSignals,
-    last_checkpoint,
-    trainer_options,
-)
+from nni_darts.trainer_options import Checkpoints, OwnSignals, last_checkpoint, trainer_options
 from search_spaces.darts_network import DartsNetwork
 
 

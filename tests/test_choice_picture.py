@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from choice_histories import choice_reports, labels
+from drawings import EVIL, require_harmless
 from histories import reports
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
-from test_plot import EVIL, require_harmless
 
 from nni_darts import plot
 from nni_darts.animation import animation, frames_of

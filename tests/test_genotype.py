@@ -7,15 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nni_darts.genotype import (
-    FORMATS,
-    OPERATIONS,
-    PRIMITIVES,
-    RNN_PRIMITIVES,
-    Cell,
-    Edge,
-    Genotype,
-)
+from nni_darts.genotype import FORMATS, OPERATIONS, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge, Genotype
 
 SHARED = Path(__file__).parents[2] / "shared"
 PUBLISHED = SHARED / "genotypes.json"

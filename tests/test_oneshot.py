@@ -421,7 +421,7 @@ def test_a_checkpoint_within_an_epoch_is_looked_at_first(tmp_path: Path) -> None
 # Memory.
 
 MEMORY = """
-    import sys; sys.path.insert(0, "tests")
+    import sys; sys.path.insert(0, "tests/support")
     import warnings; warnings.filterwarnings("ignore")
     import resource, torch
     from torch import nn

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import xml.dom.minidom
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from drawings import EVIL, require_harmless
 from histories import reports
+from layouts import require_clear
 from PIL import Image
-from test_layered import require_clear
 
 from nni_darts import dot, plot, published, random_cells
 from nni_darts.cell import RNN_PRIMITIVES, Cell
@@ -280,15 +280,6 @@ def test_heat_maps() -> None:
     assert plot.heat_maps(report).axes[0].images[0].get_array().shape == (36, 5)
     with pytest.raises(ValueError, match="has no weights of edges"):
         plot.heat_maps({"epoch": 0})
-
-
-EVIL = "cost $5 $x^ \x1b[31m \u202e \x07"
-
-
-def require_harmless(svg: bytes) -> None:
-    xml.dom.minidom.parseString(svg)
-    text = svg.decode()
-    assert not {c for c in text if not c.isprintable()} - {"\n"}
 
 
 def test_a_title_may_be_anything(tmp_path: Path, without_dot: None) -> None:

@@ -174,7 +174,7 @@ def test_bad_limits() -> None:
 
 ORDER = """
 import warnings; warnings.filterwarnings("ignore")
-import sys; sys.path.insert(0, "tests")
+import sys; sys.path.insert(0, "tests/support")
 import spaces, torch
 from nni_darts import UnrolledDARTS
 strategy = UnrolledDARTS()

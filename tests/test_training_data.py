@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from image_sets import _cifar, _fashion_mnist, _folder, _moments, rows
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from sklearn.datasets import load_digits
-from test_data import _cifar, _fashion_mnist, _folder, _moments, rows
 from torch import Tensor
 from torch.utils.data import RandomSampler, SequentialSampler
 

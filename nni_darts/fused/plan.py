@@ -10,14 +10,7 @@ import torch
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from torch import Tensor, nn
 
-from nni_darts.fused.recognise import (
-    Chain,
-    Feature,
-    Reduction,
-    overwrites,
-    recognise,
-    stages_of,
-)
+from nni_darts.fused.recognise import Chain, Feature, Reduction, overwrites, recognise, stages_of
 from nni_darts.fused.watch import Watch, hooked, settings
 from nni_darts.node import Nodes
 from nni_darts.supernet import MixedNode

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from live import Shell, experiment_file, free_port, until
 
 HERE = Path(__file__).parent

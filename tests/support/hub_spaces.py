@@ -1,6 +1,6 @@
 """NNI's hub of model spaces, tiny: which of them can be searched, with which hypergradient.
 
-python tests/hub_spaces.py      writes docs/hub-spaces.md
+python tests/support/hub_spaces.py      writes docs/hub-spaces.md
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import HYPERGRADIENTS
 
-PAGE = Path(__file__).parents[1] / "docs" / "hub-spaces.md"
+PAGE = Path(__file__).parents[2] / "docs" / "hub-spaces.md"
 WORKS = "yes"
 
 _TEXT = """\
@@ -27,7 +27,7 @@ _TEXT = """\
 Each space was built as small as it goes, searched for one step with each hypergradient, and its
 best network taken out as an instance: that network gives the very numbers of one that was built
 from the sample and given the same weights, and each of its parameters gets a gradient. This page is
-written by `python tests/hub_spaces.py` and held by `tests/test_hub_spaces.py`.
+written by `python tests/support/hub_spaces.py` and held by `tests/test_hub_spaces.py`.
 
 """
 

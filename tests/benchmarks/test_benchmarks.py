@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = ["--channels", "2", "--num-cells", "3", "--image-size", "8", "--batch-size", "2"]
 LOGGERS = ("nni", "pytorch_lightning", "lightning.pytorch")
 Main = Callable[[list[str]], None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACK = ROOT.parent / "shared/data/cifar10_jpegpack_10k2k.npz"
 
 

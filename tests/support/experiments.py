@@ -11,7 +11,7 @@ from typing import Any
 from nni_darts import protocol, stored
 from nni_darts.random_cells import draw, draw_recurrent
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 A, B, C = (genotype.to_json() for genotype in draw(3, 0))
 NAME_A, NAME_B, NAME_C = map(protocol.digest, (A, B, C))

@@ -17,7 +17,7 @@ import yaml
 
 from nni_darts import loopback, stored
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 RUNS = 2 + 2 + 1

@@ -14,7 +14,7 @@ from nni_darts import UnrolledDARTS
 from nni_darts.genotype import PRIMITIVES
 from search_spaces import DartsCNN
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 
 
 def load(name: str) -> dict[str, Any]:
