@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nni_darts import randomness
-from nni_darts.arguments import CLIP, function, instance, number, several
+from nni_darts._common.checks import CLIP, function, instance, number, several
 from nni_darts.twice import differentiated_twice
 from nni_darts.virtual_step import clipped, step_sizes, virtual_step
 

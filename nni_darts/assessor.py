@@ -18,7 +18,8 @@ from typing import Any, TypeVar, cast
 
 from nni.assessor import Assessor, AssessResult
 
-from nni_darts import files, manager
+from nni_darts import manager
+from nni_darts._common import files
 from nni_darts.alpha_data import VERSION, Epoch, Search
 from nni_darts.collapse import judge, parse_rules
 from nni_darts.resumed import Resumed

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from nni_darts import limits
-from nni_darts.arguments import size
+from nni_darts._common import limits
+from nni_darts._common.checks import size
 from nni_darts.device_batches import beside
 
 # Pillow's own bound is a warning first; ours is an error.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
-from nni_darts.arguments import function, instance
+from nni_darts._common.checks import function, instance
 
 
 class BilevelLoader:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules import module as hooks
 
-from nni_darts import limits
+from nni_darts._common import limits
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def built(make: Callable[[], T], settings: str) -> T:
         settings: that make it smaller, in words.
 
     Raises:
-        TooLargeError: it has more weights or modules than `nni_darts.limits` allows.
+        TooLargeError: it has more weights or modules than `nni_darts._common.limits` allows.
     """
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from typing import Any, NamedTuple
 
-from nni_darts.arguments import texts
-from nni_darts.messages import shown, unknown
+from nni_darts._common.checks import texts
+from nni_darts._common.messages import shown, unknown
 
 NONE = "none"
 PRIMITIVES = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nni_darts._common.messages import printable
 from nni_darts.cell import Cell, kind_of
-from nni_darts.messages import printable
 
 __all__ = ["Box", "Graph", "Link", "candidates", "graph_of", "label_lines", "link_id", "state_name"]
 

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from nni_darts import files
-from nni_darts.arguments import as_path
+from nni_darts._common import files
+from nni_darts._common.checks import as_path
+from nni_darts._common.messages import unknown
 from nni_darts.genotype import Genotype
-from nni_darts.messages import unknown
 from search_spaces.activations import ACTIVATIONS
 from search_spaces.darts_network import DartsNetwork
 from search_spaces.darts_rnn_network import DartsRNNNetwork

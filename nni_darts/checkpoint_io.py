@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from nni_darts import files
+from nni_darts._common import files
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
-from nni_darts import limits, loopback, signals
+from nni_darts import loopback
+from nni_darts._common import limits, signals
+from nni_darts._common.messages import printable, shortened
+from nni_darts._common.validation import SettingsError
 from nni_darts.cli_parser import Parser, path, root, whole
-from nni_darts.config import SettingsError
 from nni_darts.genotype import FORMATS
-from nni_darts.messages import printable, shortened
 from nni_darts.stored import StoredError
 from nni_darts.task import IMAGES, TEXT
 from nni_darts.tasks import TRAININGS

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nni_darts import files, protocol, stored
-from nni_darts.config import SettingsError
+from nni_darts import protocol, stored
+from nni_darts._common import files
+from nni_darts._common.messages import printable_lines
+from nni_darts._common.validation import SettingsError
 from nni_darts.found import Found, cells, found
-from nni_darts.messages import printable_lines
 
 
 def check(options: argparse.Namespace) -> int:

@@ -11,11 +11,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from nni_darts import limits, published, signals
-from nni_darts.config import Component, SettingsError
+from nni_darts import published
+from nni_darts._common import limits, signals
+from nni_darts._common.messages import printable, printable_lines
+from nni_darts._common.validation import SettingsError
+from nni_darts.config import Component
 from nni_darts.found import cells
 from nni_darts.genotype import Genotype
-from nni_darts.messages import printable, printable_lines
 from nni_darts.task import TASKS, of_data
 from nni_darts.tasks import TRAININGS, parse_training
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from nni_darts.messages import printable, shortened
+from nni_darts._common.messages import printable, shortened
 
 _DIGITS = 100
 

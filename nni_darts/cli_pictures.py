@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_darts import published, stored
+from nni_darts._common.validation import SettingsError
 from nni_darts.choice_weights import choices_of
-from nni_darts.config import SettingsError
 from nni_darts.evolution import alphas_of, gaps
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ import sys
 import time
 from contextlib import suppress
 
-from nni_darts import loopback, signals, stored
+from nni_darts import loopback, stored
+from nni_darts._common import signals
+from nni_darts._common.messages import printable
 from nni_darts.config import Settings
-from nni_darts.messages import printable
 from nni_darts.running import GoneError, Running, StartError, require_way_back
 
 POLL_SECONDS = 1.0

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nni_darts import limits
-from nni_darts.config import Frozen, validated
-from nni_darts.fields import Epochs, NotNegative, Whole
+from nni_darts._common import limits
+from nni_darts._common.fields import Epochs, NotNegative, Whole
+from nni_darts._common.validation import Frozen, validated
 
 
 class Rules(Frozen):

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nni_darts import limits
-from nni_darts.arguments import instance, size
-from nni_darts.messages import shown
+from nni_darts._common import limits
+from nni_darts._common.checks import instance, size
+from nni_darts._common.messages import shown
 
 __all__ = ["multiply_adds", "multiply_adds_per_word", "parameters", "require_fit"]
 

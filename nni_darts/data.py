@@ -16,8 +16,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nni_darts import limits
-from nni_darts.arguments import truth, whole
+from nni_darts._common import limits
+from nni_darts._common.checks import truth, whole
 from nni_darts.augmentation import Items, ShiftAndFlip
 from nni_darts.data_sets import find
 from nni_darts.device_batches import DeviceBatches

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nni_darts.arguments import as_path
+from nni_darts._common.checks import as_path
+from nni_darts._common.files import at_home
+from nni_darts._common.messages import unknown
 from nni_darts.augmentation import ReadAndCrop, ShiftAndFlip, Transform
-from nni_darts.files import at_home
-from nni_darts.messages import unknown
 from nni_darts.sources import Digits, Folder, Source, Torchvision
 from nni_darts.task import TEXT
 

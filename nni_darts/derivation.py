@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nni_darts import limits
-from nni_darts.arguments import instance, size, texts
+from nni_darts._common import limits
+from nni_darts._common.checks import instance, size, texts
+from nni_darts._common.messages import shown
 from nni_darts.cell import NONE, Cell, Edge, kind_of
 from nni_darts.genotype import Genotype
-from nni_darts.messages import shown
 from nni_darts.ranking import best_combinations, best_subsets
 
 __all__ = ["Strengths", "derive", "strength", "top_k"]

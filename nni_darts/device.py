@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from nni_darts import limits, private
-from nni_darts.arguments import size
+from nni_darts._common import limits, private_folder
+from nni_darts._common.checks import size
 
 MOSTLY_UNUSED = 0.1
 """Share of the memory that a free GPU may have in use: a desktop's, a monitor's."""
@@ -48,7 +48,8 @@ def free_devices(
     Args:
         count: how many GPUs.
         gpus: those to choose from; by default the visible ones.
-        locks: the folder of the lock files; by default the user's own, see `nni_darts.private`.
+        locks: the folder of the lock files; by default the user's own, see
+            `nni_darts._common.private_folder`.
 
     Raises:
         ValueError: some are free, but fewer than `count`.
@@ -84,7 +85,7 @@ def _held(
         if len(devices) == count:
             break
         if locks is None:
-            locks = private.folder()
+            locks = private_folder.folder()
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"{gpu.name}.lock", timeout=0)
         try:

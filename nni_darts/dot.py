@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from nni_darts._common.messages import printable
 from nni_darts.cell_graph import CAPTIONS, Graph, Link, label_lines, link_id
 from nni_darts.colours import LIGHT, NODES, colour_of
-from nni_darts.messages import printable
 
 __all__ = ["DotError", "installed", "render", "source"]
 

@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from nni_darts._common.metric import metric_of
 from nni_darts.cell import KINDS, NONE, OPERATIONS, Cell
 from nni_darts.choice_weights import choices_of
 from nni_darts.derivation import derive
 from nni_darts.genotype import Genotype
 from nni_darts.short_names import EDGE, LETTERS, SHORT
-from nni_darts.task import metric_of
 
 __all__ = [
     "Edges",
@@ -148,7 +148,9 @@ def skips_in(cell: Cell) -> int:
 
 
 def validation(report: Mapping[Any, Any]) -> float | None:
-    """The validation metric of an epoch, `nni_darts.task.metric_of(report)`; None without one."""
+    """The validation metric of an epoch, `nni_darts._common.metric.metric_of(report)`; None without
+    one.
+    """
     metric = metric_of(report)
     value: Any = report.get(metric.val, report.get("default"))
     try:

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from nni_darts import limits
-from nni_darts.config import Frozen, SettingsError, validated
-from nni_darts.fields import Flag, Folder, Text, Whole
-from nni_darts.messages import shown, unknown
+from nni_darts._common import limits
+from nni_darts._common.fields import Flag, Folder, Text, Whole
+from nni_darts._common.messages import shown, unknown
+from nni_darts._common.validation import Frozen, SettingsError, validated
 
 _DURATION = re.compile(r"(\d{1,9}|\d{0,9}\.\d{1,9})\s*[smhd]", re.ASCII | re.IGNORECASE)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nni_darts import protocol
+from nni_darts._common.metric import ACCURACY, Metric, metric_of
 from nni_darts.stored import Experiment
-from nni_darts.task import ACCURACY, Metric, metric_of
 
 STAGES = ("search", "select", "evaluate")
 

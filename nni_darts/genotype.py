@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from nni_darts import genotype_text
-from nni_darts.arguments import instance, several, texts
+from nni_darts._common.checks import instance, several, texts
+from nni_darts._common.messages import shown
 from nni_darts.cell import (
     KINDS,
     OPERATIONS,
@@ -25,7 +26,6 @@ from nni_darts.cell import (
     as_list,
     known_name,
 )
-from nni_darts.messages import shown
 
 __all__ = [
     "FORMATS",

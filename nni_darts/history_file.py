@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from nni_darts import files
+from nni_darts._common import files
 from nni_darts.choice_weights import choices_of
 from nni_darts.evolution import alphas_of
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from nni_darts._common.files import NoHomeError, at_home
+from nni_darts._common.messages import printable
 from nni_darts.augmentation import UnreadableImageError, read_image
-from nni_darts.files import NoHomeError, at_home
-from nni_darts.messages import printable
 
 SHOWN = 5
 """How many broken images are named."""

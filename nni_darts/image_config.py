@@ -6,8 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from nni_darts.config import Evaluate, Run, Search, Select, Settings, Training
-from nni_darts.fields import (
+from nni_darts._common.fields import (
     BatchSize,
     Cells,
     Channels,
@@ -20,6 +19,7 @@ from nni_darts.fields import (
     Positive,
     Share,
 )
+from nni_darts.config import Evaluate, Run, Search, Select, Settings, Training
 from nni_darts.task import IMAGES, Task
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts import counting
-from nni_darts.config import Component, Search, SettingsError, Training
+from nni_darts._common.validation import SettingsError
+from nni_darts.config import Component, Search, Training
 from nni_darts.data import BilevelData
 from nni_darts.data_sets import check, check_test
 from nni_darts.genotype import Genotype

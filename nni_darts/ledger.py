@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nni_darts import files, limits, rows
-from nni_darts.messages import say_once
+from nni_darts import rows
+from nni_darts._common import files, limits
+from nni_darts._common.messages import say_once
 from nni_darts.protocol import ATTEMPTS
 from nni_darts.stored import RESUMED, STOPPED, Trial
 

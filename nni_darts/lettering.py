@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from nni_darts.messages import printable
+from nni_darts._common.messages import printable
 
 __all__ = ["fitting", "width_of"]
 

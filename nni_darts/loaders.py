@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from nni_darts._common.seeds import mixed
 from nni_darts.augmentation import Items
 from nni_darts.device_batches import beside
 
@@ -83,12 +83,6 @@ class EpochLoader(DataLoader[Batch]):
         self._sampler.set_epoch(epoch)
         torch.manual_seed(mixed(self._seed, epoch, self._sampler.rank))
         yield from super().__iter__()
-
-
-def mixed(*numbers: int) -> int:
-    """One seed of 32 bits: neighbours, as (0, 1) and (1, 0), must not share a random stream."""
-    # Their count tells (1,) from (1, 0, 0), which numpy takes for the same.
-    return int(np.random.SeedSequence([*numbers, len(numbers)]).generate_state(1)[0])
 
 
 def as_it_is(batch: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from nni.experiment.config import ExperimentConfig, utils
 from nni.experiment.config.training_service import TrainingServiceConfig
 
-from nni_darts.config import SettingsError
-from nni_darts.messages import shown, unknown
+from nni_darts._common.messages import shown, unknown
+from nni_darts._common.validation import SettingsError
 
 _LOCAL = {"platform": "local"}
 _MISTYPED = re.compile(

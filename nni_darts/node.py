@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from nni_darts.arguments import instance, several
+from nni_darts._common.checks import instance, several
 
 
 class ChosenEdges(nn.Module):

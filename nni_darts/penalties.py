@@ -9,8 +9,8 @@ from typing import Any, cast
 from nni.nas.oneshot.pytorch.profiler import ExpectationProfilerPenalty
 from nni.nas.profiler import ExpressionProfiler
 
-from nni_darts.arguments import Range, choice, instance, number
-from nni_darts.messages import shown
+from nni_darts._common.checks import Range, choice, instance, number
+from nni_darts._common.messages import shown
 
 _ANY = Range("a number", lambda x: x == x)
 _NOT_ZERO = Range("a number other than 0", lambda x: x != 0 and x == x)

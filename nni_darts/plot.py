@@ -12,12 +12,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nni_darts import dot, files
-from nni_darts.arguments import instance
+from nni_darts import dot
+from nni_darts._common import files
+from nni_darts._common.checks import instance
+from nni_darts._common.messages import printable, shortened, shown
 from nni_darts.cell_graph import graph_of
 from nni_darts.cell_picture import figure_of_cell, figure_of_cells
 from nni_darts.genotype import Genotype
-from nni_darts.messages import printable, shortened, shown
 from nni_darts.search_picture import figure_of_history, heat_maps
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from filelock import FileLock
 
-from nni_darts import private
-from nni_darts.config import SettingsError
+from nni_darts._common import private_folder
+from nni_darts._common.validation import SettingsError
 
 FIRST = 8080
 LAST = 65535
@@ -26,7 +26,7 @@ def held(wanted: int | None = None, count: int = 1) -> Iterator[int]:
     Raises:
         SettingsError: the port that is wanted is not free, or none is.
     """
-    with FileLock(private.folder() / "ports.lock"):
+    with FileLock(private_folder.folder() / "ports.lock"):
         yield _free(count) if wanted is None else _checked(wanted, count)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nni_darts.arguments import choice, instance
+from nni_darts._common.checks import choice, instance
 
 TF32 = "tf32"
 _LIGHTNINGS = ("32-true", "64-true", "16-true", "16-mixed", "bf16-true", "bf16-mixed")

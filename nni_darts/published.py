@@ -10,10 +10,10 @@ import reprlib
 from importlib import resources
 from typing import Any
 
-from nni_darts import files
+from nni_darts._common import files
+from nni_darts._common.messages import shown, unknown
 from nni_darts.cell import known_name
 from nni_darts.genotype import Genotype
-from nni_darts.messages import shown, unknown
 
 __all__ = ["find", "get", "named", "names", "source"]
 

@@ -6,8 +6,8 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
-from nni_darts import limits
-from nni_darts.arguments import size, texts
+from nni_darts._common import limits
+from nni_darts._common.checks import size, texts
 from nni_darts.cell import NONE, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge
 from nni_darts.genotype import Genotype
 

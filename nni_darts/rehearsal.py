@@ -21,7 +21,8 @@ from nni.nas.space import RawFormatModelSpace
 from pytorch_lightning import LightningDataModule
 
 from nni_darts import counting, resolve
-from nni_darts.config import Run, SettingsError
+from nni_darts._common.validation import SettingsError
+from nni_darts.config import Run
 from nni_darts.stages import strategy_of
 
 SECONDS = 60.0

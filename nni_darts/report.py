@@ -11,12 +11,12 @@ import jinja2
 import pandas as pd
 
 from nni_darts import protocol, reproduction, results
+from nni_darts._common.messages import printable
+from nni_darts._common.redaction import redacted
 from nni_darts.config import Component, Settings
 from nni_darts.found import cells, found, short_name
 from nni_darts.ledger import Ledger
-from nni_darts.messages import printable
 from nni_darts.plot import figure_of_cells, rendered
-from nni_darts.redaction import redacted
 from nni_darts.stored import Experiment
 from nni_darts.task import IMAGES, TEXT
 

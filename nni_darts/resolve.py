@@ -13,11 +13,13 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from nni_darts import kinds, limits
+from nni_darts import kinds
+from nni_darts._common import limits
+from nni_darts._common.messages import shown, unknown
+from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.bounded import built, watched
-from nni_darts.config import Component, Run, Search, SettingsError, Training, UnavailableError
+from nni_darts.config import Component, Run, Search, Training
 from nni_darts.genotype import Genotype, is_of_cells_only
-from nni_darts.messages import shown, unknown
 from nni_darts.node import recompute
 from nni_darts.task import IMAGES, TASKS, TEXT, Task, of_data
 from search_spaces.cell_space import CellSpace

@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import Any
 
 from nni_darts import rows
-from nni_darts.files import DamagedError
+from nni_darts._common.files import DamagedError
 from nni_darts.stored import Experiment, Trial
 
 

@@ -16,15 +16,17 @@ import torch
 from torch import nn
 
 from nni_darts import checkpoint, resolve, run_folder
+from nni_darts._common.files import unwritable
+from nni_darts._common.metric import Metric
+from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.bounded import built
-from nni_darts.config import Component, SettingsError, Training, UnavailableError
+from nni_darts.config import Component, Training
 from nni_darts.device import free_devices
-from nni_darts.files import unwritable
 from nni_darts.genotype import Genotype
 from nni_darts.memory import advised_out_of_memory
 from nni_darts.reporting import Report, Reporter
 from nni_darts.run_folder import BEST, LAST, Identity
-from nni_darts.task import Metric, Task
+from nni_darts.task import Task
 from nni_darts.trainer_options import Signed, go_on
 from nni_darts.training import trainer
 

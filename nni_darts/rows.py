@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nni_darts.files import DamagedError, parse_json
+from nni_darts._common.files import DamagedError, parse_json
 
 _KEY = re.compile(r"(search|select|evaluate)(-\w+)?-\d{1,10}")
 _STAGES = ("search", "select", "evaluate")

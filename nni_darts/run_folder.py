@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nni_darts import files
-from nni_darts.config import Component, Run, SettingsError, Training
+from nni_darts._common import files
+from nni_darts._common.redaction import redacted
+from nni_darts._common.validation import SettingsError
+from nni_darts.config import Component, Run, Training
 from nni_darts.genotype import Genotype
 from nni_darts.protocol import found, key
-from nni_darts.redaction import redacted
 
 LAST = "last.ckpt"
 """Everything that it takes to go on after the last epoch."""

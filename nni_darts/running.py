@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nni_darts import loopback, manager, ports, stored
-from nni_darts.config import SettingsError
+from nni_darts._common.validation import SettingsError
 
 
 class StartError(RuntimeError):

@@ -9,7 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from nni_darts.arguments import instance
+from nni_darts._common.checks import instance
+from nni_darts._common.messages import literal
+from nni_darts._common.metric import metric_of
 from nni_darts.cell import KINDS
 from nni_darts.cell_graph import CAPTIONS, state_name
 from nni_darts.choice_picture import Panels, in_points, panels_of, room_for
@@ -23,8 +25,6 @@ from nni_darts.evolution import (
     skips_in,
     validation,
 )
-from nni_darts.messages import literal
-from nni_darts.task import metric_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from nni_darts._common.files import at_home
 from nni_darts.augmentation import Items
-from nni_darts.files import at_home
 from nni_darts.image_check import require_readable
 
 Positions = NDArray[np.int64]

@@ -12,9 +12,9 @@ from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMix
 from nni.nas.space import RawFormatModelSpace
 from nni.nas.strategy import DARTS
 
-from nni_darts import limits, mixed_operations
-from nni_darts.architect import HYPERGRADIENTS
-from nni_darts.arguments import (
+from nni_darts import mixed_operations
+from nni_darts._common import limits
+from nni_darts._common.checks import (
     CLIP,
     NOT_NEGATIVE,
     POSITIVE,
@@ -25,10 +25,11 @@ from nni_darts.arguments import (
     size,
     truth,
 )
+from nni_darts._common.messages import shown
+from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
 from nni_darts.export import top_k
 from nni_darts.fused.supernet import fuse
-from nni_darts.messages import shown
 from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
 from nni_darts.penalties import penalty_of

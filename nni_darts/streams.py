@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nni_darts import limits
-from nni_darts.arguments import size
-from nni_darts.loaders import mixed
+from nni_darts._common import limits
+from nni_darts._common.checks import size
+from nni_darts._common.seeds import mixed
 
 
 class Carried:

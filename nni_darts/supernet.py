@@ -19,9 +19,9 @@ from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from torch import Tensor, nn
 
-from nni_darts.arguments import several, size, text
+from nni_darts._common.checks import several, size, text
+from nni_darts._common.messages import shown
 from nni_darts.cell import NONE
-from nni_darts.messages import shown
 from nni_darts.node import ChosenEdges
 from nni_darts.ranking import best_subsets
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nni_darts.config import Run, Settings, Training, validated
+from nni_darts._common.validation import validated
+from nni_darts.config import Run, Settings, Training
 from nni_darts.image_config import ImageRun, ImageSettings, ImageTraining
 from nni_darts.task import IMAGES, TEXT, Task, of_data
 from nni_darts.text_config import TextRun, TextSettings, TextTraining

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nni_darts.messages import shortened
+from nni_darts._common.messages import shortened
 
 EOS = "<eos>"
 """What ends a line."""

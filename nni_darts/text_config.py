@@ -6,8 +6,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from nni_darts._common.fields import (
+    BatchSize,
+    Epochs,
+    Features,
+    NotNegative,
+    Positive,
+    Share,
+    Steps,
+)
 from nni_darts.config import Evaluate, Run, Search, Select, Settings, Training
-from nni_darts.fields import BatchSize, Epochs, Features, NotNegative, Positive, Share, Steps
 from nni_darts.task import TEXT, Task
 
 

@@ -12,8 +12,8 @@ import os
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from nni_darts import limits
-from nni_darts.arguments import as_path, choice, whole
+from nni_darts._common import limits
+from nni_darts._common.checks import as_path, choice, whole
 from nni_darts.streams import (
     StreamLoader,
     equal_lengths,

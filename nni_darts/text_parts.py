@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from nni_darts import counting, language
-from nni_darts.config import Component, Search, SettingsError, Training
+from nni_darts._common.validation import SettingsError
+from nni_darts.config import Component, Search, Training
 from nni_darts.genotype import Genotype
 from nni_darts.random_cells import draw_recurrent as draw
 from nni_darts.streams import Carried, Words

@@ -17,9 +17,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from nni_darts import files, limits
-from nni_darts.files import at_home
-from nni_darts.messages import unknown
+from nni_darts._common import files, limits
+from nni_darts._common.files import at_home
+from nni_darts._common.messages import unknown
 from nni_darts.sources import MissingDataError
 from nni_darts.text import TextError
 

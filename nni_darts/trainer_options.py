@@ -12,9 +12,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from nni_darts import checkpoint, files
+from nni_darts import checkpoint
+from nni_darts._common import files
+from nni_darts._common.validation import SettingsError
 from nni_darts.checkpoint_io import AtomicCheckpointIO
-from nni_darts.config import SettingsError
 from nni_darts.precision import lightning_precision
 from nni_darts.run_folder import BEST, HISTORY, LAST, PREVIOUS, Identity, put_aside
 

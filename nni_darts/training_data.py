@@ -14,11 +14,12 @@ from functools import partial
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
-from nni_darts import limits
-from nni_darts.arguments import share, whole
+from nni_darts._common import limits
+from nni_darts._common.checks import share, whole
+from nni_darts._common.seeds import mixed
 from nni_darts.augmentation import Items, cutout
 from nni_darts.data import Loader, TrainingImages
-from nni_darts.loaders import Batch, EpochLoader, Images, mixed
+from nni_darts.loaders import Batch, EpochLoader, Images
 from nni_darts.sources import stratified_split
 
 __all__ = ["TrainingData"]

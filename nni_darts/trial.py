@@ -20,17 +20,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from nni_darts import environment
+from nni_darts._common import environment
 
 try:
     from filelock import FileLock, Timeout
 
-    from nni_darts import files, loopback, run_folder
-    from nni_darts.config import Run, SettingsError, UnavailableError
+    from nni_darts import loopback, run_folder
+    from nni_darts._common import files
+    from nni_darts._common.messages import printable
+    from nni_darts._common.signals import dying, handled_by, where
+    from nni_darts._common.validation import SettingsError, UnavailableError
+    from nni_darts.config import Run
     from nni_darts.events import FOLDER, show_in_nni
-    from nni_darts.messages import printable
     from nni_darts.protocol import key
-    from nni_darts.signals import dying, handled_by, where
     from nni_darts.stored import INTERRUPTED
     from nni_darts.tasks import parse_run
 except ModuleNotFoundError as error:

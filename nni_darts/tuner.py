@@ -13,10 +13,12 @@ from typing import Any, TypeVar, cast
 
 from nni.tuner import Tuner
 
-from nni_darts import files, loopback, manager, protocol
-from nni_darts.config import Run, Settings, SettingsError
+from nni_darts import loopback, manager, protocol
+from nni_darts._common import files
+from nni_darts._common.messages import printable, printable_lines
+from nni_darts._common.validation import SettingsError
+from nni_darts.config import Run, Settings
 from nni_darts.ledger import Ledger, kept
-from nni_darts.messages import printable, printable_lines
 from nni_darts.stored import Experiment
 from nni_darts.tasks import parse
 

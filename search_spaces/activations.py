@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nni_darts._common.messages import unknown
 from nni_darts.genotype import RNN_PRIMITIVES
-from nni_darts.messages import unknown
 
 NONE = RNN_PRIMITIVES[0]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor
 
-from nni_darts import limits
-from nni_darts.arguments import size
+from nni_darts._common import limits
+from nni_darts._common.checks import size
 from nni_darts.genotype import PRIMITIVES
 from nni_darts.supernet import Node
 from search_spaces.cell_space import CellSpace

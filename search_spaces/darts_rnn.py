@@ -9,8 +9,8 @@ import torch
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import Tensor, nn
 
-from nni_darts import limits
-from nni_darts.arguments import size
+from nni_darts._common import limits
+from nni_darts._common.checks import size
 from nni_darts.genotype import RNN_PRIMITIVES
 from nni_darts.supernet import MixedNode, Node
 from search_spaces.activations import ACTIVATIONS, NONE, Activation, edge

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from nni_darts import limits
-from nni_darts.arguments import PROBABILITY, instance, number, size
+from nni_darts._common import limits
+from nni_darts._common.checks import PROBABILITY, instance, number, size
 from nni_darts.genotype import Genotype
 from nni_darts.node import ChosenEdges
 from search_spaces.activations import Highway, edge

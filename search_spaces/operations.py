@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nni_darts.arguments import PROBABILITY, number, texts
-from nni_darts.messages import unknown
+from nni_darts._common.checks import PROBABILITY, number, texts
+from nni_darts._common.messages import unknown
 
 Norm = Callable[[int], nn.Module]
 """Makes the normalisation of so many channels."""

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import nn
 
-from nni_darts import limits
+from nni_darts._common import limits
 from search_spaces.operations import FactorizedReduce, Norm, relu_conv_norm
 
 Stem = Literal["cifar", "imagenet"]

@@ -21,9 +21,9 @@ from choice_histories import choice_reports
 from choice_histories import labels as choice_labels
 from searches import Report, reports
 
+from nni_darts._common.metric import ACCURACY
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.reporting import search_metrics
-from nni_darts.task import ACCURACY
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -14,13 +14,14 @@ from choice_histories import labels as choice_labels
 from nni.assessor import AssessResult
 from searches import Report, reports, trained
 
-from nni_darts import assessor, files, manager
+from nni_darts import assessor, manager
+from nni_darts._common import files
+from nni_darts._common.validation import SettingsError
 from nni_darts.alpha_data import Epoch, Search
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.choice_weights import choices_of
 from nni_darts.collapse import Figures, Rules, judge
 from nni_darts.colours import colours_among
-from nni_darts.config import SettingsError
 from nni_darts.evolution import alphas_of, derived, skips
 from nni_darts.stored import Experiment
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from nni_darts._common.metric import ACCURACY
 from nni_darts.choice_weights import NAMES, choices_of
 from nni_darts.evolution import alphas_of, gaps
 from nni_darts.reporting import search_metrics, short_keys
-from nni_darts.task import ACCURACY
 
 
 def report(probabilities: dict[str, dict[Any, float]], epoch: int = 0) -> dict[str, Any]:

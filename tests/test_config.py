@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nni_darts.config import SettingsError
+from nni_darts._common.validation import SettingsError
 from nni_darts.tasks import parse, parse_run
 
 GOOD: dict[str, Any] = {

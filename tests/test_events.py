@@ -10,10 +10,10 @@ from choice_histories import choice_reports
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nni_darts import events
+from nni_darts._common.metric import ACCURACY
 from nni_darts.events import Events, show_in_nni
 from nni_darts.genotype import PRIMITIVES
 from nni_darts.reporting import search_metrics
-from nni_darts.task import ACCURACY
 
 
 def report(epoch: int, **metrics: float) -> dict[str, Any]:

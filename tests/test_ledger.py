@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiments import A, searched
-from nni_darts.files import DamagedError
+from nni_darts._common.files import DamagedError
 from nni_darts.ledger import Ledger, kept
 from nni_darts.stored import Trial
 

@@ -9,7 +9,7 @@ import pytest
 from live import free_port
 
 from nni_darts import ports
-from nni_darts.config import SettingsError
+from nni_darts._common.validation import SettingsError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from nni_darts.config import SettingsError, validated
+from nni_darts._common.validation import SettingsError, validated
 from nni_darts.image_config import ImageTraining
 from nni_darts.precision import lightning_precision
 

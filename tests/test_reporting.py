@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from nni_darts._common.metric import ACCURACY
 from nni_darts.genotype import OPERATIONS, PRIMITIVES
 from nni_darts.reporting import (
     MAX_KEY,
@@ -21,7 +22,6 @@ from nni_darts.reporting import (
     summary,
     write_genotypes,
 )
-from nni_darts.task import ACCURACY
 
 
 def edges(kind: str, inputs: int = 2, nodes: int = 4) -> list[str]:

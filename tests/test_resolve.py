@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from nni_darts import resolve
-from nni_darts.config import SettingsError, UnavailableError
+from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.stages import search
 from nni_darts.tasks import IMAGES, parse_run
 from search_spaces import DartsCNN

@@ -24,10 +24,10 @@ from experiments import (
     store,
 )
 from nni_darts import results
+from nni_darts._common.metric import ACCURACY, PERPLEXITY
 from nni_darts.found import short_name
 from nni_darts.ledger import Ledger
 from nni_darts.stored import StoredError
-from nni_darts.task import ACCURACY, PERPLEXITY
 
 WHOLE = [
     searched(1, (-4.0, B)),

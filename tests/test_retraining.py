@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from nni_darts import task
+from nni_darts._common.validation import SettingsError
 from nni_darts.checkpoint import load
-from nni_darts.config import Component, SettingsError
+from nni_darts.config import Component
 from nni_darts.divergence import DivergedError
 from nni_darts.image_config import ImageTraining
 from nni_darts.image_parts import count

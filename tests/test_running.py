@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from nni_darts import cli_run, loopback, signals, stored
+from nni_darts import cli_run, loopback, stored
+from nni_darts._common import signals
+from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
-from nni_darts.config import SettingsError
 from nni_darts.running import GoneError, Running, StartError, require_way_back
 
 

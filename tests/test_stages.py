@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nni_darts.config import SettingsError
+from nni_darts._common.validation import SettingsError
 from nni_darts.divergence import DivergedError
 from nni_darts.protocol import key
 from nni_darts.random_cells import draw

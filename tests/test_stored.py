@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from experiments import NAME_A, A, B, ended, evaluated, searched, selected, store
-from nni_darts import messages, stored
+from nni_darts import stored
+from nni_darts._common import messages
 from nni_darts.cli import main
 from nni_darts.stored import Experiment, StoredError
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
 from nni_darts.published import get, names
-from nni_darts.task import ACCURACY, IMAGES, PERPLEXITY, TEXT, metric_of, of_data
+from nni_darts.task import IMAGES, TEXT, of_data
 
 
 def test_the_best_value() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nni_darts.config import SettingsError
+from nni_darts._common.validation import SettingsError
 from nni_darts.image_config import ImageRun, ImageSettings
 from nni_darts.random_cells import draw, draw_recurrent
 from nni_darts.task import IMAGES, TEXT

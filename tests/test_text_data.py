@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nni_darts import resolve
-from nni_darts.config import Component, SettingsError
+from nni_darts._common.validation import SettingsError
+from nni_darts.config import Component
 from nni_darts.sources import MissingDataError
 from nni_darts.text import TextError
 from nni_darts.text_data import TextSearchData, TextTrainingData

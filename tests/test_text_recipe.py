@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from nni_darts.config import SettingsError
+from nni_darts._common.validation import SettingsError
 from nni_darts.genotype import Genotype
 from nni_darts.stages import search
 from nni_darts.streams import Words

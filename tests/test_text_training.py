@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from nni_darts._common.validation import SettingsError
 from nni_darts.checkpoint import load
 from nni_darts.checkpoint import read as read_checkpoint
-from nni_darts.config import Component, SettingsError
+from nni_darts.config import Component
 from nni_darts.image_config import ImageTraining
 from nni_darts.language import cross_entropy, penalties, read
 from nni_darts.random_cells import draw, draw_recurrent

@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from experiments import ROOT, R
-from nni_darts import experiment_file, limits
+from nni_darts import experiment_file
+from nni_darts._common import limits
+from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
-from nni_darts.config import SettingsError
 from nni_darts.random_cells import draw
 
 SECONDS = 5.0

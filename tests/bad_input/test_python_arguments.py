@@ -19,16 +19,8 @@ import torch
 from nni.nas.profiler import ExpressionProfiler
 from torch import nn
 
-from nni_darts import (
-    architect,
-    augmentation,
-    bilevel,
-    checkpoint,
-    counting,
-    limits,
-    published,
-    streams,
-)
+from nni_darts import architect, augmentation, bilevel, checkpoint, counting, published, streams
+from nni_darts._common import limits
 from nni_darts.animation import animation, frames_of
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.cell import Cell

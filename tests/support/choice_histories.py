@@ -6,9 +6,9 @@ import math
 import random
 from typing import Any
 
+from nni_darts._common.metric import ACCURACY
 from nni_darts.cell import PRIMITIVES
 from nni_darts.reporting import search_metrics
-from nni_darts.task import ACCURACY
 
 Report = dict[str, Any]
 

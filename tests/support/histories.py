@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from nni_darts._common.metric import ACCURACY
 from nni_darts.cell import KINDS, PRIMITIVES
 from nni_darts.reporting import search_metrics
-from nni_darts.task import ACCURACY
 
 
 def reports(

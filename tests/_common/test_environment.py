@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nni_darts import environment
+from nni_darts._common import environment
 
 REQUIRED = ["pydantic", "torch", "pytorch_lightning"]
 
@@ -28,7 +28,7 @@ def test_what_is_not_ours_is_raised() -> None:
 
 
 def test_all_that_is_required_has_a_name() -> None:
-    setup = (Path(__file__).parents[1] / "setup.cfg").read_text()
+    setup = (Path(__file__).parents[2] / "setup.cfg").read_text()
     wanted = setup.partition("install_requires =")[2].partition("[")[0]
     lines = [line.strip() for line in wanted.splitlines()]
     packages = {line.partition(">")[0].partition("<")[0] for line in lines if line[:1] not in "#"}

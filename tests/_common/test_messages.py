@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nni_darts.messages import literal, printable, printable_lines
+from nni_darts._common.messages import literal, printable, printable_lines
 
 
 @pytest.mark.parametrize(

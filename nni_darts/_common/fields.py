@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from nni_darts import limits
+from nni_darts._common import limits
 
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+", re.ASCII)
 

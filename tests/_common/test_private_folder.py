@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nni_darts import data_sets, device, files, image_check, private
+from nni_darts import data_sets, device, image_check
+from nni_darts._common import files, private_folder
+from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
-from nni_darts.config import SettingsError
 
 
 @pytest.fixture
@@ -20,14 +21,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_for_the_user_alone(place: Path) -> None:
-    assert private.folder() == place
+    assert private_folder.folder() == place
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert private.folder() == place
+    assert private_folder.folder() == place
 
 
 def test_one_that_others_may_read_is_closed(place: Path) -> None:
     place.mkdir(mode=0o755)
-    private.folder()
+    private_folder.folder()
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
@@ -38,7 +39,7 @@ def test_a_link_is_not_followed(place: Path, tmp_path: Path) -> None:
     lock.write_text("precious")
     place.symlink_to(target)
     with pytest.raises(SettingsError, match="it is a link; remove it, or set TMPDIR"):
-        private.folder()
+        private_folder.folder()
     gpus = [device.Gpu(0, "a", 0.0)]
     with pytest.raises(SettingsError), device.free_devices(1, gpus):
         pass
@@ -48,22 +49,22 @@ def test_a_link_is_not_followed(place: Path, tmp_path: Path) -> None:
 def test_what_is_in_its_place_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place.touch()
     with pytest.raises(SettingsError, match="it is no folder"):
-        private.folder()
+        private_folder.folder()
     place.unlink()
     place.mkdir()
     place.chmod(0o777)
     with pytest.raises(SettingsError, match=r"others may write to it \(777\)"):
-        private.folder()
+        private_folder.folder()
     place.chmod(0o700)
-    monkeypatch.setattr(private, "_foreign", lambda found: "it is of the user 4711")
+    monkeypatch.setattr(private_folder, "_foreign", lambda found: "it is of the user 4711")
     with pytest.raises(SettingsError, match="it is of the user 4711"):
-        private.folder()
+        private_folder.folder()
 
 
 def test_a_folder_of_another_user(place: Path) -> None:
     place.mkdir(mode=0o700)
     found = os.stat_result([0o40700, 0, 0, 0, os.getuid() + 1, 0, 0, 0, 0, 0])
-    assert private._foreign(found) == f"it is of the user {os.getuid() + 1}"
+    assert private_folder._foreign(found) == f"it is of the user {os.getuid() + 1}"
 
 
 def test_a_user_without_a_home(

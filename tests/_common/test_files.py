@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nni_darts import files
+from nni_darts._common import files
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from live import until
 
-from nni_darts import signals
+from nni_darts._common import signals
 from nni_darts.cli import main
 
 RETRAIN = [
@@ -49,7 +49,7 @@ def test_a_training_that_is_told_to_end(
 def test_a_trial_dies_by_the_signal() -> None:
     code = """
 import time
-from nni_darts.signals import dying, handled_by
+from nni_darts._common.signals import dying, handled_by
 with handled_by(dying(lambda: "in peace", by_the_signal=True)):
     print("up", flush=True)
     time.sleep(60)

@@ -14,8 +14,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nni_darts.limits import PATH_BYTES
-from nni_darts.messages import shown, unknown
+from nni_darts._common.limits import PATH_BYTES
+from nni_darts._common.messages import shown, unknown
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from nni_darts.config import SettingsError
+from nni_darts._common.validation import SettingsError
 
 
 def folder() -> Path:

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from nni_darts import limits
-from nni_darts.files import read_regular
+from nni_darts._common import limits
+from nni_darts._common.files import read_regular
 
 Place: TypeAlias = tuple[str, ...]
 """The keys, and positions in lists, that lead to a value."""
@@ -34,7 +34,7 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises:
         YamlError: it is not such a file.
-        nni_darts.files.DamagedError: it is no regular file, or too large.
+        nni_darts._common.files.DamagedError: it is no regular file, or too large.
         OSError: it cannot be read.
     """
     return parse(read_regular(path, limits.YAML_SIZE))

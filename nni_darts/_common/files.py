@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from nni_darts import limits
+from nni_darts._common import limits
 
 T = TypeVar("T")
 
