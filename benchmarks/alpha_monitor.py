@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nni_darts.cell import PRIMITIVES
+from nni_darts.genotypes.cell import PRIMITIVES
 from nni_darts.reporting import search_metrics
 
 

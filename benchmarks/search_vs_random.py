@@ -17,7 +17,8 @@ import yaml
 
 from nni_darts import cli, protocol, results, stored
 from nni_darts.found import Found, found
-from nni_darts.random_cells import draw
+from nni_darts.genotypes import stored_text
+from nni_darts.genotypes.random_cells import draw
 
 
 def random_experiment(experiment: stored.Experiment, count: int, seed: int) -> dict[str, object]:
@@ -51,7 +52,7 @@ def selected(experiment: stored.Experiment) -> Found:
     settings = results.settings(experiment)
     best = protocol.winner(settings, ledger.results, ledger.failures)
     for candidate in found(experiment):
-        if best is not None and candidate.name == protocol.digest(best) and candidate.tests:
+        if best is not None and candidate.name == stored_text.digest(best) and candidate.tests:
             return candidate
     raise SystemExit(f"error: experiment {experiment.id} has not evaluated its winner yet")
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from nni_darts import history_file, plot, published
+from nni_darts import history_file, plot
+from nni_darts.genotypes import published
 
 HERE = Path(__file__).parent
 

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from nni_darts.architect import exact, finite_difference, first_order
     from nni_darts.checkpoint import load
     from nni_darts.data import BilevelData
-    from nni_darts.derivation import derive, top_k
-    from nni_darts.genotype import Genotype
+    from nni_darts.genotypes.derivation import derive, top_k
+    from nni_darts.genotypes.genotype import Genotype
     from nni_darts.strategy import UnrolledDARTS
 
 _HOMES = {
     "BilevelData": "data",
-    "Genotype": "genotype",
+    "Genotype": "genotypes.genotype",
     "UnrolledDARTS": "strategy",
-    "derive": "derivation",
+    "derive": "genotypes.derivation",
     "exact": "architect",
     "finite_difference": "architect",
     "first_order": "architect",
     "load": "checkpoint",
-    "top_k": "derivation",
+    "top_k": "genotypes.derivation",
 }
 __all__ = [
     "BilevelData",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nni_darts._common.messages import printable
-from nni_darts.cell import Cell, kind_of
+from nni_darts.genotypes.cell import Cell, kind_of
 
 __all__ = ["Box", "Graph", "Link", "candidates", "graph_of", "label_lines", "link_id", "state_name"]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from nni_darts._common.checks import instance, several
 from nni_darts._common.messages import literal
-from nni_darts.cell import Cell
 from nni_darts.cell_graph import CAPTIONS, Graph, Link, candidates, graph_of, label_lines, link_id
 from nni_darts.colours import LIGHT, NODES, colour_of
+from nni_darts.genotypes.cell import Cell
 from nni_darts.layered import Layout, place
 from nni_darts.lettering import width_of
 

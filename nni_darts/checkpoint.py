@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from nni_darts._common import files
 from nni_darts._common.checks import as_path
 from nni_darts._common.messages import unknown
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 from search_spaces.activations import ACTIVATIONS
 from search_spaces.darts_network import DartsNetwork
 from search_spaces.darts_rnn_network import DartsRNNNetwork

@@ -11,8 +11,8 @@ from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedRepeat
 from torch import Tensor, nn
 
-from nni_darts.cell import NONE
 from nni_darts.decisions import Decided, Part, Parts
+from nni_darts.genotypes.cell import NONE
 from nni_darts.supernet import MixedCell, MixedNode, Sample, log_probabilities
 
 __all__ = ["Choices", "alphas"]

@@ -19,7 +19,7 @@ from nni_darts._common import limits, signals
 from nni_darts._common.messages import printable, shortened
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli_parser import Parser, path, root, whole
-from nni_darts.genotype import FORMATS
+from nni_darts.genotypes.genotype import FORMATS
 from nni_darts.stored import StoredError
 from nni_darts.task import IMAGES, TEXT
 from nni_darts.tasks import TRAININGS

@@ -11,13 +11,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from nni_darts import published
 from nni_darts._common import limits, signals
 from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.config import Component
 from nni_darts.found import cells
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes import published
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.task import TASKS, of_data
 from nni_darts.tasks import TRAININGS, parse_training
 
@@ -156,7 +156,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def random(options: argparse.Namespace) -> int:
-    from nni_darts.random_cells import draw, draw_recurrent
+    from nni_darts.genotypes.random_cells import draw, draw_recurrent
 
     most = limits.ARCHITECTURES
     if options.n > most:

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nni_darts import published, stored
+from nni_darts import stored
 from nni_darts._common.validation import SettingsError
 from nni_darts.choice_weights import choices_of
 from nni_darts.evolution import alphas_of, gaps
+from nni_darts.genotypes import published
 
 if TYPE_CHECKING:
     import pandas as pd

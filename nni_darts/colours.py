@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nni_darts.cell import OPERATIONS
+from nni_darts.genotypes.cell import OPERATIONS
 
 __all__ = ["DARK", "LIGHT", "NODES", "OPERATION_COLOURS", "Colour", "colour_of", "colours_among"]
 

@@ -15,7 +15,6 @@ from pydantic import (
     model_validator,
 )
 
-from nni_darts import published
 from nni_darts._common.fields import (
     BatchSize,
     Epochs,
@@ -33,6 +32,7 @@ from nni_darts._common.fields import (
     Warmup,
 )
 from nni_darts._common.validation import Frozen
+from nni_darts.genotypes import published
 from nni_darts.task import Task
 
 Hypergradient = Literal["finite_difference", "exact", "first_order"]

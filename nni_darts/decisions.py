@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from nni_darts.ranking import best_combinations, best_subsets
+from nni_darts.genotypes.k_best import best_combinations, best_subsets
 
 __all__ = ["Part", "Parts", "Scores", "rank"]
 

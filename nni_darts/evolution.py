@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from nni_darts._common.metric import metric_of
-from nni_darts.cell import KINDS, NONE, OPERATIONS, Cell
 from nni_darts.choice_weights import choices_of
-from nni_darts.derivation import derive
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.cell import KINDS, NONE, OPERATIONS, Cell
+from nni_darts.genotypes.derivation import derive
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.short_names import EDGE, LETTERS, SHORT
 
 __all__ = [
@@ -89,7 +89,7 @@ def strengths(edges: Edges) -> dict[tuple[int, int], float]:
 
 
 def derived_cell(kind: str, edges: Edges) -> Cell:
-    """The cell that `nni_darts.derivation.derive` makes of the weights.
+    """The cell that `nni_darts.genotypes.derivation.derive` makes of the weights.
 
     An edge without weights is never chosen, so a node may keep fewer edges than its kind's 2
     (recurrent: 1).

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nni_darts import experiment_keys, protocol, published
+from nni_darts import experiment_keys, protocol
 from nni_darts._common import yaml_file
 from nni_darts._common.files import DamagedError, is_folder, unwritable
 from nni_darts._common.messages import line, shown, unknown
@@ -17,6 +17,7 @@ from nni_darts._common.validation import SettingsError
 from nni_darts._common.yaml_file import YamlError
 from nni_darts.collapse import parse_rules
 from nni_darts.config import Settings
+from nni_darts.genotypes import published
 from nni_darts.stored import TUNER
 from nni_darts.tasks import parse, run_of
 

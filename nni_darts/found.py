@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nni_darts import protocol
 from nni_darts._common.metric import ACCURACY, Metric, metric_of
+from nni_darts.genotypes import stored_text
 from nni_darts.stored import Experiment
 
 STAGES = ("search", "select", "evaluate")
@@ -65,7 +65,7 @@ class Found:
 
     def to_text(self, format: str) -> str:
         """Raises ValueError where the architecture has no such form."""
-        return protocol.found(self.text).to_text(format)
+        return stored_text.found(self.text).to_text(format)
 
 
 def found(experiment: Experiment) -> list[Found]:
@@ -129,7 +129,7 @@ def _add_training(known: dict[str, Found], trial: str, result: Mapping[str, Any]
 def short_name(text: str) -> str:
     """The digest of a genotype; nothing for a sample of a space that is not one of cells."""
     try:
-        return protocol.digest(text)
+        return stored_text.digest(text)
     except ValueError:
         return ""
 
@@ -141,7 +141,7 @@ def cells(text: str) -> list[str]:
     to. A sample of a space that is not one of cells stays as it is.
     """
     try:
-        genotype = protocol.found(text)
+        genotype = stored_text.found(text)
     except ValueError:
         return [text]
     lines = []

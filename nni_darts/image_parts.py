@@ -16,9 +16,9 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.config import Component, Search, Training
 from nni_darts.data import BilevelData
 from nni_darts.data_sets import check, check_test
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
+from nni_darts.genotypes.random_cells import draw
 from nni_darts.image_config import ImageSearch, ImageTraining
-from nni_darts.random_cells import draw
 from nni_darts.recipe import SearchRecipe
 from nni_darts.training import TrainingRecipe
 from nni_darts.training_data import TrainingData

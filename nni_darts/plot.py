@@ -18,7 +18,7 @@ from nni_darts._common.checks import instance
 from nni_darts._common.messages import printable, shortened, shown
 from nni_darts.cell_graph import graph_of
 from nni_darts.cell_picture import figure_of_cell, figure_of_cells
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.search_picture import figure_of_history, heat_maps
 
 if TYPE_CHECKING:

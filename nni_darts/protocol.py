@@ -6,15 +6,14 @@ from scratch and the best on validation data selected; the selected is trained i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from nni_darts import published
 from nni_darts.config import Run, Settings
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes import published
+from nni_darts.genotypes.stored_text import digest
 from nni_darts.tasks import run_of
 
 ATTEMPTS = 2
@@ -51,29 +50,6 @@ class Plan:
 def key(run: Run) -> str:
     """What tells a run from the others of its experiment; also a good name for a folder."""
     return "-".join(filter(None, [run.stage, run.genotype and digest(run.genotype), str(run.seed)]))
-
-
-def digest(text: str) -> str:
-    """A short name for a genotype that a search found; the same however its edges are ordered."""
-    return found(text).digest
-
-
-def found(text: str) -> Genotype:
-    """A genotype that was stored as JSON; ValueError where it is a sample of another space.
-
-    A search may have been over operations of the user's, so all its names are taken.
-    """
-    names: set[str] = set()
-    _collect(json.loads(text), names)
-    return Genotype.parse(text, operations=names)
-
-
-def _collect(value: Any, names: set[str]) -> None:
-    if isinstance(value, str):
-        names.add(value)
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            _collect(item, names)
 
 
 def planned(settings: Settings) -> int:

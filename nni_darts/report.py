@@ -15,6 +15,7 @@ from nni_darts._common.messages import printable
 from nni_darts._common.redaction import redacted
 from nni_darts.config import Component, Settings
 from nni_darts.found import cells, found, short_name
+from nni_darts.genotypes import stored_text
 from nni_darts.ledger import Ledger
 from nni_darts.plot import figure_of_cells, rendered
 from nni_darts.stored import Experiment
@@ -147,7 +148,7 @@ def _network(settings: Settings, stage: str) -> str:
 def _drawing(text: str) -> str | None:
     """The address of a drawing of a genotype: the source of an image, where no script can run."""
     try:
-        genotype = protocol.found(text)
+        genotype = stored_text.found(text)
     except ValueError:
         return None
     svg = rendered(figure_of_cells(genotype.cells), "svg")

@@ -16,7 +16,7 @@ from nni_darts._common import files, limits
 from nni_darts._common.metric import Metric, metric_of
 from nni_darts.choice_weights import NAMES, names_of
 from nni_darts.events import FOLDER, Events
-from nni_darts.genotype import Genotype, is_of_cells_only
+from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.run_folder import HISTORY, put_aside
 from nni_darts.short_names import LETTERS, SHORT
 

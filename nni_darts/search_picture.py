@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from nni_darts._common.checks import instance
 from nni_darts._common.messages import literal
 from nni_darts._common.metric import metric_of
-from nni_darts.cell import KINDS
 from nni_darts.cell_graph import CAPTIONS, state_name
 from nni_darts.choice_picture import Panels, in_points, panels_of, room_for
 from nni_darts.choice_weights import choices_of
@@ -25,6 +24,7 @@ from nni_darts.evolution import (
     skips_in,
     validation,
 )
+from nni_darts.genotypes.cell import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from nni_darts import counting
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.task import IMAGES, Task
 from search_spaces import DartsNetwork, DartsRNNNetwork
 

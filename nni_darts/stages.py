@@ -22,8 +22,9 @@ from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.config import Run, Search
 from nni_darts.device import free_devices
+from nni_darts.genotypes.stored_text import found
 from nni_darts.memory import advised_out_of_memory
-from nni_darts.protocol import found, key
+from nni_darts.protocol import key
 from nni_darts.recipe import search_evaluator
 from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
 from nni_darts.retraining import Job, train

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from nni_darts._common.checks import several, size, text
 from nni_darts._common.messages import shown
-from nni_darts.cell import NONE
+from nni_darts.genotypes.cell import NONE
+from nni_darts.genotypes.k_best import best_subsets
 from nni_darts.node import ChosenEdges
-from nni_darts.ranking import best_subsets
 
 Sample = dict[str, Any]
 Ranked = list[tuple[float, Sample]]

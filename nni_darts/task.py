@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nni_darts._common.metric import ACCURACY, PERPLEXITY, Metric
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import nn
 from nni_darts import counting, language
 from nni_darts._common.validation import SettingsError
 from nni_darts.config import Component, Search, Training
-from nni_darts.genotype import Genotype
-from nni_darts.random_cells import draw_recurrent as draw
+from nni_darts.genotypes.genotype import Genotype
+from nni_darts.genotypes.random_cells import draw_recurrent as draw
 from nni_darts.streams import Carried, Words
 from nni_darts.text_config import TextSearch, TextTraining
 from nni_darts.text_data import TextSearchData, TextTrainingData

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nni_darts._common.messages import unknown
-from nni_darts.genotype import RNN_PRIMITIVES
+from nni_darts.genotypes.genotype import RNN_PRIMITIVES
 
 NONE = RNN_PRIMITIVES[0]
 

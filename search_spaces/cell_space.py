@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 from torch import nn
 
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.supernet import MixedNode
 
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from nni_darts._common import limits
 from nni_darts._common.checks import PROBABILITY, instance, number, size, truth
 from nni_darts._common.messages import shown
-from nni_darts.genotype import Cell as CellGenotype
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Cell as CellGenotype
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.node import ChosenEdges, Nodes
 from search_spaces.operations import (
     DropPath,

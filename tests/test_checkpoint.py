@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import nni_darts
 from nni_darts import checkpoint
 from nni_darts.checkpoint import CheckpointError, describe, load, read
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 from search_spaces import DartsNetwork, DartsRNNNetwork, activations, operations
 
 ROOT = Path(__file__).parents[1]

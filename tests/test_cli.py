@@ -22,7 +22,7 @@ from experiments import (
 )
 from nni_darts.cli import main
 from nni_darts.found import cells
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 
 # check
 

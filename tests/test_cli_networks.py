@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from nni_darts import published, retraining
+from nni_darts import retraining
 from nni_darts.checkpoint import load
 from nni_darts.cli import main
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes import published
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.image_config import ImageTraining
 from nni_darts.retraining import Job
 from nni_darts.sources import Digits

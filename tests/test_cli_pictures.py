@@ -15,8 +15,8 @@ from PIL import Image
 
 from nni_darts import dot, stored
 from nni_darts.animation import animation, frames_of
-from nni_darts.cell import RNN_PRIMITIVES
 from nni_darts.cli import main
+from nni_darts.genotypes.cell import RNN_PRIMITIVES
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from nni_darts import published
 from nni_darts.counting import multiply_adds, multiply_adds_per_word, parameters
+from nni_darts.genotypes import published
 from search_spaces.darts_network import DartsNetwork
 from search_spaces.darts_rnn_network import DartsRNNNetwork
 

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nni_darts import events
 from nni_darts._common.metric import ACCURACY
 from nni_darts.events import Events, show_in_nni
-from nni_darts.genotype import PRIMITIVES
+from nni_darts.genotypes.genotype import PRIMITIVES
 from nni_darts.reporting import search_metrics
 
 

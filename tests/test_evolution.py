@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from histories import reports
 
-from nni_darts.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
-from nni_darts.derivation import derive, strength
 from nni_darts.evolution import (
     alphas_of,
     derived,
@@ -18,8 +16,10 @@ from nni_darts.evolution import (
     strengths,
     validation,
 )
-from nni_darts.genotype import Genotype
-from nni_darts.published import get
+from nni_darts.genotypes.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
+from nni_darts.genotypes.derivation import derive, strength
+from nni_darts.genotypes.genotype import Genotype
+from nni_darts.genotypes.published import get
 from nni_darts.reporting import short_keys
 
 DARTS = ("normal", "reduce")

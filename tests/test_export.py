@@ -10,7 +10,7 @@ import spaces
 import torch
 
 from nni_darts import UnrolledDARTS, top_k
-from nni_darts.genotype import PRIMITIVES, Genotype
+from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
 from search_spaces import DartsCNN
 
 

@@ -10,7 +10,7 @@ import pytest
 PURE = [
     "animation",
     "_common.checks",
-    "cell",
+    "genotypes.cell",
     "cell_graph",
     "cli_parser",
     "cell_picture",
@@ -19,15 +19,15 @@ PURE = [
     "colours",
     "config",
     "decisions",
-    "derivation",
+    "genotypes.derivation",
     "dot",
     "_common.environment",
     "evolution",
     "experiment_keys",
     "_common.fields",
     "_common.files",
-    "genotype",
-    "genotype_text",
+    "genotypes.genotype",
+    "genotypes.parser",
     "history_file",
     "kinds",
     "layered",
@@ -36,10 +36,10 @@ PURE = [
     "_common.messages",
     "plot",
     "protocol",
-    "published",
+    "genotypes.published",
     "_common.private_folder",
-    "random_cells",
-    "ranking",
+    "genotypes.random_cells",
+    "genotypes.k_best",
     "_common.redaction",
     "image_config",
     "short_names",
@@ -116,7 +116,9 @@ def test_no_nni(module: str) -> None:
     assert "nni" not in loaded_by(module)
 
 
-@pytest.mark.parametrize("name", ["genotype", "published", "random_cells"])
+@pytest.mark.parametrize(
+    "name", ["genotypes.genotype", "genotypes.published", "genotypes.random_cells"]
+)
 def test_a_genotype_needs_no_numpy(name: str) -> None:
     assert "numpy" not in loaded_by(f"nni_darts.{name}")
 

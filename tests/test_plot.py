@@ -11,12 +11,13 @@ from histories import reports
 from layouts import require_clear
 from PIL import Image
 
-from nni_darts import dot, plot, published, random_cells
-from nni_darts.cell import RNN_PRIMITIVES, Cell
+from nni_darts import dot, plot
 from nni_darts.cell_graph import candidates, graph_of, label_lines, state_name
 from nni_darts.cell_picture import picture_of
 from nni_darts.evolution import alphas_of, derived, strengths
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes import published, random_cells
+from nni_darts.genotypes.cell import RNN_PRIMITIVES, Cell
+from nni_darts.genotypes.genotype import Genotype
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
 

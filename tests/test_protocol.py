@@ -7,8 +7,9 @@ import pytest
 
 from nni_darts import protocol
 from nni_darts.config import Settings
-from nni_darts.published import get
-from nni_darts.random_cells import draw, draw_recurrent
+from nni_darts.genotypes import stored_text
+from nni_darts.genotypes.published import get
+from nni_darts.genotypes.random_cells import draw, draw_recurrent
 from nni_darts.tasks import parse, parse_run, run_of
 
 A, B, C, D = (genotype.to_json() for genotype in draw(4, 0))
@@ -55,11 +56,11 @@ class Experiment:
 
 
 def select(text: str, seed: int = 0) -> str:
-    return f"select-{protocol.digest(text)}-{seed}"
+    return f"select-{stored_text.digest(text)}-{seed}"
 
 
 def evaluate(text: str, seed: int) -> str:
-    return f"evaluate-{protocol.digest(text)}-{seed}"
+    return f"evaluate-{stored_text.digest(text)}-{seed}"
 
 
 def test_the_whole_way() -> None:
@@ -152,7 +153,9 @@ def test_a_genotype_found_twice_is_trained_once() -> None:
     assert e.ready == [select(A)]
     assert e.plan.later == 2
     (note,) = e.plan.notes
-    assert note == (f"search-1 found {protocol.digest(A)} too, as search-0 did: it is trained once")
+    assert note == (
+        f"search-1 found {stored_text.digest(A)} too, as search-0 did: it is trained once"
+    )
 
 
 def test_a_failed_search_is_tried_once_more_then_left_out() -> None:

@@ -28,9 +28,10 @@ from experiments import (
     selected,
     store,
 )
-from nni_darts import experiment_file, protocol, reproduction, results
+from nni_darts import experiment_file, reproduction, results
 from nni_darts.cli import main
 from nni_darts.found import found
+from nni_darts.genotypes import stored_text
 from nni_darts.report import html
 from nni_darts.stored import Experiment, StoredError
 from nni_darts.tasks import parse
@@ -282,7 +283,7 @@ def test_the_commands(home: Path) -> None:
     }
     evaluate = ["nni-darts", "evaluate"]
     assert tests == [
-        [*evaluate, f"retrain-{protocol.digest(A)}-digits-0/best.ckpt", "--data", "digits"],
+        [*evaluate, f"retrain-{stored_text.digest(A)}-digits-0/best.ckpt", "--data", "digits"],
         [*evaluate, "/a b/best.ckpt", "--data", "digits"],
     ]
 

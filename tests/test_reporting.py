@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from nni_darts._common.metric import ACCURACY
-from nni_darts.genotype import OPERATIONS, PRIMITIVES
+from nni_darts.genotypes.genotype import OPERATIONS, PRIMITIVES
 from nni_darts.reporting import (
     MAX_KEY,
     History,

@@ -22,9 +22,9 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.checkpoint import load
 from nni_darts.config import Component
 from nni_darts.divergence import DivergedError
+from nni_darts.genotypes.random_cells import draw
 from nni_darts.image_config import ImageTraining
 from nni_darts.image_parts import count
-from nni_darts.random_cells import draw
 from nni_darts.retraining import Job, prepare, train
 from nni_darts.retraining import test as measure
 from nni_darts.run_folder import BEST, LAST, PREVIOUS

@@ -14,8 +14,8 @@ import pytest
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.divergence import DivergedError
+from nni_darts.genotypes.random_cells import draw
 from nni_darts.protocol import key
-from nni_darts.random_cells import draw
 from nni_darts.sources import Digits
 from nni_darts.stages import STAGES, search
 from nni_darts.strategy import UnrolledDARTS

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
-from nni_darts.published import get, names
+from nni_darts.genotypes.published import get, names
 from nni_darts.task import IMAGES, TEXT, of_data
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nni_darts._common.validation import SettingsError
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.stages import search
 from nni_darts.streams import Words
 from nni_darts.tasks import parse_run

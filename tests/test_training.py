@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from nni_darts.checkpoint import describe, load
 from nni_darts.divergence import DivergedError
+from nni_darts.genotypes.random_cells import draw
 from nni_darts.image_config import ImageTraining
-from nni_darts.random_cells import draw
 from nni_darts.run_folder import BEST, LAST, PREVIOUS
 from nni_darts.training import TrainingRecipe, trainer
 from search_spaces.darts_network import DartsNetwork

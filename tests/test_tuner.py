@@ -14,8 +14,8 @@ from nni_manager import FakeManager
 
 from nni_darts import loopback, manager
 from nni_darts.config import Run
-from nni_darts.protocol import digest
-from nni_darts.random_cells import draw
+from nni_darts.genotypes.random_cells import draw
+from nni_darts.genotypes.stored_text import digest
 from nni_darts.stored import Experiment
 from nni_darts.tuner import DartsProtocol
 

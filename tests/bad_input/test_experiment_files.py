@@ -18,7 +18,7 @@ from nni_darts import experiment_file
 from nni_darts._common import limits
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
-from nni_darts.random_cells import draw
+from nni_darts.genotypes.random_cells import draw
 
 SECONDS = 5.0
 MISSING: Any = object()

@@ -28,11 +28,12 @@ import torchvision
 from PIL import Image
 
 from experiments import A, searched, store
-from nni_darts import checkpoint, history_file, ledger, published, run_folder
+from nni_darts import checkpoint, history_file, ledger, run_folder
 from nni_darts._common import files, limits, signals
 from nni_darts._common.messages import printable
 from nni_darts.cli import main
 from nni_darts.data import BilevelData
+from nni_darts.genotypes import published
 from nni_darts.reporting import History
 from nni_darts.run_folder import Identity
 from nni_darts.text_data import TextTrainingData

@@ -19,20 +19,21 @@ import torch
 from nni.nas.profiler import ExpressionProfiler
 from torch import nn
 
-from nni_darts import architect, augmentation, bilevel, checkpoint, counting, published, streams
+from nni_darts import architect, augmentation, bilevel, checkpoint, counting, streams
 from nni_darts._common import limits
 from nni_darts.animation import animation, frames_of
 from nni_darts.assessor import AlphaMonitor
-from nni_darts.cell import Cell
 from nni_darts.data import BilevelData
-from nni_darts.derivation import derive, strength, top_k
 from nni_darts.device import free_devices
-from nni_darts.genotype import PRIMITIVES, Genotype
+from nni_darts.genotypes import published
+from nni_darts.genotypes.cell import Cell
+from nni_darts.genotypes.derivation import derive, strength, top_k
+from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
+from nni_darts.genotypes.random_cells import draw, draw_recurrent
 from nni_darts.node import Nodes, recompute
 from nni_darts.plot import draw as draw_picture
 from nni_darts.plot import figure_of_cell, figure_of_cells, heat_maps, plot_history, save
 from nni_darts.precision import lightning_precision
-from nni_darts.random_cells import draw, draw_recurrent
 from nni_darts.strategy import UnrolledDARTS
 from nni_darts.supernet import Node
 from nni_darts.text_data import TextSearchData, TextTrainingData

@@ -18,7 +18,7 @@ from live import BIN, RUNS, Shell, experiment_file, free_port, status, until
 from PIL import Image
 
 from nni_darts import load, loopback, stored
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.genotype import Genotype
 from nni_darts.reporting import MAX_KEY
 from search_spaces import DartsNetwork
 

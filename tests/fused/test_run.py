@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.fused.supernet import fuse
-from nni_darts.genotype import PRIMITIVES
+from nni_darts.genotypes.genotype import PRIMITIVES
 from nni_darts.node import Nodes
 from nni_darts.supernet import MixedNode
 from search_spaces import DartsCNN

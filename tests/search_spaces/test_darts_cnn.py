@@ -15,7 +15,7 @@ from nni.nas.strategy import DARTS
 from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
-from nni_darts.genotype import PRIMITIVES, Genotype
+from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
 from nni_darts.node import ChosenEdges
 from nni_darts.supernet import MixedNode, Node
 from search_spaces import DartsCNN, DartsNetwork, operations

@@ -14,10 +14,11 @@ from nni.nas.space import model_context
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from nni_darts import UnrolledDARTS, derivation, export, plot, published
+from nni_darts import UnrolledDARTS, export, plot
 from nni_darts.architect import HYPERGRADIENTS, exact, finite_difference
 from nni_darts.counting import parameters
-from nni_darts.genotype import RNN_PRIMITIVES, Genotype
+from nni_darts.genotypes import derivation, published
+from nni_darts.genotypes.genotype import RNN_PRIMITIVES, Genotype
 from nni_darts.supernet import MixedNode
 from search_spaces import DartsCNN, DartsRNN, DartsRNNNetwork
 from search_spaces.activations import ACTIVATIONS

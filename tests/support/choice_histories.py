@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from nni_darts._common.metric import ACCURACY
-from nni_darts.cell import PRIMITIVES
+from nni_darts.genotypes.cell import PRIMITIVES
 from nni_darts.reporting import search_metrics
 
 Report = dict[str, Any]

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nni_darts import protocol, stored
-from nni_darts.random_cells import draw, draw_recurrent
+from nni_darts import stored
+from nni_darts.genotypes import stored_text
+from nni_darts.genotypes.random_cells import draw, draw_recurrent
 
 ROOT = Path(__file__).parents[2]
 
 A, B, C = (genotype.to_json() for genotype in draw(3, 0))
-NAME_A, NAME_B, NAME_C = map(protocol.digest, (A, B, C))
+NAME_A, NAME_B, NAME_C = map(stored_text.digest, (A, B, C))
 SAMPLE = '{"layer": 1}'
 """An architecture of a space that is not one of cells."""
 
@@ -81,7 +82,7 @@ def ended(status: str, key: str | None = None) -> Outcome:
 
 
 def _trained(stage: str, text: str, seed: int, accuracies: Outcome) -> Outcome:
-    key = f"{stage}-{protocol.digest(text)}-{seed}"
+    key = f"{stage}-{stored_text.digest(text)}-{seed}"
     counts = {"params": 4474, "multiply_adds": 79936, "best_epoch": 1}
     weights = {"genotype": text, "weights": f"/far/runs/{key}/best.ckpt"}
     return _result(stage, key, seed, {**accuracies, **counts, **weights})

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
-from nni_darts.genotype import PRIMITIVES
+from nni_darts.genotypes.genotype import PRIMITIVES
 from search_spaces import DartsCNN
 
 SHARED = Path(__file__).parents[3] / "shared"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nni_darts._common.metric import ACCURACY
-from nni_darts.cell import KINDS, PRIMITIVES
+from nni_darts.genotypes.cell import KINDS, PRIMITIVES
 from nni_darts.reporting import search_metrics
 
 

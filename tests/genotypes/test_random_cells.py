@@ -1,4 +1,4 @@
-"""nni_darts/random_cells.py: uniform, distinct, and the same for the same seed."""
+"""nni_darts/genotypes/random_cells.py: uniform, distinct, and the same for the same seed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from nni_darts import random_cells
-from nni_darts.genotype import PRIMITIVES, Genotype
-from nni_darts.random_cells import draw
+from nni_darts.genotypes import random_cells
+from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
+from nni_darts.genotypes.random_cells import draw
 
 CHOICES = PRIMITIVES[1:]
 
@@ -73,7 +73,9 @@ def test_a_shorter_draw_is_the_start_of_a_longer_one() -> None:
 
 
 def test_another_process_draws_the_same() -> None:
-    code = "from nni_darts.random_cells import draw; print(*(g.digest for g in draw(5, 3)))"
+    code = (
+        "from nni_darts.genotypes.random_cells import draw; print(*(g.digest for g in draw(5, 3)))"
+    )
     outputs = [
         subprocess.run(
             [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""nni_darts/published.py: names, and what a user may give for a genotype."""
+"""nni_darts/genotypes/published.py: names, and what a user may give for a genotype."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from nni_darts import published
-from nni_darts.genotype import FORMATS, Genotype
+from nni_darts.genotypes import published
+from nni_darts.genotypes.genotype import FORMATS, Genotype
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 SMALL = Genotype.parse(
     '{"normal": [["skip_connect", 0], ["sep_conv_3x3", 1]], "normal_concat": [2], '
     '"reduce": [["max_pool_3x3", 0], ["skip_connect", 1]], "reduce_concat": [2]}'

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from nni_darts._common import limits
 from nni_darts._common.checks import size, texts
-from nni_darts.cell import NONE, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.cell import NONE, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge
+from nni_darts.genotypes.genotype import Genotype
 
 __all__ = ["draw", "draw_recurrent"]
 

@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nni_darts.genotype import FORMATS, OPERATIONS, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge, Genotype
+from nni_darts.genotypes.genotype import (
+    FORMATS,
+    OPERATIONS,
+    PRIMITIVES,
+    RNN_PRIMITIVES,
+    Cell,
+    Edge,
+    Genotype,
+)
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 PUBLISHED = SHARED / "genotypes.json"
 DARTS_V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from nni_darts import genotype_text
 from nni_darts._common.checks import instance, several, texts
 from nni_darts._common.messages import shown
-from nni_darts.cell import (
+from nni_darts.genotypes import parser
+from nni_darts.genotypes.cell import (
     KINDS,
     OPERATIONS,
     PRIMITIVES,
@@ -62,7 +62,7 @@ class Genotype:
     cells: tuple[Cell, ...]
 
     def __post_init__(self) -> None:
-        found = several("cells", self.cells, Cell, "cells (nni_darts.genotype.Cell)")
+        found = several("cells", self.cells, Cell, "cells (nni_darts.genotypes.genotype.Cell)")
         cells = tuple(sorted(found, key=lambda cell: list(KINDS).index(cell.kind)))
         if (kinds := [cell.kind for cell in cells]) not in (["normal", "reduce"], ["recurrent"]):
             raise ValueError(
@@ -137,7 +137,7 @@ class Genotype:
             ValueError: one line that says what is wrong, for any other text.
         """
         operations = texts("operations", operations)
-        fields = genotype_text.read(text)
+        fields = parser.read(text)
         if not fields.keys() & set(_FIELDS) and any(map(_LABEL.fullmatch, fields)):
             return cls.from_sample(fields, operations=operations)
         for name in fields:

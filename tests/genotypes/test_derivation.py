@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nni_darts.derivation import derive, strength, top_k
-from nni_darts.genotype import PRIMITIVES, RNN_PRIMITIVES, Cell, Edge, Genotype
+from nni_darts.genotypes.derivation import derive, strength, top_k
+from nni_darts.genotypes.genotype import PRIMITIVES, RNN_PRIMITIVES, Cell, Edge, Genotype
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "genotypes_cnn.json"
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "genotypes_cnn.json"
 
 
 def _alphas(seed, num_edges=14, num_ops=8, scale=1.0):

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from nni_darts.ranking import best_combinations, best_subsets
+from nni_darts.genotypes.k_best import best_combinations, best_subsets
 
 
 def _key(scores):

@@ -12,8 +12,8 @@ from typing import Any
 
 from nni_darts._common import files
 from nni_darts._common.messages import shown, unknown
-from nni_darts.cell import known_name
-from nni_darts.genotype import Genotype
+from nni_darts.genotypes.cell import known_name
+from nni_darts.genotypes.genotype import Genotype
 
 __all__ = ["find", "get", "named", "names", "source"]
 
@@ -113,6 +113,10 @@ def _entry(name: str) -> dict[str, Any]:
 @functools.cache
 def _entries() -> dict[str, dict[str, Any]]:
     """name -> fields of `Genotype.parse`, "source", and "kind", which is "cnn" or "rnn"."""
-    text = resources.files("nni_darts").joinpath("published.json").read_text(encoding="utf-8")
+    text = (
+        resources.files("nni_darts.genotypes")
+        .joinpath("published.json")
+        .read_text(encoding="utf-8")
+    )
     entries: dict[str, dict[str, Any]] = json.loads(text)
     return entries

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from nni_darts._common import limits
 from nni_darts._common.checks import instance, size, texts
 from nni_darts._common.messages import shown
-from nni_darts.cell import NONE, Cell, Edge, kind_of
-from nni_darts.genotype import Genotype
-from nni_darts.ranking import best_combinations, best_subsets
+from nni_darts.genotypes.cell import NONE, Cell, Edge, kind_of
+from nni_darts.genotypes.genotype import Genotype
+from nni_darts.genotypes.k_best import best_combinations, best_subsets
 
 __all__ = ["Strengths", "derive", "strength", "top_k"]
 

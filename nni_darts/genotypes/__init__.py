@@ -1,0 +1,1 @@
+"""Cells and genotypes as data: parsing, formats, published cells, derivation."""
