@@ -19,8 +19,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from nni_darts import history_file, plot
+from nni_darts import plot
 from nni_darts.genotypes import published
+from nni_darts.history import csv_file
 
 HERE = Path(__file__).parent
 
@@ -38,7 +39,7 @@ def alphas(history: Path) -> None:
         os.environ["NNI_LOG_DIRECTORY"] = str(log)
         from nni_darts.assessor import AlphaMonitor
 
-        table = history_file.read(history)
+        table = csv_file.read(history)
         reports = [{"key": "search-0", **row} for row in table.to_dict("records")]
         AlphaMonitor().assess_trial("search", reports)
         handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(log))

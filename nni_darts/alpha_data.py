@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
-from nni_darts.choice_weights import choices_of
 from nni_darts.collapse import Figures, Verdict
 from nni_darts.colours import colour_of, colours_among
-from nni_darts.evolution import alphas_of, derived, skips, validation
 from nni_darts.genotypes.cell import KINDS
+from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.epoch import alphas_of, derived, skips, validation
 
 VERSION = 1
 CHOICES = "choices"

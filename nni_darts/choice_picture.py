@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nni_darts.choice_weights import Choices
 from nni_darts.colours import LIGHT, colours_among
+from nni_darts.history.choice_weights import Choices
 from nni_darts.lettering import fitting
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def figure_of_choices(choices: Choices, *, title: str | None = None) -> Figure:
     """The choices of one epoch, the strongest candidate of each marked.
 
     Args:
-        choices: at least one, see `nni_darts.choice_weights.choices_of`.
+        choices: at least one, see `nni_darts.history.choice_weights.choices_of`.
         title: above all; "" keeps its room free.
 
     Returns:

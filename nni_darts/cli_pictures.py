@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from nni_darts import stored
 from nni_darts._common.validation import SettingsError
-from nni_darts.choice_weights import choices_of
-from nni_darts.evolution import alphas_of, gaps
 from nni_darts.genotypes import published
+from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.epoch import alphas_of, gaps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,13 +89,13 @@ def _history(text: str) -> pd.DataFrame:
     Raises:
         ValueError: one line.
     """
-    from nni_darts import history_file
+    from nni_darts.history import csv_file
 
     if os.path.exists(text) or os.sep in text or text.endswith(".csv"):
-        return history_file.read(Path(text))
+        return csv_file.read(Path(text))
     trial = _trial(text)
     try:
-        return history_file.table_of([trial.reports[epoch] for epoch in sorted(trial.reports)])
+        return csv_file.table_of([trial.reports[epoch] for epoch in sorted(trial.reports)])
     except ValueError:
         raise ValueError(
             f"trial {trial.id} ({trial.key or 'which has not said its run'}) has not reported "

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nni_darts.animation import frames_of
 from nni_darts.cell_picture import figure_of_cells
 from nni_darts.choice_picture import figure_of_choices
-from nni_darts.choice_weights import choices_of
-from nni_darts.evolution import alphas_of
+from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.epoch import alphas_of
 from nni_darts.search_picture import heat_maps
 
 if TYPE_CHECKING:

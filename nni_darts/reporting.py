@@ -14,14 +14,15 @@ import pandas as pd
 
 from nni_darts._common import files, limits
 from nni_darts._common.metric import Metric, metric_of
-from nni_darts.choice_weights import NAMES, names_of
 from nni_darts.events import FOLDER, Events
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
+from nni_darts.history.choice_weights import NAMES, names_of
+from nni_darts.history.edge_keys import LETTERS, SHORT
 from nni_darts.run_folder import HISTORY, put_aside
-from nni_darts.short_names import LETTERS, SHORT
 
 Report = dict[str, Any]
-"""Numbers by their keys, and `nni_darts.choice_weights.NAMES`, a text, where those are cut."""
+"""Numbers by their keys, and `nni_darts.history.choice_weights.NAMES`, a text, where those are
+cut."""
 
 MAX_KEY = 12
 """Characters of a key that NNI's web UI shows."""

@@ -14,9 +14,10 @@ from nni_darts._common.messages import literal
 from nni_darts._common.metric import metric_of
 from nni_darts.cell_graph import CAPTIONS, state_name
 from nni_darts.choice_picture import Panels, in_points, panels_of, room_for
-from nni_darts.choice_weights import choices_of
 from nni_darts.colours import LIGHT, colour_of
-from nni_darts.evolution import (
+from nni_darts.genotypes.cell import KINDS
+from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.epoch import (
     Weights,
     alphas_of,
     derived_cell,
@@ -24,7 +25,6 @@ from nni_darts.evolution import (
     skips_in,
     validation,
 )
-from nni_darts.genotypes.cell import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +54,8 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
     the space. Lines break where epochs are missing.
 
     Args:
-        table: a row per epoch; see `nni_darts.evolution.alphas_of` for its columns, and
-            `nni_darts.choice_weights.choices_of`.
+        table: a row per epoch; see `nni_darts.history.epoch.alphas_of` for its columns, and
+            `nni_darts.history.choice_weights.choices_of`.
 
     Raises:
         ValueError: no row has weights.
@@ -155,7 +155,7 @@ def _summaries(figure: Figure, at: SubplotSpec, every: _Epochs) -> None:
             try:
                 skips[epoch] = skips_in(derived_cell("normal", weights["normal"]))
             except ValueError:
-                continue  # a gap, as `nni_darts.evolution.gaps` says
+                continue  # a gap, as `nni_darts.history.epoch.gaps` says
     shown = [
         (f"validation {' or '.join(names)}", values),
         ("entropy of the weights (nats)", entropies),
@@ -258,7 +258,7 @@ def heat_maps(report: Mapping[Any, Any], *, title: str | None = None) -> Figure:
     """softmax(alpha) of one epoch: for each cell, edges by operations, darker for heavier.
 
     Args:
-        report: see `nni_darts.evolution.alphas_of`.
+        report: see `nni_darts.history.epoch.alphas_of`.
         title: above all.
 
     Raises:

@@ -17,9 +17,9 @@ from PIL import Image
 from nni_darts import plot
 from nni_darts.animation import animation, frames_of
 from nni_darts.choice_picture import figure_of_choices
-from nni_darts.choice_weights import choices_of
 from nni_darts.cli import main
 from nni_darts.colours import colours_among
+from nni_darts.history.choice_weights import choices_of
 from nni_darts.lettering import fitting, width_of
 
 CHOICES = {

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nni_darts import history_file
 from nni_darts.animation import frames_of
-from nni_darts.choice_weights import choices_of
 from nni_darts.cli import main
-from nni_darts.evolution import gaps
+from nni_darts.history import csv_file
+from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.epoch import gaps
 from nni_darts.plot import figure_of_history
 from nni_darts.stages import search
 from nni_darts.tasks import parse_run
@@ -58,7 +58,7 @@ def pictures(folder: Path) -> list[str]:
 
 def test_a_space_without_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sent = searched("ChoiceSpace", tmp_path, 2)
-    table = history_file.read(tmp_path / "history.csv")
+    table = csv_file.read(tmp_path / "history.csv")
     rows = table.to_dict("records")
     for told in (sent, rows):
         assert [{k: list(v) for k, v in choices_of(r).items()} for r in told] == [CHOICES] * 2

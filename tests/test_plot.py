@@ -14,10 +14,10 @@ from PIL import Image
 from nni_darts import dot, plot
 from nni_darts.cell_graph import candidates, graph_of, label_lines, state_name
 from nni_darts.cell_picture import picture_of
-from nni_darts.evolution import alphas_of, derived, strengths
 from nni_darts.genotypes import published, random_cells
 from nni_darts.genotypes.cell import RNN_PRIMITIVES, Cell
 from nni_darts.genotypes.genotype import Genotype
+from nni_darts.history.epoch import alphas_of, derived, strengths
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
 

@@ -28,12 +28,13 @@ import torchvision
 from PIL import Image
 
 from experiments import A, searched, store
-from nni_darts import checkpoint, history_file, ledger, run_folder
+from nni_darts import checkpoint, ledger, run_folder
 from nni_darts._common import files, limits, signals
 from nni_darts._common.messages import printable
 from nni_darts.cli import main
 from nni_darts.data import BilevelData
 from nni_darts.genotypes import published
+from nni_darts.history import csv_file
 from nni_darts.reporting import History
 from nni_darts.run_folder import Identity
 from nni_darts.text_data import TextTrainingData
@@ -145,7 +146,7 @@ HISTORIES = {
 def test_histories_for_pictures(write: Write, tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     write(path)
-    refused(ValueError, path, lambda: history_file.read(path))
+    refused(ValueError, path, lambda: csv_file.read(path))
 
 
 @pytest.mark.parametrize(
@@ -856,7 +857,7 @@ def test_a_file_larger_than_its_bound(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(limits.JSON_SIZE + 1)  # of no bytes on the disk
     for read in (
-        lambda: history_file.read(path),
+        lambda: csv_file.read(path),
         lambda: published.find(str(path)),
         lambda: files.read_regular(path, 1000),
     ):

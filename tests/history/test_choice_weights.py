@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from nni_darts._common.metric import ACCURACY
-from nni_darts.choice_weights import NAMES, choices_of
-from nni_darts.evolution import alphas_of, gaps
+from nni_darts.history.choice_weights import NAMES, choices_of
+from nni_darts.history.epoch import alphas_of, gaps
 from nni_darts.reporting import search_metrics, short_keys
 
 

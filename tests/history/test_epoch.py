@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from histories import reports
 
-from nni_darts.evolution import (
+from nni_darts.genotypes.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
+from nni_darts.genotypes.derivation import derive, strength
+from nni_darts.genotypes.genotype import Genotype
+from nni_darts.genotypes.published import get
+from nni_darts.history.epoch import (
     alphas_of,
     derived,
     derived_cell,
@@ -16,10 +20,6 @@ from nni_darts.evolution import (
     strengths,
     validation,
 )
-from nni_darts.genotypes.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
-from nni_darts.genotypes.derivation import derive, strength
-from nni_darts.genotypes.genotype import Genotype
-from nni_darts.genotypes.published import get
 from nni_darts.reporting import short_keys
 
 DARTS = ("normal", "reduce")

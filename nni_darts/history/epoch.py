@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from nni_darts._common.metric import metric_of
-from nni_darts.choice_weights import choices_of
 from nni_darts.genotypes.cell import KINDS, NONE, OPERATIONS, Cell
 from nni_darts.genotypes.derivation import derive
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.short_names import EDGE, LETTERS, SHORT
+from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.edge_keys import EDGE, LETTERS, SHORT
 
 __all__ = [
     "Edges",

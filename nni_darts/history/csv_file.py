@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from nni_darts._common import files
-from nni_darts.choice_weights import choices_of
-from nni_darts.evolution import alphas_of
+from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.epoch import alphas_of
 
 __all__ = ["read", "table_of"]
 

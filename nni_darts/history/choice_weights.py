@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from nni_darts.short_names import EDGE
+from nni_darts.history.edge_keys import EDGE
 
 __all__ = ["NAMES", "Choices", "choices_of", "names_of"]
 

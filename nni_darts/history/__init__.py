@@ -1,0 +1,1 @@
+"""The record of a search, epoch by epoch: its keys, its cells, its CSV file."""
