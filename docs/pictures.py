@@ -19,16 +19,16 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from nni_darts import plot
 from nni_darts.genotypes import published
 from nni_darts.history import csv_file
+from nni_darts.pictures import drawing
 
 HERE = Path(__file__).parent
 
 
 def cell() -> None:
     """A published cell, as `nni-darts draw` makes it where there is no graphviz."""
-    plot.save(plot.figure_of_cells(published.get("DARTS_V2").cells), HERE / "cell.svg")
+    drawing.save(drawing.figure_of_cells(published.get("DARTS_V2").cells), HERE / "cell.svg")
 
 
 def alphas(history: Path) -> None:

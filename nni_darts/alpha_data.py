@@ -27,10 +27,10 @@ from typing import Any, TypeAlias
 
 from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
 from nni_darts.collapse import Figures, Verdict
-from nni_darts.colours import colour_of, colours_among
 from nni_darts.genotypes.cell import KINDS
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import alphas_of, derived, skips, validation
+from nni_darts.pictures.colours import colour_of, colours_among
 
 VERSION = 1
 CHOICES = "choices"

@@ -30,19 +30,19 @@ def _one_line() -> Iterator[None]:
 
 
 def draw(options: argparse.Namespace) -> int:
-    from nni_darts import plot
+    from nni_darts.pictures import drawing
 
     with _one_line():
-        plot.format_of(options.output)
-        plot.require_writable(options.output)
+        drawing.format_of(options.output)
+        drawing.require_writable(options.output)
         genotype = published.find(options.genotype)
-        drawn_by = plot.draw(genotype, options.output)
+        drawn_by = drawing.draw(genotype, options.output)
     print(f"written to {options.output}, drawn by {drawn_by}")
     return 0
 
 
 def plot(options: argparse.Namespace) -> int:
-    from nni_darts import plot as pictures
+    from nni_darts.pictures import drawing as pictures
 
     with _one_line():
         pictures.format_of(options.output)
@@ -55,8 +55,8 @@ def plot(options: argparse.Namespace) -> int:
 
 
 def animate(options: argparse.Namespace) -> int:
-    from nni_darts import plot as pictures
-    from nni_darts.animation import animation, frames_of
+    from nni_darts.pictures import drawing as pictures
+    from nni_darts.pictures.animation import animation, frames_of
 
     with _one_line():
         pictures.format_of(options.output, ["gif"])

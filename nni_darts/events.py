@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nni_darts.animation import frames_of
-from nni_darts.cell_picture import figure_of_cells
-from nni_darts.choice_picture import figure_of_choices
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import alphas_of
-from nni_darts.search_picture import heat_maps
+from nni_darts.pictures.animation import frames_of
+from nni_darts.pictures.cell_figure import figure_of_cells
+from nni_darts.pictures.choice_figure import figure_of_choices
+from nni_darts.pictures.search_figure import heat_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ from nni_darts.config import Component, Settings
 from nni_darts.found import cells, found, short_name
 from nni_darts.genotypes import stored_text
 from nni_darts.ledger import Ledger
-from nni_darts.plot import figure_of_cells, rendered
+from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.stored import Experiment
 from nni_darts.task import IMAGES, TEXT
 

@@ -20,9 +20,9 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.alpha_data import Epoch, Search
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.collapse import Figures, Rules, judge
-from nni_darts.colours import colours_among
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import alphas_of, derived, skips
+from nni_darts.pictures.colours import colours_among
 from nni_darts.stored import Experiment
 
 GOOD, BAD = AssessResult.Good, AssessResult.Bad

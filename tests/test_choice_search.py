@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nni_darts.animation import frames_of
 from nni_darts.cli import main
 from nni_darts.history import csv_file
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import gaps
-from nni_darts.plot import figure_of_history
+from nni_darts.pictures.animation import frames_of
+from nni_darts.pictures.drawing import figure_of_history
 from nni_darts.stages import search
 from nni_darts.tasks import parse_run
 

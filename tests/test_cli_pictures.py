@@ -13,10 +13,11 @@ import pytest
 from histories import reports
 from PIL import Image
 
-from nni_darts import dot, stored
-from nni_darts.animation import animation, frames_of
+from nni_darts import stored
 from nni_darts.cli import main
 from nni_darts.genotypes.cell import RNN_PRIMITIVES
+from nni_darts.pictures import graphviz
+from nni_darts.pictures.animation import animation, frames_of
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def written(path: Path, made: list[dict[str, Any]]) -> str:
 def test_draw(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dot, "installed", lambda: False)
+    monkeypatch.setattr(graphviz, "installed", lambda: False)
     path = tmp_path / "cell.svg"
     assert main(["draw", "DARTS_V2", "-o", str(path)]) == 0
     assert capsys.readouterr().out == (

@@ -14,10 +14,10 @@ import pytest
 from histories import reports
 
 from experiments import A, searched, store
-from nni_darts import plot as pictures
 from nni_darts import report as reporting
 from nni_darts import resolve, retraining  # noqa: F401  they load slowly: not in a test's time
 from nni_darts.cli import main
+from nni_darts.pictures import drawing as pictures
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -21,7 +21,6 @@ from torch import nn
 
 from nni_darts import architect, augmentation, bilevel, checkpoint, counting, streams
 from nni_darts._common import limits
-from nni_darts.animation import animation, frames_of
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.data import BilevelData
 from nni_darts.device import free_devices
@@ -31,8 +30,15 @@ from nni_darts.genotypes.derivation import derive, strength, top_k
 from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
 from nni_darts.node import Nodes, recompute
-from nni_darts.plot import draw as draw_picture
-from nni_darts.plot import figure_of_cell, figure_of_cells, heat_maps, plot_history, save
+from nni_darts.pictures.animation import animation, frames_of
+from nni_darts.pictures.drawing import draw as draw_picture
+from nni_darts.pictures.drawing import (
+    figure_of_cell,
+    figure_of_cells,
+    heat_maps,
+    plot_history,
+    save,
+)
 from nni_darts.precision import lightning_precision
 from nni_darts.strategy import UnrolledDARTS
 from nni_darts.supernet import Node

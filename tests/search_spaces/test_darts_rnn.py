@@ -14,11 +14,12 @@ from nni.nas.space import model_context
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from nni_darts import UnrolledDARTS, export, plot
+from nni_darts import UnrolledDARTS, export
 from nni_darts.architect import HYPERGRADIENTS, exact, finite_difference
 from nni_darts.counting import parameters
 from nni_darts.genotypes import derivation, published
 from nni_darts.genotypes.genotype import RNN_PRIMITIVES, Genotype
+from nni_darts.pictures import drawing
 from nni_darts.supernet import MixedNode
 from search_spaces import DartsCNN, DartsRNN, DartsRNNNetwork
 from search_spaces.activations import ACTIVATIONS
@@ -256,9 +257,9 @@ def test_published_genotypes_are_written_back_and_drawn(name: str, tmp_path: Pat
         again = Genotype.parse(text)
         assert again == genotype
         assert again.to_text(format) == text
-    plot.draw(genotype, tmp_path / "cell.svg")
+    drawing.draw(genotype, tmp_path / "cell.svg")
     drawn = (tmp_path / "cell.svg").read_text()
-    plot.draw(again, tmp_path / "again.svg")
+    drawing.draw(again, tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text() == drawn
     assert "svg" in drawn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from nni_darts.layered import Layout, Rectangle
+from nni_darts.pictures.layered_layout import Layout, Rectangle
 
 
 def points_of(route: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -5,7 +5,7 @@ import random
 import pytest
 from layouts import require_clear
 
-from nni_darts.layered import place
+from nni_darts.pictures.layered_layout import place
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -1,7 +1,7 @@
 """The weights of a space's choices, a compact panel each: the curves over epochs, and bars.
 
 For choices of any kind but the edges of our cells, which have pictures of their own. matplotlib is
-imported where it is used, and never pyplot: see `nni_darts.cell_picture`.
+imported where it is used, and never pyplot: see `nni_darts.pictures.cell_figure`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nni_darts.colours import LIGHT, colours_among
 from nni_darts.history.choice_weights import Choices
-from nni_darts.lettering import fitting
+from nni_darts.pictures.colours import LIGHT, colours_among
+from nni_darts.pictures.lettering import fitting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Sequence
 
 from nni_darts._common.messages import printable
-from nni_darts.cell_graph import CAPTIONS, Graph, Link, label_lines, link_id
-from nni_darts.colours import LIGHT, NODES, colour_of
+from nni_darts.pictures.cell_graph import CAPTIONS, Graph, Link, label_lines, link_id
+from nni_darts.pictures.colours import LIGHT, NODES, colour_of
 
 __all__ = ["DotError", "installed", "render", "source"]
 

@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nni_darts import dot
 from nni_darts._common import files
 from nni_darts._common.checks import instance
 from nni_darts._common.messages import printable, shortened, shown
-from nni_darts.cell_graph import graph_of
-from nni_darts.cell_picture import figure_of_cell, figure_of_cells
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.search_picture import figure_of_history, heat_maps
+from nni_darts.pictures import graphviz
+from nni_darts.pictures.cell_figure import figure_of_cell, figure_of_cells
+from nni_darts.pictures.cell_graph import graph_of
+from nni_darts.pictures.search_figure import figure_of_history, heat_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,10 +67,10 @@ def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> s
         instance("title", title, str, "a text")
     format = format_of(path)
     reason = "no graphviz: its program dot was not found"
-    if dot.installed():
+    if graphviz.installed():
         try:
-            picture = dot.render([graph_of(cell) for cell in genotype.cells], format, title)
-        except dot.DotError as error:
+            picture = graphviz.render([graph_of(cell) for cell in genotype.cells], format, title)
+        except graphviz.DotError as error:
             reason = f"graphviz failed: {error}"
         else:
             write_bytes(path, picture)

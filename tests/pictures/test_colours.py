@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from nni_darts.colours import DARK, LIGHT, colour_of, colours_among
 from nni_darts.genotypes.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
+from nni_darts.pictures.colours import DARK, LIGHT, colour_of, colours_among
 
 # How eyes without one kind of cone see linear RGB: Machado, Oliveira, Fernandes (2009), severity 1.
 EYES = {

@@ -1,6 +1,6 @@
 """How a search went, in figures: the weights of its edges over epochs, or as heat maps of one.
 
-matplotlib is imported where it is used, and never pyplot: see `nni_darts.cell_picture`.
+matplotlib is imported where it is used, and never pyplot: see `nni_darts.pictures.cell_figure`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from nni_darts._common.checks import instance
 from nni_darts._common.messages import literal
 from nni_darts._common.metric import metric_of
-from nni_darts.cell_graph import CAPTIONS, state_name
-from nni_darts.choice_picture import Panels, in_points, panels_of, room_for
-from nni_darts.colours import LIGHT, colour_of
 from nni_darts.genotypes.cell import KINDS
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import (
@@ -25,6 +22,9 @@ from nni_darts.history.epoch import (
     skips_in,
     validation,
 )
+from nni_darts.pictures.cell_graph import CAPTIONS, state_name
+from nni_darts.pictures.choice_figure import Panels, in_points, panels_of, room_for
+from nni_darts.pictures.colours import LIGHT, colour_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Cells drawn through matplotlib, by the built-in layout of `nni_darts.layered`.
+"""Cells drawn through matplotlib, by the built-in layout of `nni_darts.pictures.layered_layout`.
 
 matplotlib is imported where it is used, and only its object interface: without pyplot no window
 system is asked for, and threads do not disturb each other.
@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from nni_darts._common.checks import instance, several
 from nni_darts._common.messages import literal
-from nni_darts.cell_graph import CAPTIONS, Graph, Link, candidates, graph_of, label_lines, link_id
-from nni_darts.colours import LIGHT, NODES, colour_of
 from nni_darts.genotypes.cell import Cell
-from nni_darts.layered import Layout, place
-from nni_darts.lettering import width_of
+from nni_darts.pictures.cell_graph import (
+    CAPTIONS,
+    Graph,
+    Link,
+    candidates,
+    graph_of,
+    label_lines,
+    link_id,
+)
+from nni_darts.pictures.colours import LIGHT, NODES, colour_of
+from nni_darts.pictures.layered_layout import Layout, place
+from nni_darts.pictures.lettering import width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,8 +2,8 @@
 
 The hues follow the families: blue for separable, green and purple for dilated convolutions, brown
 for pooling, red for the skip connection, whose spread is what a collapsed search looks like. Told
-apart with red-, green- and blue-blind eyes, and legible as small text: tests/test_colours.py
-measures both.
+apart with red-, green- and blue-blind eyes, and legible as small text:
+tests/pictures/test_colours.py measures both.
 """
 
 from __future__ import annotations

@@ -14,13 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from nni_darts import plot
-from nni_darts.animation import animation, frames_of
-from nni_darts.choice_picture import figure_of_choices
 from nni_darts.cli import main
-from nni_darts.colours import colours_among
 from nni_darts.history.choice_weights import choices_of
-from nni_darts.lettering import fitting, width_of
+from nni_darts.pictures import drawing
+from nni_darts.pictures.animation import animation, frames_of
+from nni_darts.pictures.choice_figure import figure_of_choices
+from nni_darts.pictures.colours import colours_among
+from nni_darts.pictures.lettering import fitting, width_of
 
 CHOICES = {
     "block": {"conv": 0.25, "pool": 0.7, "skip_connect": 0.05},
@@ -72,7 +72,7 @@ def test_each_choice_has_a_panel_and_each_candidate_a_bar() -> None:
 def test_nothing_is_cut_off_or_covered(count: int) -> None:
     made = choice_reports(3, count)
     require_room(figure_of_choices(choices_of(made[-1]), title="epoch 3"))
-    figure = plot.figure_of_history(pd.DataFrame(made))
+    figure = drawing.figure_of_history(pd.DataFrame(made))
     require_room(figure)
     titles = [text.get_text() for text in texts(figure)]
     for label in labels(count):
@@ -86,7 +86,7 @@ def test_curves_over_the_epochs_break_where_epochs_are_missing() -> None:
         {"epoch": epoch, "x a": 0.5 + epoch / 20, "x b": 0.5 - epoch / 20}
         for epoch in (0, 1, 2, 4, 6, 7)
     ]
-    figure = plot.figure_of_history(pd.DataFrame(rows))
+    figure = drawing.figure_of_history(pd.DataFrame(rows))
     *_, panels = figure.axes
     curves = [line for line in panels.lines if line.get_linewidth() > 1]
     assert [len(line.get_xdata()) for line in curves] == [3, 1, 2] * 2
@@ -97,7 +97,7 @@ def test_curves_over_the_epochs_break_where_epochs_are_missing() -> None:
 
 
 def test_a_space_without_cells_has_no_skips_and_no_legend() -> None:
-    figure = plot.figure_of_history(pd.DataFrame(choice_reports(2)))
+    figure = drawing.figure_of_history(pd.DataFrame(choice_reports(2)))
     assert [axes.get_title() for axes in figure.axes] == [
         "validation accuracy",
         "entropy of the weights (nats)",
@@ -108,7 +108,7 @@ def test_a_space_without_cells_has_no_skips_and_no_legend() -> None:
 
 def test_cells_and_other_choices() -> None:
     both = [{**a, **b} for a, b in zip(choice_reports(3), reports(3), strict=True)]
-    figure = plot.figure_of_history(pd.DataFrame(both))
+    figure = drawing.figure_of_history(pd.DataFrame(both))
     assert len(figure.axes) == 3 + 2 * 14 + 1
     assert len(figure.legends) == 1
     assert "other choices" in [text.get_text() for text in figure.texts]
@@ -124,7 +124,7 @@ def test_cells_and_other_choices() -> None:
 
 def test_names_may_be_anything() -> None:
     rows = {f"label {EVIL}": {f"candidate {EVIL}": 0.25, "$x$": 0.75}, EVIL: {"<b>": 1.0}}
-    require_harmless(plot.rendered(figure_of_choices(rows, title=EVIL), "svg"))
+    require_harmless(drawing.rendered(figure_of_choices(rows, title=EVIL), "svg"))
     written = {text.get_text() for text in texts(figure_of_choices({"$a$ $b$": {"$x$": 1.0}}))}
     assert written == {"$a$ $b$", "$x$", "1.00"}
 
@@ -172,5 +172,5 @@ def test_plot_and_animate_a_space_without_cells(
 
 def test_the_same_picture_is_the_same_file() -> None:
     table = pd.DataFrame(choice_reports(3))
-    first, second = (plot.rendered(plot.figure_of_history(table), "svg") for _ in range(2))
+    first, second = (drawing.rendered(drawing.figure_of_history(table), "svg") for _ in range(2))
     assert first == second

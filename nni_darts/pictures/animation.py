@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from nni_darts._common.checks import instance, several
 from nni_darts._common.messages import shown
 from nni_darts._common.metric import metric_of
-from nni_darts.cell_picture import DRAWN, figure_of_cells
-from nni_darts.choice_picture import DRAWN as DRAWN_OF_CHOICES
-from nni_darts.choice_picture import figure_of_choices
-from nni_darts.colours import LIGHT, NODES, colour_of, colours_among
 from nni_darts.genotypes.cell import KINDS, Cell
 from nni_darts.history.choice_weights import Choices, choices_of
 from nni_darts.history.epoch import alphas_of, derived_cell, strengths, validation
+from nni_darts.pictures.cell_figure import DRAWN, figure_of_cells
+from nni_darts.pictures.choice_figure import DRAWN as DRAWN_OF_CHOICES
+from nni_darts.pictures.choice_figure import figure_of_choices
+from nni_darts.pictures.colours import LIGHT, NODES, colour_of, colours_among
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

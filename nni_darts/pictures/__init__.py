@@ -1,0 +1,1 @@
+"""Cells, weights over epochs and animations, drawn from genotypes and history."""
