@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
-from nni_darts import export, randomness
+from nni_darts import randomness
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.divergence import FiniteWatch
 from nni_darts.graphs import StepGraph, capturable
 from nni_darts.host_calls import unlogged
+from nni_darts.supernet import architectures
 from nni_darts.virtual_step import require_followable
 
 
@@ -59,7 +60,7 @@ class UnrolledDartsModule(DartsLightningModule):
 
     def export_probs(self) -> dict[str, dict[Any, float]]:
         """The mixing weight of every choice under every label."""
-        found = export.probabilities(self.model)
+        found = architectures.probabilities(self.model)
         return {label: {c: p.item() for c, p in row.items()} for label, row in found.items()}
 
     def configure_architecture_optimizers(self) -> Optimizer:
@@ -102,7 +103,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self.advance_lr_schedulers(batch_idx)
         if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
             # Tensors: numbers would have to be waited for.
-            self.log_probs(export.probabilities(self.model))
+            self.log_probs(architectures.probabilities(self.model))
         return output
 
     def _shape(self, batch: Any, batch_idx: int) -> None:
@@ -173,7 +174,7 @@ class UnrolledDartsModule(DartsLightningModule):
     def _penalised(self, loss: Tensor) -> Tensor:
         """NNI's penalty, on weights that lead back to the alphas; NNI's own are bare numbers."""
         penalty = cast(Callable[..., tuple[Tensor, dict[str, Any]]], self.penalty)
-        total, details = penalty(loss, export.probabilities(self.model))
+        total, details = penalty(loss, architectures.probabilities(self.model))
         self.log_dict({f"penalty/{k}": torch.as_tensor(v).detach() for k, v in details.items()})
         return total
 

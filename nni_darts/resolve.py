@@ -20,7 +20,7 @@ from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.bounded import built, watched
 from nni_darts.config import Component, Run, Search, Training
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
-from nni_darts.node import recompute
+from nni_darts.supernet.nodes import recompute
 from nni_darts.task import IMAGES, TASKS, TEXT, Task, of_data
 from search_spaces.cell_space import CellSpace
 

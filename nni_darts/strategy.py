@@ -12,7 +12,6 @@ from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMix
 from nni.nas.space import RawFormatModelSpace
 from nni.nas.strategy import DARTS
 
-from nni_darts import mixed_operations
 from nni_darts._common import limits
 from nni_darts._common.checks import (
     CLIP,
@@ -28,13 +27,15 @@ from nni_darts._common.checks import (
 from nni_darts._common.messages import shown
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
-from nni_darts.export import top_k
 from nni_darts.fused.supernet import fuse
-from nni_darts.node import recompute
 from nni_darts.oneshot import UnrolledDartsModule
 from nni_darts.penalties import penalty_of
-from nni_darts.relaxable import refuse_dangling, require_categorical, require_decided
-from nni_darts.supernet import MixedCell, Ranked
+from nni_darts.supernet import mixed_operations
+from nni_darts.supernet.architectures import top_k
+from nni_darts.supernet.mixed import Ranked
+from nni_darts.supernet.nni_cell import MixedCell
+from nni_darts.supernet.nodes import recompute
+from nni_darts.supernet.relaxable import refuse_dangling, require_categorical, require_decided
 
 
 class UnrolledDARTS(DARTS):
@@ -57,9 +58,10 @@ class UnrolledDARTS(DARTS):
         hypergradient: "finite_difference" (the published algorithm), "exact" (double backward: more
             memory, and not disturbed by the kinks of ReLU and max pooling) or "first_order".
         fused: run the edges of a cell together: the same results to rounding, several times faster,
-            from the same parameters. It takes cells whose nodes are in `nni_darts.node.Nodes`, as
-            those of `search_spaces`; other cells, and operations that it does not know, run as they
-            are. Without, every operation runs by itself.
+            from the same parameters. It takes cells whose nodes are in
+            `nni_darts.supernet.nodes.Nodes`, as those of `search_spaces`; other cells, and
+            operations that it does not know, run as they are. Without, every operation runs by
+            itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
         arc_learning_rate: of alpha's Adam, positive.

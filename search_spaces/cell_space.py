@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from torch import nn
 
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.supernet import MixedNode
+from nni_darts.supernet.mixed import MixedNode
 
 
 class CellSpace:

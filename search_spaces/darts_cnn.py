@@ -11,7 +11,7 @@ from torch import Tensor
 from nni_darts._common import limits
 from nni_darts._common.checks import size
 from nni_darts.genotypes.genotype import PRIMITIVES
-from nni_darts.supernet import Node
+from nni_darts.supernet.mixed import Node
 from search_spaces.cell_space import CellSpace
 from search_spaces.darts_network import DartsNetwork, Frame, check_frame, check_weights
 from search_spaces.operations import check_primitives, search_norm, search_operation

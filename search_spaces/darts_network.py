@@ -19,7 +19,7 @@ from nni_darts._common.checks import PROBABILITY, instance, number, size, truth
 from nni_darts._common.messages import shown
 from nni_darts.genotypes.genotype import Cell as CellGenotype
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.node import ChosenEdges, Nodes
+from nni_darts.supernet.nodes import ChosenEdges, Nodes
 from search_spaces.operations import (
     DropPath,
     Norm,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nni_darts._common import limits
 from nni_darts._common.checks import PROBABILITY, instance, number, size
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.node import ChosenEdges
+from nni_darts.supernet.nodes import ChosenEdges
 from search_spaces.activations import Highway, edge
 from search_spaces.places import require_affordable
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from nni_darts.fused.recognise import Chain, Feature, Reduction, overwrites, recognise, stages_of
 from nni_darts.fused.watch import Watch, hooked, settings
-from nni_darts.node import Nodes
-from nni_darts.supernet import MixedNode
+from nni_darts.supernet.mixed import MixedNode
+from nni_darts.supernet.nodes import Nodes
 
 Shape = tuple[int, ...]
 

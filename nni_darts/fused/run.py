@@ -23,7 +23,7 @@ from nni_darts.fused import layout
 from nni_darts.fused.depthwise import Geometry, depthwise
 from nni_darts.fused.plan import Chains, Features, Plan, Reductions, Shape, Source, make_plan
 from nni_darts.fused.watch import hooked
-from nni_darts.node import Nodes
+from nni_darts.supernet.nodes import Nodes
 
 
 class FusedNodes(Nodes, MutableModule):

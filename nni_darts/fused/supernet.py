@@ -7,7 +7,7 @@ from torch import nn
 
 from nni_darts.fused.plan import make_plan
 from nni_darts.fused.run import FusedNodes
-from nni_darts.node import Nodes
+from nni_darts.supernet.nodes import Nodes
 
 
 def fuse(supernet: nn.Module) -> nn.Module:

@@ -29,7 +29,6 @@ from nni_darts.genotypes.cell import Cell
 from nni_darts.genotypes.derivation import derive, strength, top_k
 from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
-from nni_darts.node import Nodes, recompute
 from nni_darts.pictures.animation import animation, frames_of
 from nni_darts.pictures.drawing import draw as draw_picture
 from nni_darts.pictures.drawing import (
@@ -41,7 +40,8 @@ from nni_darts.pictures.drawing import (
 )
 from nni_darts.precision import lightning_precision
 from nni_darts.strategy import UnrolledDARTS
-from nni_darts.supernet import Node
+from nni_darts.supernet.mixed import Node
+from nni_darts.supernet.nodes import Nodes, recompute
 from nni_darts.text_data import TextSearchData, TextTrainingData
 from nni_darts.training_data import TrainingData
 from search_spaces import (

@@ -18,7 +18,7 @@ from torch.nn.utils import prune
 from nni_darts import UnrolledDARTS
 from nni_darts.fused.run import FusedNodes
 from nni_darts.fused.supernet import fuse
-from nni_darts.node import Nodes
+from nni_darts.supernet.nodes import Nodes
 from search_spaces.operations import Zero, search_norm, search_operation
 
 CHAIN, POOL = "sep_conv_3x3", "avg_pool_3x3"

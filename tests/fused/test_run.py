@@ -25,8 +25,8 @@ from nni_darts import UnrolledDARTS
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.fused.supernet import fuse
 from nni_darts.genotypes.genotype import PRIMITIVES
-from nni_darts.node import Nodes
-from nni_darts.supernet import MixedNode
+from nni_darts.supernet.mixed import MixedNode
+from nni_darts.supernet.nodes import Nodes
 from search_spaces import DartsCNN
 from search_spaces.operations import OPERATIONS, Norm, search_norm
 

@@ -1,4 +1,6 @@
-"""The space, its supernet and its discrete networks: search_spaces/ and nni_darts/supernet.py."""
+"""The space, its supernet and its discrete networks: search_spaces/ and
+nni_darts/supernet/mixed.py.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
 from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
-from nni_darts.node import ChosenEdges
-from nni_darts.supernet import MixedNode, Node
+from nni_darts.supernet.mixed import MixedNode, Node
+from nni_darts.supernet.nodes import ChosenEdges
 from search_spaces import DartsCNN, DartsNetwork, operations
 from search_spaces.operations import FactorizedReduce
 

@@ -14,13 +14,14 @@ from nni.nas.space import model_context
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from nni_darts import UnrolledDARTS, export
+from nni_darts import UnrolledDARTS
 from nni_darts.architect import HYPERGRADIENTS, exact, finite_difference
 from nni_darts.counting import parameters
 from nni_darts.genotypes import derivation, published
 from nni_darts.genotypes.genotype import RNN_PRIMITIVES, Genotype
 from nni_darts.pictures import drawing
-from nni_darts.supernet import MixedNode
+from nni_darts.supernet import architectures
+from nni_darts.supernet.mixed import MixedNode
 from search_spaces import DartsCNN, DartsRNN, DartsRNNNetwork
 from search_spaces.activations import ACTIVATIONS
 
@@ -226,7 +227,7 @@ def test_planted_alphas_are_derived_with_one_edge_per_node(seed: int) -> None:
         if hasattr(module, "export"):
             exported.update(module.export(exported))
     assert Genotype.from_sample(exported).recurrent == expected
-    ranked = export.top_k(net, 20)
+    ranked = architectures.top_k(net, 20)
     by_derivation = derivation.top_k({"recurrent": rows.numpy()}, RNN_PRIMITIVES, 20)
     assert len({json.dumps(sample, sort_keys=True) for _, sample in ranked}) == 20
     for (score, sample), (expected_score, genotype) in zip(ranked, by_derivation, strict=True):
@@ -243,7 +244,7 @@ def test_a_planted_cell() -> None:
     rows[1, none], rows[1, relu] = 9, 5  # 0 -> 2
     rows[2, tanh] = 2  # 1 -> 2
     plant(net, rows)
-    ((_, sample),) = export.top_k(net, 1)
+    ((_, sample),) = architectures.top_k(net, 1)
     assert Genotype.from_sample(sample).to_authors() == (
         "Genotype(recurrent=[('relu', 0), ('tanh', 1)], concat=range(1, 3))"
     )

@@ -16,8 +16,8 @@ from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.fused.run import FusedNodes
 from nni_darts.fused.supernet import fuse
 from nni_darts.genotypes.genotype import PRIMITIVES
-from nni_darts.node import Nodes
-from nni_darts.supernet import MixedNode, Node
+from nni_darts.supernet.mixed import MixedNode, Node
+from nni_darts.supernet.nodes import Nodes
 from search_spaces.operations import search_operation
 
 CLASSES = 3

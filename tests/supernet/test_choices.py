@@ -28,7 +28,7 @@ from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
 from torch import nn
 
 from nni_darts import UnrolledDARTS
-from nni_darts.supernet import MixedNode, Node
+from nni_darts.supernet.mixed import MixedNode, Node
 
 
 class Tied(ModelSpace):

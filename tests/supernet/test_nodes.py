@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nni_darts.node import ChosenEdges, Nodes, recompute
+from nni_darts.supernet.nodes import ChosenEdges, Nodes, recompute
 
 
 class Counted(nn.Module):

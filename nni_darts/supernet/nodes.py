@@ -37,8 +37,8 @@ class Nodes(nn.ModuleList):
     """The intermediate nodes of a cell, in order: each adds a state to those before it.
 
     `forward` takes the list of the cell's inputs and returns it with a state for each node. In a
-    model space they hold `nni_darts.supernet.Node`s; then `UnrolledDARTS` can fuse the edges of
-    the supernet and recompute the cell in the backward pass.
+    model space they hold `nni_darts.supernet.mixed.Node`s; then `UnrolledDARTS` can fuse the edges
+    of the supernet and recompute the cell in the backward pass.
     """
 
     def __init__(self, nodes: Iterable[nn.Module] = ()) -> None:

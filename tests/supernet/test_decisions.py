@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nni_darts.decisions import Part, Parts, rank
+from nni_darts.supernet.decisions import Part, Parts, rank
 
 LABELS = {"a": 2, "b": 3, "c": 2, "d": 3, "e": 2}
 SEVERAL = {"s": (3, 2), "t": (3, 1)}

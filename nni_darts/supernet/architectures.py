@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nni_darts.choices import Choices, alphas
-from nni_darts.decisions import rank
-from nni_darts.supernet import Ranked
+from nni_darts.supernet.choices import Choices, alphas
+from nni_darts.supernet.decisions import rank
+from nni_darts.supernet.mixed import Ranked
 
 
 def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:

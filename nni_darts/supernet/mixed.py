@@ -16,14 +16,13 @@ from nni.mutable.exception import SampleValidationError
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, MutableModule
 from nni.nas.nn.pytorch.base import recursive_freeze
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
-from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from torch import Tensor, nn
 
 from nni_darts._common.checks import several, size, text
 from nni_darts._common.messages import shown
 from nni_darts.genotypes.cell import NONE
 from nni_darts.genotypes.k_best import best_subsets
-from nni_darts.node import ChosenEdges
+from nni_darts.supernet.nodes import ChosenEdges
 
 Sample = dict[str, Any]
 Ranked = list[tuple[float, Sample]]
@@ -121,7 +120,7 @@ class MixedNode(Node, BaseSuperNetModule):
             return {}
         edges = [cast(Any, edge) for edge in self.edges]
         options = [
-            _but_none(log_probabilities(edge._softmax, edge._arch_alpha), edge.names)
+            but_none(log_probabilities(edge._softmax, edge._arch_alpha), edge.names)
             for edge in edges
         ]
         # What an edge would be that is not chosen does not matter; NNI wants to be told anyway.
@@ -133,77 +132,10 @@ class MixedNode(Node, BaseSuperNetModule):
         return {**sample, **operations, self.choice.label: [j for j, _ in strongest_first]}
 
 
-class MixedCell(DifferentiableMixedCell):
-    """NNI's `Cell` in the supernet, with what NNI leaves out: freezing, and a sound ranking.
-
-    NNI ranks by raw alpha; here it is by the softmax over the operations and the `none` that NNI
-    emulates by one more alpha (paper, section 2.4).
-    """
-
-    def export(self, memo: Sample) -> Sample:
-        sample: Sample = {}
-        for node in self.output_node_indices:
-            alphas = [self._arch_alpha[f"{self.label}/{node}_{source}"] for source in range(node)]
-            # The emulated none is the one alpha more than there are names.
-            options = [
-                _but_none(log_probabilities(self._softmax, a)[: len(self.op_names)], self.op_names)
-                for a in alphas
-            ]
-            ((_, chosen),) = best_subsets(options, min(self.num_ops_per_node, node), 1)
-            sample |= self.named(node, chosen)
-        return sample
-
-    def named(self, node: int, edges: Sequence[tuple[int, str]]) -> Sample:
-        """(source, operation) of a node's edges as a sample.
-
-        A node with fewer inputs than it has edges takes them in turn, as in NNI.
-        """
-        sample: Sample = {}
-        for k in self._slots:
-            source, name = edges[k % len(edges)]
-            sample[f"{self.label}/op_{node}_{k}"] = name
-            sample[f"{self.label}/input_{node}_{k}"] = [source]
-        return sample
-
-    def freeze(self, sample: Sample) -> FrozenCell:
-        """The chosen edges only, with their weights."""
-        self.validate(sample)
-        nodes = []
-        for node, ops in zip(self.output_node_indices, self.ops, strict=True):
-            sources = [sample[f"{self.label}/input_{node}_{k}"][0] for k in self._slots]
-            names = [sample[f"{self.label}/op_{node}_{k}"] for k in self._slots]
-            edges = [ops[source][name] for source, name in zip(sources, names, strict=True)]
-            nodes.append(ChosenEdges(edges, sources))
-        return FrozenCell(self.preprocessor, nodes, self.postprocessor, self.concat_dim)
-
-    @property
-    def _slots(self) -> range:
-        return range(self.num_ops_per_node)
-
-
-class FrozenCell(nn.Module):
-    """What is left of a `MixedCell`: called as NNI's `Cell` is."""
-
-    def __init__(self, preprocessor: Any, nodes: Any, postprocessor: Any, concat_dim: int) -> None:
-        super().__init__()
-        self.preprocessor = preprocessor
-        self.nodes = nn.ModuleList(nodes)
-        self.postprocessor = postprocessor
-        self.concat_dim = concat_dim
-
-    def forward(self, *inputs: Any) -> Any:
-        processed = inputs[0] if isinstance(inputs[0], list) else list(inputs)
-        states = list(self.preprocessor(processed))
-        first = len(states)
-        for node in self.nodes:
-            states.append(node(states))
-        return self.postprocessor(torch.cat(states[first:], self.concat_dim), processed)
-
-
 def log_probabilities(softmax: nn.Module, alpha: Tensor) -> list[float]:
     """log of the mixing weights, in float64."""
     return cast(list[float], torch.log(softmax(alpha.detach().double())).tolist())
 
 
-def _but_none(log_p: Sequence[float], names: Sequence[str]) -> list[tuple[float, str]]:
+def but_none(log_p: Sequence[float], names: Sequence[str]) -> list[tuple[float, str]]:
     return [(p, name) for p, name in zip(log_p, names, strict=True) if name != NONE]

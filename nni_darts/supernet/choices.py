@@ -11,9 +11,10 @@ from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedRepeat
 from torch import Tensor, nn
 
-from nni_darts.decisions import Decided, Part, Parts
 from nni_darts.genotypes.cell import NONE
-from nni_darts.supernet import MixedCell, MixedNode, Sample, log_probabilities
+from nni_darts.supernet.decisions import Decided, Part, Parts
+from nni_darts.supernet.mixed import MixedNode, Sample, log_probabilities
+from nni_darts.supernet.nni_cell import MixedCell
 
 __all__ = ["Choices", "alphas"]
 

@@ -1,0 +1,1 @@
+"""Nodes and mixed operations of a space in NNI, and the choices they stand for."""
