@@ -27,11 +27,11 @@ from nni_darts._common.checks import (
 from nni_darts._common.messages import shown
 from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.bilevel import BilevelLoader, shuffled
-from nni_darts.fused.supernet import fuse
 from nni_darts.oneshot import UnrolledDartsModule
 from nni_darts.penalties import penalty_of
 from nni_darts.supernet import mixed_operations
 from nni_darts.supernet.architectures import top_k
+from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import Ranked
 from nni_darts.supernet.nni_cell import MixedCell
 from nni_darts.supernet.nodes import recompute

@@ -13,9 +13,9 @@ from torch.optim import SGD
 
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import HYPERGRADIENTS
-from nni_darts.fused.run import FusedNodes
-from nni_darts.fused.supernet import fuse
 from nni_darts.genotypes.genotype import PRIMITIVES
+from nni_darts.supernet.fused.fuse import fuse
+from nni_darts.supernet.fused.run import FusedNodes
 from nni_darts.supernet.mixed import MixedNode, Node
 from nni_darts.supernet.nodes import Nodes
 from search_spaces.operations import search_operation

@@ -16,8 +16,8 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import prune
 
 from nni_darts import UnrolledDARTS
-from nni_darts.fused.run import FusedNodes
-from nni_darts.fused.supernet import fuse
+from nni_darts.supernet.fused.fuse import fuse
+from nni_darts.supernet.fused.run import FusedNodes
 from nni_darts.supernet.nodes import Nodes
 from search_spaces.operations import Zero, search_norm, search_operation
 

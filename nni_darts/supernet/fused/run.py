@@ -19,10 +19,18 @@ from nni.nas.nn.pytorch.base import recursive_freeze
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nni_darts.fused import layout
-from nni_darts.fused.depthwise import Geometry, depthwise
-from nni_darts.fused.plan import Chains, Features, Plan, Reductions, Shape, Source, make_plan
-from nni_darts.fused.watch import hooked
+from nni_darts.supernet.fused import layout
+from nni_darts.supernet.fused.depthwise import Geometry, depthwise
+from nni_darts.supernet.fused.plan import (
+    Chains,
+    Features,
+    Plan,
+    Reductions,
+    Shape,
+    Source,
+    make_plan,
+)
+from nni_darts.supernet.fused.watch import hooked
 from nni_darts.supernet.nodes import Nodes
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from nni_darts.fused.plan import make_plan
-from nni_darts.fused.run import FusedNodes
+from nni_darts.supernet.fused.plan import make_plan
+from nni_darts.supernet.fused.run import FusedNodes
 from nni_darts.supernet.nodes import Nodes
 
 

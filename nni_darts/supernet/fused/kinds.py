@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from nni_darts.fused.depthwise import Geometry
-from nni_darts.fused.watch import hooked, settings
+from nni_darts.supernet.fused.depthwise import Geometry
+from nni_darts.supernet.fused.watch import hooked, settings
 from search_spaces.operations import FactorizedReduce, Zero
 
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
 from nni_darts.architect import HYPERGRADIENTS
-from nni_darts.fused.supernet import fuse
 from nni_darts.genotypes.genotype import PRIMITIVES
+from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.supernet.nodes import Nodes
 from search_spaces import DartsCNN

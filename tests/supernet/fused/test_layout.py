@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nni_darts.fused import layout
+from nni_darts.supernet.fused import layout
 
 
 def images(channels: int = 3, height: int = 6, width: int = 8) -> torch.Tensor:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from nni_darts.fused.depthwise import Geometry
-from nni_darts.fused.recognise import (
+from nni_darts.supernet.fused.depthwise import Geometry
+from nni_darts.supernet.fused.kinds import (
     Chain,
     Feature,
     Nothing,
@@ -15,7 +15,7 @@ from nni_darts.fused.recognise import (
     recognise,
     stages_of,
 )
-from nni_darts.fused.watch import settings
+from nni_darts.supernet.fused.watch import settings
 from search_spaces.operations import (
     OPERATIONS,
     FactorizedReduce,

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nni_darts.fused.depthwise import Geometry, correlate, depthwise
+from nni_darts.supernet.fused.depthwise import Geometry, correlate, depthwise
 
 GEOMETRIES = [
     Geometry(kernel, stride, dilation)

@@ -10,8 +10,15 @@ import torch
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from torch import Tensor, nn
 
-from nni_darts.fused.recognise import Chain, Feature, Reduction, overwrites, recognise, stages_of
-from nni_darts.fused.watch import Watch, hooked, settings
+from nni_darts.supernet.fused.kinds import (
+    Chain,
+    Feature,
+    Reduction,
+    overwrites,
+    recognise,
+    stages_of,
+)
+from nni_darts.supernet.fused.watch import Watch, hooked, settings
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.supernet.nodes import Nodes
 

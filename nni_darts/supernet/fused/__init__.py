@@ -1,0 +1,1 @@
+"""Cells of a supernet computed together: the same numbers, faster."""
