@@ -63,7 +63,7 @@ def measured(name: str, work: Work, repeats: int) -> dict[str, Any]:
     from torch import nn
 
     from nni_darts import UnrolledDARTS
-    from nni_darts.architect import HYPERGRADIENTS
+    from nni_darts.search.hypergradient import HYPERGRADIENTS
     from search_spaces import DartsCNN
 
     torch.manual_seed(0)

@@ -74,7 +74,7 @@ def numbers(start: Any, batches: Sequence[Any], dtype: Any, *, autocast: bool) -
     import torch
     from torch import nn
 
-    from nni_darts.architect import HYPERGRADIENTS
+    from nni_darts.search.hypergradient import HYPERGRADIENTS
 
     net = copy.deepcopy(start).to(dtype)
     named = dict(net.named_parameters())

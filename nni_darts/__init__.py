@@ -10,21 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nni_darts.architect import exact, finite_difference, first_order
     from nni_darts.checkpoint import load
     from nni_darts.data import BilevelData
     from nni_darts.genotypes.derivation import derive, top_k
     from nni_darts.genotypes.genotype import Genotype
-    from nni_darts.strategy import UnrolledDARTS
+    from nni_darts.search.hypergradient import exact, finite_difference, first_order
+    from nni_darts.search.strategy import UnrolledDARTS
 
 _HOMES = {
     "BilevelData": "data",
     "Genotype": "genotypes.genotype",
-    "UnrolledDARTS": "strategy",
+    "UnrolledDARTS": "search.strategy",
     "derive": "genotypes.derivation",
-    "exact": "architect",
-    "finite_difference": "architect",
-    "first_order": "architect",
+    "exact": "search.hypergradient",
+    "finite_difference": "search.hypergradient",
+    "first_order": "search.hypergradient",
     "load": "checkpoint",
     "top_k": "genotypes.derivation",
 }

@@ -28,7 +28,7 @@ from nni_darts.protocol import key
 from nni_darts.recipe import search_evaluator
 from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
 from nni_darts.retraining import Job, train
-from nni_darts.strategy import UnrolledDARTS
+from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.trainer_options import Signed, go_on
 
 

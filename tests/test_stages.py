@@ -16,9 +16,9 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.divergence import DivergedError
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.protocol import key
+from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.sources import Digits
 from nni_darts.stages import STAGES, search
-from nni_darts.strategy import UnrolledDARTS
 from nni_darts.tasks import parse_run
 
 TINY: dict[str, Any] = {

@@ -19,7 +19,7 @@ import torch
 from nni.nas.profiler import ExpressionProfiler
 from torch import nn
 
-from nni_darts import architect, augmentation, bilevel, checkpoint, counting, streams
+from nni_darts import augmentation, checkpoint, counting, streams
 from nni_darts._common import limits
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.data import BilevelData
@@ -39,7 +39,8 @@ from nni_darts.pictures.drawing import (
     save,
 )
 from nni_darts.precision import lightning_precision
-from nni_darts.strategy import UnrolledDARTS
+from nni_darts.search import hypergradient, loader
+from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.supernet.mixed import Node
 from nni_darts.supernet.nodes import Nodes, recompute
 from nni_darts.text_data import TextSearchData, TextTrainingData
@@ -98,7 +99,7 @@ def step(**arguments: Any) -> Any:
         "optimizer": SGD,
         "modules": [LINEAR],
     }
-    return architect.finite_difference(**{**good, **arguments})
+    return hypergradient.finite_difference(**{**good, **arguments})
 
 
 def devices(count: Any) -> None:
@@ -177,9 +178,9 @@ TABLE: list[tuple[Callable[..., Any], str, list[Any]]] = [
     ),
     (partial(augmentation.cutout, IMAGES), "pixels=", NO_WHOLE),
     (partial(augmentation.random_shift, IMAGES), "padding=", NO_WHOLE),
-    (partial(bilevel.BilevelLoader, val=[], before_epoch=print), "train", [None, 5]),
-    (partial(bilevel.BilevelLoader, [], before_epoch=print), "val", [None, 5]),
-    (partial(bilevel.BilevelLoader, [], []), "before_epoch", [None, 5]),
+    (partial(loader.BilevelLoader, val=[], before_epoch=print), "train", [None, 5]),
+    (partial(loader.BilevelLoader, [], before_epoch=print), "val", [None, 5]),
+    (partial(loader.BilevelLoader, [], []), "before_epoch", [None, 5]),
     (Genotype, "cells", [None, 5, "cells", [5], {"normal": 1}]),
     (partial(Cell, nodes=[[("relu", 0)]], concat=[1]), "kind", [None, 5, "norml", ["normal"]]),
     (partial(Cell, "recurrent", concat=[1]), "nodes=node", [None, 5, "x", [5], [[5]], [[(5, 0)]]]),

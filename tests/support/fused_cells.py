@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from nni_darts import UnrolledDARTS
-from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.genotypes.genotype import PRIMITIVES
+from nni_darts.search.hypergradient import HYPERGRADIENTS
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.fused.run import FusedNodes
 from nni_darts.supernet.mixed import MixedNode, Node

@@ -16,7 +16,7 @@ from nni.nas.space import model_context
 from torch.utils.data import DataLoader, TensorDataset
 
 from nni_darts import UnrolledDARTS
-from nni_darts.architect import HYPERGRADIENTS
+from nni_darts.search.hypergradient import HYPERGRADIENTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "hub-spaces.md"
 WORKS = "yes"
@@ -27,7 +27,7 @@ _TEXT = """\
 Each space was built as small as it goes, searched for one step with each hypergradient, and its
 best network taken out as an instance: that network gives the very numbers of one that was built
 from the sample and given the same weights, and each of its parameters gets a gradient. This page is
-written by `python tests/support/hub_spaces.py` and held by `tests/test_hub_spaces.py`.
+written by `python tests/support/hub_spaces.py` and held by `tests/search/test_hub_spaces.py`.
 
 """
 

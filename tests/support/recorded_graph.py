@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from waiting import require_no_waiting
 
-from nni_darts.graphs import capturable
+from nni_darts.search.cuda_graph import capturable
 
 
 class Recorder(TorchDispatchMode):
@@ -80,7 +80,7 @@ def _memory(x: Any) -> Any:
 
 
 class OnTheCpu:
-    """`nni_darts.graphs.Capturing` for the CPU."""
+    """`nni_darts.search.cuda_graph.Capturing` for the CPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # Else an Adam whose state stays on the device is for GPUs alone.

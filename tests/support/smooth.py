@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from nni_darts.architect import HYPERGRADIENTS
+from nni_darts.search.hypergradient import HYPERGRADIENTS
 
 
 def flat(tensors: Any) -> Tensor:

@@ -22,8 +22,8 @@ from fused_cells import (
 from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
-from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.genotypes.genotype import PRIMITIVES
+from nni_darts.search.hypergradient import HYPERGRADIENTS
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.supernet.nodes import Nodes

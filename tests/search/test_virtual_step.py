@@ -7,7 +7,7 @@ import torch
 from smooth import OPTIMIZERS, Smooth, real_step
 from torch.optim import SGD, Adam, AdamW, NAdam
 
-from nni_darts.virtual_step import require_followable, step_sizes, virtual_step
+from nni_darts.search.virtual_step import require_followable, step_sizes, virtual_step
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["first step", "with buffers"])

@@ -10,7 +10,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.aggregation import CatMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassRecall
 
-from nni_darts.host_calls import (
+from nni_darts.search.side_effects import (
     HostCallError,
     copies,
     detached,

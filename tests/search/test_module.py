@@ -26,11 +26,11 @@ from torch.utils.data import DataLoader
 from waiting import NoWaiting, Waits
 
 from nni_darts import UnrolledDARTS
-from nni_darts.architect import finite_difference
 from nni_darts.divergence import DivergedError, FiniteWatch
-from nni_darts.graphs import capturable
 from nni_darts.image_config import ImageSearch
 from nni_darts.recipe import SearchRecipe
+from nni_darts.search.cuda_graph import capturable
+from nni_darts.search.hypergradient import finite_difference
 
 # Algorithm 1, through the real trainer.
 
@@ -426,7 +426,7 @@ MEMORY = """
     import resource, torch
     from torch import nn
     from nni_darts import UnrolledDARTS
-    from nni_darts.architect import HYPERGRADIENTS
+    from nni_darts.search.hypergradient import HYPERGRADIENTS
     from search_spaces import DartsCNN
     torch.manual_seed(0)
     strategy = UnrolledDARTS()

@@ -39,10 +39,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nni_darts import randomness
 from nni_darts._common.checks import CLIP, function, instance, number, several
-from nni_darts.twice import differentiated_twice
-from nni_darts.virtual_step import clipped, step_sizes, virtual_step
+from nni_darts.search import random_state as randomness
+from nni_darts.search.twice_differentiable import differentiated_twice
+from nni_darts.search.virtual_step import clipped, step_sizes, virtual_step
 
 Loss = Callable[[], Tensor]
 """Runs a forward pass and returns a scalar loss with its graph."""

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD
 
-from nni_darts.architect import exact
-from nni_darts.twice import differentiated_twice
+from nni_darts.search.hypergradient import exact
+from nni_darts.search.twice_differentiable import differentiated_twice
 
 
 def hypergradient(operation: nn.Module) -> Tensor:

@@ -1,7 +1,7 @@
 """What a training step does besides computing: it logs, counts metrics, looks at losses.
 
 The architect's passes run the user's `training_step` too, and must do nothing of it; a step that is
-captured (`nni_darts.graphs`) must do it after each replay, when there are numbers.
+captured (`nni_darts.search.cuda_graph`) must do it after each replay, when there are numbers.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from nni_darts import randomness
-from nni_darts.host_calls import HostCall, copies, detached, replaced, written_down
+from nni_darts.search import random_state
+from nni_darts.search.side_effects import HostCall, copies, detached, replaced, written_down
 
 REHEARSALS = 3
 """Steps that run as usual before one like them is captured: what is made at first use (momentum,
@@ -231,10 +231,10 @@ class StepGraph:
             )
 
     def _rehearse(self, batch: Any, batch_idx: int) -> Any:
-        before = randomness.get_state()
+        before = random_state.get_state()
         with self._capturing.rehearsing():
             output = self._module.step(batch, batch_idx)
-        if not randomness.same(before, randomness.get_state()):
+        if not random_state.same(before, random_state.get_state()):
             self._give_up(
                 "a step draws random numbers (dropout?), and a replay could not draw those of w+ "
                 "again for w-"
@@ -249,7 +249,7 @@ class StepGraph:
         def work() -> tuple[list[HostCall], Any]:
             inner = module.training_module
             functions = [(module, "log"), (inner, "log"), (module, "see")]
-            with randomness.at_rest(), _steps_uncounted(module):
+            with random_state.at_rest(), _steps_uncounted(module):
                 with written_down(inner, functions) as calls:
                     output = module.step(static, batch_idx)
             return calls, detached(output)

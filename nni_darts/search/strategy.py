@@ -25,10 +25,10 @@ from nni_darts._common.checks import (
     truth,
 )
 from nni_darts._common.messages import shown
-from nni_darts.architect import HYPERGRADIENTS
-from nni_darts.bilevel import BilevelLoader, shuffled
-from nni_darts.oneshot import UnrolledDartsModule
-from nni_darts.penalties import penalty_of
+from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.loader import BilevelLoader, shuffled
+from nni_darts.search.module import UnrolledDartsModule
+from nni_darts.search.penalties import penalty_of
 from nni_darts.supernet import mixed_operations
 from nni_darts.supernet.architectures import top_k
 from nni_darts.supernet.fused.fuse import fuse

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
-from nni_darts import randomness
-from nni_darts.architect import HYPERGRADIENTS
 from nni_darts.divergence import FiniteWatch
-from nni_darts.graphs import StepGraph, capturable
-from nni_darts.host_calls import unlogged
+from nni_darts.search import random_state
+from nni_darts.search.cuda_graph import StepGraph, capturable
+from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.side_effects import unlogged
+from nni_darts.search.virtual_step import require_followable
 from nni_darts.supernet import architectures
-from nni_darts.virtual_step import require_followable
 
 
 class UnrolledDartsModule(DartsLightningModule):
@@ -218,7 +218,7 @@ class UnrolledDartsModule(DartsLightningModule):
     def before_epoch(self) -> None:
         """Take up the random state of a checkpoint at the moment where the next epoch draws."""
         if self._resumed_random_state is not None:
-            randomness.set_state(self._resumed_random_state)
+            random_state.set_state(self._resumed_random_state)
             self._resumed_random_state = None
 
     def on_train_start(self) -> None:
@@ -237,7 +237,7 @@ class UnrolledDartsModule(DartsLightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.finite.look()
         self.training_module.on_save_checkpoint(checkpoint)
-        checkpoint["nni_darts_random_state"] = randomness.get_state()
+        checkpoint["nni_darts_random_state"] = random_state.get_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise ValueError for a checkpoint of another space, saying what differs."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-from nni_darts.bilevel import BilevelLoader, shuffled
+from nni_darts.search.loader import BilevelLoader, shuffled
 
 
 def numbers(count: int, batch_size: int = 2, **kwargs: object) -> DataLoader:

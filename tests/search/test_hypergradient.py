@@ -12,8 +12,8 @@ from smooth import OPTIMIZERS, Smooth, flat, real_step, relative_error
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
-from nni_darts import architect
-from nni_darts.architect import HYPERGRADIENTS, exact, finite_difference, first_order
+from nni_darts.search import hypergradient as architect
+from nni_darts.search.hypergradient import HYPERGRADIENTS, exact, finite_difference, first_order
 
 # The two-variable problem of figure 2 of the paper, solved by hand.
 

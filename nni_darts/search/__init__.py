@@ -1,0 +1,1 @@
+"""The search strategy: architect, Lightning module, CUDA graphs, random state."""
