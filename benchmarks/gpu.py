@@ -161,7 +161,7 @@ def search(plan: Plan) -> Figures:
 def _search(plan: Plan, cuda_graphs: bool) -> Figures:
     plan.work.prepare()
     from nni_darts.stages import search as stage
-    from nni_darts.tasks import parse_run
+    from nni_darts.tasks.registry import parse_run
 
     data: dict[str, Any] = {"name": "digits"}
     if plan.cifar is not None and not plan.tiny:

@@ -24,7 +24,7 @@ from nni_darts.alpha_data import VERSION, Epoch, Search
 from nni_darts.collapse import judge, parse_rules
 from nni_darts.resumed import Resumed
 from nni_darts.stored import Experiment
-from nni_darts.tasks import parse
+from nni_darts.tasks.registry import parse
 
 PAGE = "alphas.html"
 FOLDER = "alphas"

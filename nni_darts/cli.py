@@ -21,8 +21,8 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.cli_parser import Parser, path, root, whole
 from nni_darts.genotypes.genotype import FORMATS
 from nni_darts.stored import StoredError
-from nni_darts.task import IMAGES, TEXT
-from nni_darts.tasks import TRAININGS
+from nni_darts.tasks.base import IMAGES, TEXT
+from nni_darts.tasks.registry import TRAININGS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

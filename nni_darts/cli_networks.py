@@ -14,12 +14,12 @@ from typing import Any
 from nni_darts._common import limits, signals
 from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Component
 from nni_darts.found import cells
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.task import TASKS, of_data
-from nni_darts.tasks import TRAININGS, parse_training
+from nni_darts.tasks.base import TASKS, of_data
+from nni_darts.tasks.registry import TRAININGS, parse_training
+from nni_darts.tasks.settings import Component
 
 
 def _genotype(text: str) -> Genotype:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from nni_darts import loopback, stored
 from nni_darts._common import signals
 from nni_darts._common.messages import printable
-from nni_darts.config import Settings
 from nni_darts.running import GoneError, Running, StartError, require_way_back
+from nni_darts.tasks.settings import Settings
 
 POLL_SECONDS = 1.0
 PATIENCE = 30.0

@@ -30,7 +30,9 @@ class Rules(Frozen):
 
 
 def parse_rules(values: Mapping[str, Any]) -> Rules:
-    """Rules from what a YAML file holds. Raises SettingsError as `nni_darts.config.parse` does."""
+    """Rules from what a YAML file holds. Raises SettingsError as `nni_darts.tasks.settings.parse`
+    does.
+    """
     return validated(Rules, values)
 
 

@@ -13,7 +13,7 @@ from nni_darts._common.files import at_home
 from nni_darts._common.messages import unknown
 from nni_darts.augmentation import ReadAndCrop, ShiftAndFlip, Transform
 from nni_darts.sources import Digits, Folder, Source, Torchvision
-from nni_darts.task import TEXT
+from nni_darts.tasks.base import TEXT
 
 
 @dataclass(frozen=True)

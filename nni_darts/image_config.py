@@ -19,8 +19,8 @@ from nni_darts._common.fields import (
     Positive,
     Share,
 )
-from nni_darts.config import Evaluate, Run, Search, Select, Settings, Training
-from nni_darts.task import IMAGES, Task
+from nni_darts.tasks.base import IMAGES, Task
+from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
 
 
 class ImageSearch(Search):

@@ -1,4 +1,4 @@
-"""What runs on images are made of. See `nni_darts.task.Task.parts`."""
+"""What runs on images are made of. See `nni_darts.tasks.base.Task.parts`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts import counting
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Component, Search, Training
 from nni_darts.data import BilevelData
 from nni_darts.data_sets import check, check_test
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.image_config import ImageSearch, ImageTraining
 from nni_darts.recipe import SearchRecipe
+from nni_darts.tasks.settings import Component, Search, Training
 from nni_darts.training import TrainingRecipe
 from nni_darts.training_data import TrainingData
 from search_spaces.darts_network import DartsNetwork

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from nni_darts.config import Run, Settings
 from nni_darts.genotypes import published
 from nni_darts.genotypes.stored_text import digest
-from nni_darts.tasks import run_of
+from nni_darts.tasks.registry import run_of
+from nni_darts.tasks.settings import Run, Settings
 
 ATTEMPTS = 2
 """A run that fails is tried once more, from its own checkpoint; then it is left out."""

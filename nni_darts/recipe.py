@@ -13,8 +13,8 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from nni_darts.config import Search
 from nni_darts.image_config import ImageSearch
+from nni_darts.tasks.settings import Search
 from nni_darts.trainer_options import OwnSignals, last_checkpoint, trainer_options
 
 

@@ -22,8 +22,8 @@ from pytorch_lightning import LightningDataModule
 
 from nni_darts import counting, resolve
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Run
 from nni_darts.stages import strategy_of
+from nni_darts.tasks.settings import Run
 
 SECONDS = 60.0
 PARAMETERS = 50_000_000

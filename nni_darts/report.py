@@ -13,13 +13,13 @@ import pandas as pd
 from nni_darts import protocol, reproduction, results
 from nni_darts._common.messages import printable
 from nni_darts._common.redaction import redacted
-from nni_darts.config import Component, Settings
 from nni_darts.found import cells, found, short_name
 from nni_darts.genotypes import stored_text
 from nni_darts.ledger import Ledger
 from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.stored import Experiment
-from nni_darts.task import IMAGES, TEXT
+from nni_darts.tasks.base import IMAGES, TEXT
+from nni_darts.tasks.settings import Component, Settings
 
 _STATES = {
     IMAGES: "0 and 1 are the outputs of the two cells before, the others are nodes",

@@ -13,11 +13,11 @@ import yaml
 from nni_darts import protocol, results
 from nni_darts._common.messages import printable_lines
 from nni_darts._common.redaction import redacted
-from nni_darts.config import Component, Settings, Training
 from nni_darts.found import Found
 from nni_darts.stored import Experiment
-from nni_darts.task import IMAGES
-from nni_darts.tasks import TRAININGS
+from nni_darts.tasks.base import IMAGES
+from nni_darts.tasks.registry import TRAININGS
+from nni_darts.tasks.settings import Component, Settings, Training
 
 FILE = "experiment.yml"
 """What the commands call the experiment file."""

@@ -13,11 +13,11 @@ from nni_darts import protocol
 from nni_darts._common import files
 from nni_darts._common.metric import Metric, metric_of
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Settings
 from nni_darts.found import found, short_name
 from nni_darts.ledger import Ledger, kept
 from nni_darts.stored import TUNER, Experiment, StoredError, Trial
-from nni_darts.tasks import parse, task_of
+from nni_darts.tasks.registry import parse, task_of
+from nni_darts.tasks.settings import Settings
 
 _WHOLE = ("seed", "params", "multiply_adds", "best_epoch", "epochs")
 _ORDER = {"search": 0, "select": 1, "evaluate": 2}

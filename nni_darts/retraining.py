@@ -20,13 +20,13 @@ from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.bounded import built
-from nni_darts.config import Component, Training
 from nni_darts.device import free_devices
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.memory import advised_out_of_memory
 from nni_darts.reporting import Report, Reporter
 from nni_darts.run_folder import BEST, LAST, Identity
-from nni_darts.task import Task
+from nni_darts.tasks.base import Task
+from nni_darts.tasks.settings import Component, Training
 from nni_darts.trainer_options import Signed, go_on
 from nni_darts.training import trainer
 

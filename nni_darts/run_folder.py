@@ -16,10 +16,10 @@ from typing import Any
 from nni_darts._common import files
 from nni_darts._common.redaction import redacted
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Component, Run, Training
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.stored_text import found
 from nni_darts.protocol import key
+from nni_darts.tasks.settings import Component, Run, Training
 
 LAST = "last.ckpt"
 """Everything that it takes to go on after the last epoch."""

@@ -8,7 +8,7 @@ import torch
 
 from nni_darts import counting
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.task import IMAGES, Task
+from nni_darts.tasks.base import IMAGES, Task
 from search_spaces import DartsNetwork, DartsRNNNetwork
 
 _CIFAR: dict[str, Any] = {"channels": 36, "num_cells": 20, "num_classes": 10}

@@ -19,6 +19,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from nni_darts._common.files import at_home
 from nni_darts.augmentation import Items
 from nni_darts.image_check import require_readable
+from nni_darts.tasks.missing_data import MissingDataError
 
 Positions = NDArray[np.int64]
 
@@ -26,10 +27,6 @@ Positions = NDArray[np.int64]
 def default_root() -> Path:
     """Where downloads go: $NNI_DARTS_DATA, or ~/.cache/nni_darts/data."""
     return at_home(os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts/data")
-
-
-class MissingDataError(FileNotFoundError, ValueError):
-    """A data set is not where it was looked for, and could not be downloaded there."""
 
 
 class Source(Protocol):

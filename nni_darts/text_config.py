@@ -15,8 +15,8 @@ from nni_darts._common.fields import (
     Share,
     Steps,
 )
-from nni_darts.config import Evaluate, Run, Search, Select, Settings, Training
-from nni_darts.task import TEXT, Task
+from nni_darts.tasks.base import TEXT, Task
+from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
 
 
 class TextSearch(Search):

@@ -1,4 +1,4 @@
-"""What runs on text are made of. See `nni_darts.task.Task.parts`."""
+"""What runs on text are made of. See `nni_darts.tasks.base.Task.parts`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import nn
 
 from nni_darts import counting, language
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Component, Search, Training
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.random_cells import draw_recurrent as draw
 from nni_darts.streams import Carried, Words
+from nni_darts.tasks.settings import Component, Search, Training
 from nni_darts.text_config import TextSearch, TextTraining
 from nni_darts.text_data import TextSearchData, TextTrainingData
 from nni_darts.text_recipe import TextSearchRecipe

@@ -20,7 +20,7 @@ from typing import Literal
 from nni_darts._common import files, limits
 from nni_darts._common.files import at_home
 from nni_darts._common.messages import unknown
-from nni_darts.sources import MissingDataError
+from nni_darts.tasks.missing_data import MissingDataError
 from nni_darts.text import TextError
 
 Part = Literal["train", "valid", "test"]

@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRSchedul
 from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts.checkpoint import KEY
-from nni_darts.config import Training
 from nni_darts.divergence import FiniteWatch
 from nni_darts.image_config import ImageTraining
 from nni_darts.run_folder import BEST
+from nni_darts.tasks.settings import Training
 from nni_darts.trainer_options import Checkpoints, OwnSignals, last_checkpoint, trainer_options
 from search_spaces.darts_network import DartsNetwork
 

@@ -30,11 +30,11 @@ try:
     from nni_darts._common.messages import printable
     from nni_darts._common.signals import dying, handled_by, where
     from nni_darts._common.validation import SettingsError, UnavailableError
-    from nni_darts.config import Run
     from nni_darts.events import FOLDER, show_in_nni
     from nni_darts.protocol import key
     from nni_darts.stored import INTERRUPTED
-    from nni_darts.tasks import parse_run
+    from nni_darts.tasks.registry import parse_run
+    from nni_darts.tasks.settings import Run
 except ModuleNotFoundError as error:
     if __name__ != "__main__":
         raise

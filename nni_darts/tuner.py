@@ -17,10 +17,10 @@ from nni_darts import loopback, manager, protocol
 from nni_darts._common import files
 from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Run, Settings
 from nni_darts.ledger import Ledger, kept
 from nni_darts.stored import Experiment
-from nni_darts.tasks import parse
+from nni_darts.tasks.registry import parse
+from nni_darts.tasks.settings import Run, Settings
 
 _logger = logging.getLogger("nni_darts.tuner")
 

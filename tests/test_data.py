@@ -28,7 +28,8 @@ from nni_darts.augmentation import cutout, normalise, random_flip, random_shift,
 from nni_darts.data import BilevelData
 from nni_darts.data_sets import DATA_SETS, check
 from nni_darts.device_batches import DeviceBatches
-from nni_darts.sources import Digits, MissingDataError, default_root, stratified_split
+from nni_darts.sources import Digits, default_root, stratified_split
+from nni_darts.tasks.missing_data import MissingDataError
 
 
 def ready(name: str, **options: object) -> BilevelData:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from nni_darts import protocol
-from nni_darts.config import Settings
 from nni_darts.genotypes import stored_text
 from nni_darts.genotypes.published import get
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
-from nni_darts.tasks import parse, parse_run, run_of
+from nni_darts.tasks.registry import parse, parse_run, run_of
+from nni_darts.tasks.settings import Settings
 
 A, B, C, D = (genotype.to_json() for genotype in draw(4, 0))
 BOTH: dict[str, Any] = {

@@ -34,7 +34,7 @@ from nni_darts.found import found
 from nni_darts.genotypes import stored_text
 from nni_darts.report import html
 from nni_darts.stored import Experiment, StoredError
-from nni_darts.tasks import parse
+from nni_darts.tasks.registry import parse
 
 WHOLE = [
     searched(0, (-3.0, A)),

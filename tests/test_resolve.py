@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from nni_darts import resolve
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.stages import search
-from nni_darts.tasks import IMAGES, parse_run
+from nni_darts.tasks.registry import IMAGES, parse_run
 from search_spaces import DartsCNN
 
 

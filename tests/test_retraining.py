@@ -17,10 +17,8 @@ import pandas as pd
 import pytest
 import torch
 
-from nni_darts import task
 from nni_darts._common.validation import SettingsError
 from nni_darts.checkpoint import load
-from nni_darts.config import Component
 from nni_darts.divergence import DivergedError
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.image_config import ImageTraining
@@ -28,6 +26,8 @@ from nni_darts.image_parts import count
 from nni_darts.retraining import Job, prepare, train
 from nni_darts.retraining import test as measure
 from nni_darts.run_folder import BEST, LAST, PREVIOUS
+from nni_darts.tasks import base
+from nni_darts.tasks.settings import Component
 from nni_darts.training import trainer
 from nni_darts.training_data import TrainingData
 from search_spaces.darts_network import DartsNetwork
@@ -425,7 +425,7 @@ def test_every_test_image_counts_once() -> None:
     assert len(labels) % 100
     answers = labels.clone()
     answers[-7:] = (answers[-7:] + 1) % 10
-    found = measure(Right(answers), data, torch.device("cpu"), task.IMAGES)
+    found = measure(Right(answers), data, torch.device("cpu"), base.IMAGES)
     assert found["test_acc"] == pytest.approx(1 - 7 / len(labels))
     assert found["test_loss"] == pytest.approx(100 * 7 / len(labels))
 
@@ -441,7 +441,7 @@ def test_a_network_is_tested_in_evaluation_mode() -> None:
     data.setup("test")
     ones = sum(int((y == 1).sum()) for _, y in data.test_dataloader())
     total = sum(len(y) for _, y in data.test_dataloader())
-    found = measure(Whims().train(), data, torch.device("cpu"), task.IMAGES)
+    found = measure(Whims().train(), data, torch.device("cpu"), base.IMAGES)
     assert found["test_acc"] == pytest.approx(ones / total)
     assert found["test_loss"] == pytest.approx(math.log(math.e + 9) - ones / total)
 

@@ -19,7 +19,7 @@ from nni_darts.protocol import key
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.sources import Digits
 from nni_darts.stages import STAGES, search
-from nni_darts.tasks import parse_run
+from nni_darts.tasks.registry import parse_run
 
 TINY: dict[str, Any] = {
     "stage": "search",
@@ -35,7 +35,7 @@ warnings.filterwarnings("ignore")
 import torch
 torch.set_num_threads(1)
 from pathlib import Path
-from nni_darts.tasks import parse_run
+from nni_darts.tasks.registry import parse_run
 from nni_darts.stages import search
 result = search(parse_run(json.loads(sys.argv[1])), Path(sys.argv[2]), lambda report: None)
 print(json.dumps(result))

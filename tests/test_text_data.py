@@ -8,8 +8,8 @@ import pytest
 
 from nni_darts import resolve
 from nni_darts._common.validation import SettingsError
-from nni_darts.config import Component
-from nni_darts.sources import MissingDataError
+from nni_darts.tasks.missing_data import MissingDataError
+from nni_darts.tasks.settings import Component
 from nni_darts.text import TextError
 from nni_darts.text_data import TextSearchData, TextTrainingData
 from nni_darts.text_sources import PARTS, TextSource

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nni_darts.sources import MissingDataError
-from nni_darts.task import TEXT
+from nni_darts.tasks.base import TEXT
+from nni_darts.tasks.missing_data import MissingDataError
 from nni_darts.text import TextError
 from nni_darts.text_sources import PARTS, TEXTS, TextSource
 

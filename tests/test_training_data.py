@@ -25,7 +25,8 @@ from torch.utils.data import RandomSampler, SequentialSampler
 from nni_darts.augmentation import normalise
 from nni_darts.data import BilevelData
 from nni_darts.data_sets import DATA_SETS, check, check_test
-from nni_darts.sources import Digits, MissingDataError
+from nni_darts.sources import Digits
+from nni_darts.tasks.missing_data import MissingDataError
 from nni_darts.training_data import TrainingData
 
 

@@ -13,10 +13,10 @@ import pytest
 from nni_manager import FakeManager
 
 from nni_darts import loopback, manager
-from nni_darts.config import Run
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.genotypes.stored_text import digest
 from nni_darts.stored import Experiment
+from nni_darts.tasks.settings import Run
 from nni_darts.tuner import DartsProtocol
 
 A, B, C = (genotype.to_json() for genotype in draw(3, 0))

@@ -13,7 +13,7 @@ from nni_darts._common.redaction import LEFT_OUT, is_secret, redacted, redacted_
 from nni_darts._common.validation import SettingsError
 from nni_darts.run_folder import Identity
 from nni_darts.stored import TUNER
-from nni_darts.tasks import parse
+from nni_darts.tasks.registry import parse
 
 
 @pytest.mark.parametrize(

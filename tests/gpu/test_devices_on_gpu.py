@@ -11,7 +11,7 @@ import torch
 
 from nni_darts.memory import OutOfMemoryError
 from nni_darts.stages import search
-from nni_darts.tasks import parse_run
+from nni_darts.tasks.registry import parse_run
 
 pytestmark = pytest.mark.gpu
 

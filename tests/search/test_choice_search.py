@@ -16,7 +16,7 @@ from nni_darts.history.epoch import gaps
 from nni_darts.pictures.animation import frames_of
 from nni_darts.pictures.drawing import figure_of_history
 from nni_darts.stages import search
-from nni_darts.tasks import parse_run
+from nni_darts.tasks.registry import parse_run
 
 CHOICES = {
     "mid_width": ["2", "4", "8"],

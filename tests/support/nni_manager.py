@@ -18,7 +18,7 @@ from typing import Any
 
 from nni_darts.protocol import key
 from nni_darts.stored import INTERRUPTED
-from nni_darts.tasks import parse_run
+from nni_darts.tasks.registry import parse_run
 from nni_darts.tuner import DartsProtocol
 
 Parameters = dict[str, Any]

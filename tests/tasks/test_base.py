@@ -7,7 +7,7 @@ import pytest
 
 from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
 from nni_darts.genotypes.published import get, names
-from nni_darts.task import IMAGES, TEXT, of_data
+from nni_darts.tasks.base import IMAGES, TEXT, of_data
 
 
 def test_the_best_value() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nni_darts._common.validation import SettingsError
-from nni_darts.tasks import parse, parse_run
+from nni_darts.tasks.registry import parse, parse_run
 
 GOOD: dict[str, Any] = {
     "space": {"name": "DartsCNN", "channels": 8},

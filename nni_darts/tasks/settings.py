@@ -33,7 +33,7 @@ from nni_darts._common.fields import (
 )
 from nni_darts._common.validation import Frozen
 from nni_darts.genotypes import published
-from nni_darts.task import Task
+from nni_darts.tasks.base import Task
 
 Hypergradient = Literal["finite_difference", "exact", "first_order"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
@@ -146,7 +146,9 @@ class Evaluate(Training):
 
 
 class Settings(Frozen):
-    """All that the tuner and the trials need; `nni_darts.tasks` has the classes for each task."""
+    """All that the tuner and the trials need; `nni_darts.tasks.registry` has the classes for each
+    task.
+    """
 
     task: ClassVar[Task]
 

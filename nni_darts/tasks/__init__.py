@@ -1,0 +1,1 @@
+"""What networks are trained for, and the settings of each task."""
