@@ -21,14 +21,14 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from nni_darts.augmentation import Items
-from nni_darts.data import BilevelData
-from nni_darts.data_sets import DATA_SETS, DataSet
 from nni_darts.genotypes import published
-from nni_darts.image_config import ImageTraining
 from nni_darts.retraining import Job, train
+from nni_darts.tasks.images.augmentation import Items
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.data_sets import DATA_SETS, DataSet
+from nni_darts.tasks.images.settings import ImageTraining
+from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.settings import Component
-from nni_darts.training_data import TrainingData
 
 
 class JpegPack:

@@ -28,9 +28,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from nni_darts.data import BilevelData
-from nni_darts.data_sets import DATA_SETS, DataSet
 from nni_darts.search.loader import BilevelLoader
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.data_sets import DATA_SETS, DataSet
 
 CIFAR = DATA_SETS["cifar10"]
 BASE = "torchvision, 32x32"

@@ -18,7 +18,7 @@ from lockstep import Fit, Probe
 from measure import Work
 from torch import Tensor, nn
 
-from nni_darts.image_config import ImageSearch
+from nni_darts.tasks.images.settings import ImageSearch
 
 PAPER = ImageSearch()
 NUM_CLASSES = 10

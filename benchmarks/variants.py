@@ -26,9 +26,10 @@ from peers import NUM_CLASSES, authors, batch, pt_darts
 from torch.utils.data import DataLoader
 
 from nni_darts import UnrolledDARTS
-from nni_darts.image_config import ImageSearch
-from nni_darts.loaders import as_it_is
-from nni_darts.recipe import SearchRecipe, search_evaluator
+from nni_darts.runs.evaluator import search_evaluator
+from nni_darts.tasks.images.batches import as_it_is
+from nni_darts.tasks.images.search_module import SearchRecipe
+from nni_darts.tasks.images.settings import ImageSearch
 from search_spaces import DartsCNN
 
 HYPERGRADIENTS = {

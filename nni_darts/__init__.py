@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nni_darts.checkpoint import load
-    from nni_darts.data import BilevelData
     from nni_darts.genotypes.derivation import derive, top_k
     from nni_darts.genotypes.genotype import Genotype
     from nni_darts.search.hypergradient import exact, finite_difference, first_order
     from nni_darts.search.strategy import UnrolledDARTS
+    from nni_darts.tasks.images.data import BilevelData
 
 _HOMES = {
-    "BilevelData": "data",
+    "BilevelData": "tasks.images.data",
     "Genotype": "genotypes.genotype",
     "UnrolledDARTS": "search.strategy",
     "derive": "genotypes.derivation",

@@ -25,10 +25,10 @@ from nni_darts.genotypes.genotype import Genotype
 from nni_darts.memory import advised_out_of_memory
 from nni_darts.reporting import Report, Reporter
 from nni_darts.run_folder import BEST, LAST, Identity
+from nni_darts.runs.trainer import trainer
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.settings import Component, Training
 from nni_darts.trainer_options import Signed, go_on
-from nni_darts.training import trainer
 
 DEVICES = "NNI_DARTS_DEVICES"
 """Tells the processes of one training which GPUs the first of them holds."""

@@ -24,9 +24,9 @@ from nni_darts.device import free_devices
 from nni_darts.genotypes.stored_text import found
 from nni_darts.memory import advised_out_of_memory
 from nni_darts.protocol import key
-from nni_darts.recipe import search_evaluator
 from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
 from nni_darts.retraining import Job, train
+from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.tasks.settings import Run, Search
 from nni_darts.trainer_options import Signed, go_on

@@ -31,7 +31,7 @@ def _seeded() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_noted_at_home(tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nni_darts import image_check
+    from nni_darts.tasks.images import image_check
 
     monkeypatch.setattr(image_check, "remembered", lambda: tmp_path_factory.getbasetemp() / "seen")
 

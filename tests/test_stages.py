@@ -17,8 +17,8 @@ from nni_darts.divergence import DivergedError
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.protocol import key
 from nni_darts.search.strategy import UnrolledDARTS
-from nni_darts.sources import Digits
 from nni_darts.stages import STAGES, search
+from nni_darts.tasks.images.sources import Digits
 from nni_darts.tasks.registry import parse_run
 
 TINY: dict[str, Any] = {

@@ -14,11 +14,11 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.checkpoint import load
 from nni_darts.checkpoint import read as read_checkpoint
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
-from nni_darts.image_config import ImageTraining
 from nni_darts.language import cross_entropy, penalties, read
 from nni_darts.retraining import Job, train
 from nni_darts.run_folder import BEST, LAST
 from nni_darts.streams import StreamLoader, equal_lengths
+from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.settings import Component
 from nni_darts.text_config import TextTraining
 from nni_darts.text_data import TextTrainingData

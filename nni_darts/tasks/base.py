@@ -35,7 +35,7 @@ class Task:
     def parts(self) -> Any:
         """The module that makes data, recipes and networks: it needs torch, so it is asked for.
 
-        `nni_darts.image_parts` and `nni_darts.text_parts` have the same functions.
+        `nni_darts.tasks.images.task` and `nni_darts.text_parts` have the same functions.
         """
         return importlib.import_module(self.module)
 
@@ -56,7 +56,7 @@ IMAGES = Task(
     ACCURACY,
     ("normal", "reduce"),
     "a genotype of convolutional cells (normal and reduction)",
-    "nni_darts.image_parts",
+    "nni_darts.tasks.images.task",
     "multiply-adds of one image: one for each multiplication by a weight of a convolution or a "
     "linear layer; normalisation, pooling, additions and the auxiliary head are not counted",
 )

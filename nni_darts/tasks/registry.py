@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nni_darts._common.validation import validated
-from nni_darts.image_config import ImageRun, ImageSettings, ImageTraining
 from nni_darts.tasks.base import IMAGES, TEXT, Task, of_data
+from nni_darts.tasks.images.settings import ImageRun, ImageSettings, ImageTraining
 from nni_darts.tasks.settings import Run, Settings, Training
 from nni_darts.text_config import TextRun, TextSettings, TextTraining
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nni_darts import data_sets, device, image_check
+from nni_darts import device
 from nni_darts._common import files, private_folder
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
+from nni_darts.tasks.images import data_sets, image_check
 
 
 @pytest.fixture

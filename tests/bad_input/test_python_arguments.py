@@ -19,10 +19,9 @@ import torch
 from nni.nas.profiler import ExpressionProfiler
 from torch import nn
 
-from nni_darts import augmentation, checkpoint, counting, streams
+from nni_darts import checkpoint, counting, streams
 from nni_darts._common import limits
 from nni_darts.assessor import AlphaMonitor
-from nni_darts.data import BilevelData
 from nni_darts.device import free_devices
 from nni_darts.genotypes import published
 from nni_darts.genotypes.cell import Cell
@@ -43,8 +42,10 @@ from nni_darts.search import hypergradient, loader
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.supernet.mixed import Node
 from nni_darts.supernet.nodes import Nodes, recompute
+from nni_darts.tasks.images import augmentation
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.text_data import TextSearchData, TextTrainingData
-from nni_darts.training_data import TrainingData
 from search_spaces import (
     DartsCNN,
     DartsNetwork,

@@ -14,8 +14,9 @@ from nni.nas.space import RawFormatModelSpace
 from pytorch_lightning.callbacks import Callback
 
 from nni_darts import BilevelData, UnrolledDARTS
-from nni_darts.image_config import ImageSearch
-from nni_darts.recipe import SearchRecipe, search_evaluator
+from nni_darts.runs.evaluator import search_evaluator
+from nni_darts.tasks.images.search_module import SearchRecipe
+from nni_darts.tasks.images.settings import ImageSearch
 from search_spaces import DartsCNN
 
 pytestmark = pytest.mark.gpu

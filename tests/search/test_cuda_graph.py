@@ -25,9 +25,9 @@ from torchmetrics.classification import MulticlassF1Score, MulticlassRecall
 
 from nni_darts import BilevelData, UnrolledDARTS
 from nni_darts.divergence import DivergedError
-from nni_darts.image_config import ImageSearch
-from nni_darts.recipe import SearchRecipe
 from nni_darts.search.cuda_graph import REHEARSALS, Cuda, capturable
+from nni_darts.tasks.images.search_module import SearchRecipe
+from nni_darts.tasks.images.settings import ImageSearch
 from search_spaces import DartsCNN
 
 EPOCHS, STEPS = 3, 5

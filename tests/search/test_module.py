@@ -27,10 +27,10 @@ from waiting import NoWaiting, Waits
 
 from nni_darts import UnrolledDARTS
 from nni_darts.divergence import DivergedError, FiniteWatch
-from nni_darts.image_config import ImageSearch
-from nni_darts.recipe import SearchRecipe
 from nni_darts.search.cuda_graph import capturable
 from nni_darts.search.hypergradient import finite_difference
+from nni_darts.tasks.images.search_module import SearchRecipe
+from nni_darts.tasks.images.settings import ImageSearch
 
 # Algorithm 1, through the real trainer.
 

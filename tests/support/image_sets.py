@@ -14,7 +14,7 @@ import torchvision
 from PIL import Image
 from torch import Tensor
 
-from nni_darts.data_sets import DATA_SETS
+from nni_darts.tasks.images.data_sets import DATA_SETS
 
 
 def rows(images: Tensor) -> set[bytes]:

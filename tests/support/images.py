@@ -7,7 +7,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from nni_darts.training_data import TrainingData
+from nni_darts.tasks.images.training_data import TrainingData
 
 
 class Images(LightningDataModule):

@@ -7,8 +7,8 @@ import pytest
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
-from nni_darts.image_config import ImageRun, ImageSettings
 from nni_darts.tasks.base import IMAGES, TEXT
+from nni_darts.tasks.images.settings import ImageRun, ImageSettings
 from nni_darts.tasks.registry import TRAININGS, parse, parse_run, parse_training, run_of
 from nni_darts.text_config import TextRun, TextSearch, TextSettings
 

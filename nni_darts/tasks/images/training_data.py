@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, DistributedSampler
 from nni_darts._common import limits
 from nni_darts._common.checks import share, whole
 from nni_darts._common.seeds import mixed
-from nni_darts.augmentation import Items, cutout
-from nni_darts.data import Loader, TrainingImages
-from nni_darts.loaders import Batch, EpochLoader, Images
-from nni_darts.sources import stratified_split
+from nni_darts.tasks.images.augmentation import Items, cutout
+from nni_darts.tasks.images.batches import Batch, EpochLoader, Images
+from nni_darts.tasks.images.data import Loader, TrainingImages
+from nni_darts.tasks.images.sources import stratified_split
 
 __all__ = ["TrainingData"]
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from nni_darts._common.files import NoHomeError, at_home
 from nni_darts._common.messages import printable
-from nni_darts.augmentation import UnreadableImageError, read_image
+from nni_darts.tasks.images.augmentation import UnreadableImageError, read_image
 
 SHOWN = 5
 """How many broken images are named."""

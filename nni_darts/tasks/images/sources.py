@@ -17,8 +17,8 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from nni_darts._common.files import at_home
-from nni_darts.augmentation import Items
-from nni_darts.image_check import require_readable
+from nni_darts.tasks.images.augmentation import Items
+from nni_darts.tasks.images.image_check import require_readable
 from nni_darts.tasks.missing_data import MissingDataError
 
 Positions = NDArray[np.int64]

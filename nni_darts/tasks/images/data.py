@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 
 from nni_darts._common import limits
 from nni_darts._common.checks import truth, whole
-from nni_darts.augmentation import Items, ShiftAndFlip
-from nni_darts.data_sets import find
-from nni_darts.device_batches import DeviceBatches
-from nni_darts.loaders import Batch, Images, as_it_is
-from nni_darts.sources import stratified_split
+from nni_darts.tasks.images.augmentation import Items, ShiftAndFlip
+from nni_darts.tasks.images.batches import Batch, Images, as_it_is
+from nni_darts.tasks.images.data_sets import find
+from nni_darts.tasks.images.device_batches import DeviceBatches
+from nni_darts.tasks.images.sources import stratified_split
 
 __all__ = ["BilevelData", "Loader", "TrainingImages"]
 

@@ -10,8 +10,8 @@ from torch.nn.utils import clip_grad_norm_
 from waiting import NoWaiting
 
 from nni_darts import UnrolledDARTS
-from nni_darts.image_config import ImageSearch
-from nni_darts.recipe import SearchRecipe
+from nni_darts.tasks.images.search_module import SearchRecipe
+from nni_darts.tasks.images.settings import ImageSearch
 from search_spaces import DartsCNN
 
 

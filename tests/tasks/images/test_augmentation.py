@@ -10,9 +10,15 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from waiting import NoWaiting, Waits
 
-from nni_darts.augmentation import ReadAndCrop, _per_channel, cutout, random_flip, random_shift
-from nni_darts.data_sets import DATA_SETS
-from nni_darts.loaders import Images
+from nni_darts.tasks.images.augmentation import (
+    ReadAndCrop,
+    _per_channel,
+    cutout,
+    random_flip,
+    random_shift,
+)
+from nni_darts.tasks.images.batches import Images
+from nni_darts.tasks.images.data_sets import DATA_SETS
 
 IN_MEMORY = [n for n, d in DATA_SETS.items() if not isinstance(d.transform, ReadAndCrop)]
 

@@ -24,11 +24,17 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torchvision.transforms import v2
 
-from nni_darts.augmentation import cutout, normalise, random_flip, random_shift, read_image
-from nni_darts.data import BilevelData
-from nni_darts.data_sets import DATA_SETS, check
-from nni_darts.device_batches import DeviceBatches
-from nni_darts.sources import Digits, default_root, stratified_split
+from nni_darts.tasks.images.augmentation import (
+    cutout,
+    normalise,
+    random_flip,
+    random_shift,
+    read_image,
+)
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.data_sets import DATA_SETS, check
+from nni_darts.tasks.images.device_batches import DeviceBatches
+from nni_darts.tasks.images.sources import Digits, default_root, stratified_split
 from nni_darts.tasks.missing_data import MissingDataError
 
 
@@ -102,11 +108,12 @@ def test_the_split_is_the_same_in_a_fresh_process() -> None:
         return hashlib.sha256(halves(ready("digits", seed=seed))[0].numpy().tobytes()).hexdigest()
 
     code = (
-        "import hashlib; from nni_darts.data import BilevelData; d = BilevelData('digits', seed=3);"
+        "import hashlib; from nni_darts.tasks.images.data import BilevelData; d = "
+        "BilevelData('digits', seed=3);"
         "d.setup(); x = d.train_dataloader().dataset.items.numpy();"
         "print(hashlib.sha256(x.tobytes()).hexdigest())"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     fresh = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
@@ -424,7 +431,7 @@ def test_a_root_that_cannot_be_written_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _cifar(tmp_path, monkeypatch, fine=False)
-    monkeypatch.setattr("nni_darts.sources.os.access", lambda path, mode: False)
+    monkeypatch.setattr("nni_darts.tasks.images.sources.os.access", lambda path, mode: False)
     ready("cifar10", root=tmp_path, batch_size=20)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-10-batches-py"]
 

@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 
 from nni_darts._common import limits
 from nni_darts._common.checks import size
-from nni_darts.device_batches import beside
+from nni_darts.tasks.images.device_batches import beside
 
 # Pillow's own bound is a warning first; ours is an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

@@ -11,9 +11,9 @@ from pathlib import Path
 from nni_darts._common.checks import as_path
 from nni_darts._common.files import at_home
 from nni_darts._common.messages import unknown
-from nni_darts.augmentation import ReadAndCrop, ShiftAndFlip, Transform
-from nni_darts.sources import Digits, Folder, Source, Torchvision
 from nni_darts.tasks.base import TEXT
+from nni_darts.tasks.images.augmentation import ReadAndCrop, ShiftAndFlip, Transform
+from nni_darts.tasks.images.sources import Digits, Folder, Source, Torchvision
 
 
 @dataclass(frozen=True)

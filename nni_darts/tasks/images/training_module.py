@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler
@@ -15,10 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts.checkpoint import KEY
 from nni_darts.divergence import FiniteWatch
-from nni_darts.image_config import ImageTraining
-from nni_darts.run_folder import BEST
-from nni_darts.tasks.settings import Training
-from nni_darts.trainer_options import Checkpoints, OwnSignals, last_checkpoint, trainer_options
+from nni_darts.tasks.images.settings import ImageTraining
 from search_spaces.darts_network import DartsNetwork
 
 
@@ -97,47 +91,3 @@ class TrainingRecipe(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.finite.look()
         checkpoint[KEY] = self.described
-
-
-def trainer(
-    settings: Training,
-    output: Path,
-    devices: list[torch.device],
-    validates: bool,
-    callbacks: list[Callback],
-    progress_bar: bool,
-) -> pl.Trainer:
-    """A trainer that writes checkpoints to `output`: the last one and, if it validates, the best.
-
-    Args:
-        settings: of the training.
-        output: an existing folder.
-        devices: GPUs; or the CPU, for as many processes as `settings.processes`.
-        validates: whether there is validation data.
-        callbacks: besides the checkpoints; called before they are written.
-        progress_bar: whether to show one.
-    """
-    checkpoints: list[Callback] = [last_checkpoint(output), OwnSignals()]
-    if validates:
-        best = Checkpoints(
-            output,
-            Path(BEST).stem,
-            monitor=settings.task.metric.val,
-            mode=settings.task.metric.mode,
-            save_weights_only=True,
-            # While the weights are those that were validated: a recipe may put others in place.
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )
-        checkpoints.insert(0, best)
-    common = trainer_options(settings.epochs, settings.precision, output, devices, progress_bar)
-    if devices[0].type == "cpu":
-        common["devices"] = settings.processes
-    return pl.Trainer(
-        **common,
-        strategy="ddp" if settings.processes > 1 else "auto",
-        # The data knows which process it is for, and counts no image twice.
-        use_distributed_sampler=False,
-        gradient_clip_val=settings.gradient_clip,
-        callbacks=[*callbacks, *checkpoints],
-    )

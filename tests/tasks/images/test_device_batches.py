@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from nni_darts.data import BilevelData
-from nni_darts.device_batches import DeviceBatches, beside
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.device_batches import DeviceBatches, beside
 
 CPU = torch.device("cpu")
 

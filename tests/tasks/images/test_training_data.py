@@ -22,12 +22,12 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.utils.data import RandomSampler, SequentialSampler
 
-from nni_darts.augmentation import normalise
-from nni_darts.data import BilevelData
-from nni_darts.data_sets import DATA_SETS, check, check_test
-from nni_darts.sources import Digits
+from nni_darts.tasks.images.augmentation import normalise
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.data_sets import DATA_SETS, check, check_test
+from nni_darts.tasks.images.sources import Digits
+from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.missing_data import MissingDataError
-from nni_darts.training_data import TrainingData
 
 
 def ready(name: str, *stages: str, **options: Any) -> TrainingData:

@@ -13,15 +13,15 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts import counting
 from nni_darts._common.validation import SettingsError
-from nni_darts.data import BilevelData
-from nni_darts.data_sets import check, check_test
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.random_cells import draw
-from nni_darts.image_config import ImageSearch, ImageTraining
-from nni_darts.recipe import SearchRecipe
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.data_sets import check, check_test
+from nni_darts.tasks.images.search_module import SearchRecipe
+from nni_darts.tasks.images.settings import ImageSearch, ImageTraining
+from nni_darts.tasks.images.training_data import TrainingData
+from nni_darts.tasks.images.training_module import TrainingRecipe
 from nni_darts.tasks.settings import Component, Search, Training
-from nni_darts.training import TrainingRecipe
-from nni_darts.training_data import TrainingData
 from search_spaces.darts_network import DartsNetwork
 
 SEARCH_DATA = BilevelData

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nni_darts import image_check
-from nni_darts.augmentation import UnreadableImageError, read_image
-from nni_darts.data import BilevelData
-from nni_darts.training_data import TrainingData
+from nni_darts.tasks.images import image_check
+from nni_darts.tasks.images.augmentation import UnreadableImageError, read_image
+from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.training_data import TrainingData
 
 Message = Callable[..., str]
 NOISE = np.random.RandomState(0).randint(0, 256, (64, 64, 3), dtype=np.uint8)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from nni_darts._common.seeds import mixed
-from nni_darts.augmentation import Items
-from nni_darts.device_batches import beside
+from nni_darts.tasks.images.augmentation import Items
+from nni_darts.tasks.images.device_batches import beside
 
 Batch = tuple[Tensor, Tensor]
 """float32 images (B, C, S, S), normalised, and their int64 labels (B,)."""

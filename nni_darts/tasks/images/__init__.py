@@ -1,0 +1,1 @@
+"""Image classification: its settings, data, networks and Lightning modules."""
