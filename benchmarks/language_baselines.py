@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor
 
-from nni_darts.text_data import TextTrainingData
+from nni_darts.tasks.language.data import TextTrainingData
 
 
 def unigram(train: Tensor, text: Tensor, vocabulary: int) -> float:

@@ -1,4 +1,5 @@
-"""Makes the text that ships with the project, nni_darts/texts/alice: `python docs/alice.py FILE`.
+"""Makes the text that ships with the project, nni_darts/tasks/language/texts/alice: `python
+docs/alice.py FILE`.
 
 FILE is testdata/alice29.txt of snappy 1.1.9, as in Debian's source package snappy (see the README
 beside the text).
@@ -11,7 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "nni_darts" / "texts" / "alice"
+FOLDER = Path(__file__).parents[1] / "nni_darts/tasks/language/texts/alice"
 PARTS = {"train": range(0, 10), "valid": range(10, 11), "test": range(11, 12)}
 """Chapters, counted from 0."""
 

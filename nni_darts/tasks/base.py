@@ -35,7 +35,7 @@ class Task:
     def parts(self) -> Any:
         """The module that makes data, recipes and networks: it needs torch, so it is asked for.
 
-        `nni_darts.tasks.images.task` and `nni_darts.text_parts` have the same functions.
+        `nni_darts.tasks.images.task` and `nni_darts.tasks.language.task` have the same functions.
         """
         return importlib.import_module(self.module)
 
@@ -65,7 +65,7 @@ TEXT = Task(
     PERPLEXITY,
     ("recurrent",),
     "a genotype of a recurrent cell",
-    "nni_darts.text_parts",
+    "nni_darts.tasks.language.task",
     "multiply-adds of one word: one for each multiplication by a weight of the cell or the "
     "decoder; gates, activations and additions are not counted",
     ("alice", "ptb", "wikitext2", "text"),

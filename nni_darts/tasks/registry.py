@@ -8,8 +8,8 @@ from typing import Any
 from nni_darts._common.validation import validated
 from nni_darts.tasks.base import IMAGES, TEXT, Task, of_data
 from nni_darts.tasks.images.settings import ImageRun, ImageSettings, ImageTraining
+from nni_darts.tasks.language.settings import TextRun, TextSettings, TextTraining
 from nni_darts.tasks.settings import Run, Settings, Training
-from nni_darts.text_config import TextRun, TextSettings, TextTraining
 
 _SETTINGS: Mapping[Task, type[Settings]] = {IMAGES: ImageSettings, TEXT: TextSettings}
 _RUNS: Mapping[Task, type[Run]] = {IMAGES: ImageRun, TEXT: TextRun}

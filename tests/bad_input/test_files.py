@@ -38,7 +38,7 @@ from nni_darts.reporting import History
 from nni_darts.run_folder import Identity
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.training_data import TrainingData
-from nni_darts.text_data import TextTrainingData
+from nni_darts.tasks.language.data import TextTrainingData
 from nni_darts.trainer_options import SIGNATURE, go_on
 from search_spaces import DartsNetwork
 

@@ -19,7 +19,7 @@ import torch
 from nni.nas.profiler import ExpressionProfiler
 from torch import nn
 
-from nni_darts import checkpoint, counting, streams
+from nni_darts import checkpoint, counting
 from nni_darts._common import limits
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.device import free_devices
@@ -45,7 +45,8 @@ from nni_darts.supernet.nodes import Nodes, recompute
 from nni_darts.tasks.images import augmentation
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.training_data import TrainingData
-from nni_darts.text_data import TextSearchData, TextTrainingData
+from nni_darts.tasks.language import streams
+from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
 from search_spaces import (
     DartsCNN,
     DartsNetwork,

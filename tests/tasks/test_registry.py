@@ -9,8 +9,8 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
 from nni_darts.tasks.base import IMAGES, TEXT
 from nni_darts.tasks.images.settings import ImageRun, ImageSettings
+from nni_darts.tasks.language.settings import TextRun, TextSearch, TextSettings
 from nni_darts.tasks.registry import TRAININGS, parse, parse_run, parse_training, run_of
-from nni_darts.text_config import TextRun, TextSearch, TextSettings
 
 CNN, RNN = draw(1, 0)[0].to_json(), draw_recurrent(1, 0)[0].to_json()
 SEARCH: dict[str, Any] = {"space": {"name": "DartsRNN"}, "data": {"name": "ptb", "root": "x"}}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nni_darts.text import EOS, TextError, Vocabulary
+from nni_darts.tasks.language.vocabulary import EOS, TextError, Vocabulary
 
 
 def test_words_in_order_and_a_mark_at_the_end_of_every_line() -> None:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from nni_darts._common import limits
 from nni_darts._common.checks import as_path, choice, whole
-from nni_darts.streams import (
+from nni_darts.tasks.language.sources import TEXTS, Part, TextSource
+from nni_darts.tasks.language.streams import (
     StreamLoader,
     equal_lengths,
     halved_lengths,
@@ -22,8 +23,7 @@ from nni_darts.streams import (
     streams,
     varied_lengths,
 )
-from nni_darts.text import TextError, Vocabulary
-from nni_darts.text_sources import TEXTS, Part, TextSource
+from nni_darts.tasks.language.vocabulary import TextError, Vocabulary
 
 VAL_STREAMS = 10
 """Parallel streams that are validated on, as in the reference."""
@@ -74,7 +74,7 @@ class _Text(LightningDataModule):
         Raises:
             MissingDataError: a text is not there.
             TextError: a text is empty, too short or not in UTF-8; or the training text has neither
-                some word of another one nor `nni_darts.text.UNKNOWN`.
+                some word of another one nor `nni_darts.tasks.language.vocabulary.UNKNOWN`.
         """
         if "train" not in self._tokens:
             # A stream of one word has none to predict.
@@ -122,7 +122,8 @@ class TextSearchData(_Text):
     with that state repeats them.
 
     Args:
-        name: a key of `nni_darts.text_sources.TEXTS`: "alice", "ptb", "wikitext2" or "text".
+        name: a key of `nni_darts.tasks.language.sources.TEXTS`: "alice", "ptb", "wikitext2" or
+            "text".
         root: where its texts are, see `TextSource`; for alice there is none.
         batch_size: parallel streams; the paper's is 256.
         bptt: words that a batch has of each stream, most of the time (`halved_lengths`).
@@ -160,7 +161,7 @@ class TextTrainingData(_Text):
     """The data of a training from scratch.
 
     The lengths of the batches depend on `run_seed` and the epoch alone, and so does all that is
-    drawn in that epoch (see `nni_darts.streams.seeded`).
+    drawn in that epoch (see `nni_darts.tasks.language.streams.seeded`).
 
     Args:
         name: as for `TextSearchData`.

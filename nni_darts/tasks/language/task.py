@@ -10,16 +10,17 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nni_darts import counting, language
+from nni_darts import counting
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.random_cells import draw_recurrent as draw
-from nni_darts.streams import Carried, Words
+from nni_darts.tasks.language import losses
+from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
+from nni_darts.tasks.language.search_module import TextSearchRecipe
+from nni_darts.tasks.language.settings import TextSearch, TextTraining
+from nni_darts.tasks.language.streams import Carried, Words
+from nni_darts.tasks.language.training_module import TextTrainingRecipe
 from nni_darts.tasks.settings import Component, Search, Training
-from nni_darts.text_config import TextSearch, TextTraining
-from nni_darts.text_data import TextSearchData, TextTrainingData
-from nni_darts.text_recipe import TextSearchRecipe
-from nni_darts.text_training import TextTrainingRecipe
 from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 SEARCH_DATA = TextSearchData
@@ -152,7 +153,7 @@ def test(network: nn.Module, data: TextTrainingData, device: torch.device) -> di
     with torch.inference_mode():
         for batch in data.test_dataloader():
             words = batch._replace(tokens=batch.tokens.to(device), targets=batch.targets.to(device))
-            loss = language.cross_entropy(language.read(network, words), words)
+            loss = losses.cross_entropy(losses.read(network, words), words)
             total += float(loss) * words.targets.numel()
             count += words.targets.numel()
     return {"test_ppl": math.exp(min(total / count, 700)), "test_loss": total / count}

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.optim import SGD
 from torchmetrics import MeanMetric
 
-from nni_darts import language
 from nni_darts.checkpoint import KEY
 from nni_darts.divergence import FiniteWatch
-from nni_darts.language import Perplexity
-from nni_darts.streams import Words
-from nni_darts.text_config import TextTraining
+from nni_darts.tasks.language import losses
+from nni_darts.tasks.language.losses import Perplexity
+from nni_darts.tasks.language.settings import TextTraining
+from nni_darts.tasks.language.streams import Words
 from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 STATE = "nni_darts_averaging"
@@ -99,17 +99,17 @@ class TextTrainingRecipe(pl.LightningModule):
             self.averages.values = [value.to(self.device) for value in self.averages.values]
 
     def on_train_batch_start(self, batch: Words, batch_idx: int) -> None:
-        language.scale(self._sgd, self.settings, batch)
+        losses.scale(self._sgd, self.settings, batch)
 
     def training_step(self, batch: Words, batch_idx: int) -> Tensor:
-        output = language.read(self.network, batch)
-        loss = language.cross_entropy(output, batch)
+        output = losses.read(self.network, batch)
+        loss = losses.cross_entropy(output, batch)
         self.finite.see("training loss", loss, self.current_epoch, batch_idx)
         for metric in (self.train_loss, self.train_ppl):
             metric.update(loss.detach(), batch.targets.numel())
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
         self.log("train_ppl", self.train_ppl, on_step=False, on_epoch=True)
-        return loss + language.penalties(output, self.settings)
+        return loss + losses.penalties(output, self.settings)
 
     def on_train_batch_end(self, outputs: Any, batch: Words, batch_idx: int) -> None:
         if self.averages is not None:
@@ -121,7 +121,7 @@ class TextTrainingRecipe(pl.LightningModule):
         self._exchange()
 
     def validation_step(self, batch: Words, batch_idx: int) -> None:
-        loss = language.cross_entropy(language.read(self.network, batch), batch)
+        loss = losses.cross_entropy(losses.read(self.network, batch), batch)
         for metric in (self.val_loss, self.val_ppl):
             metric.update(loss, batch.targets.numel())
         self.log("val_loss", self.val_loss)
@@ -139,7 +139,7 @@ class TextTrainingRecipe(pl.LightningModule):
             self.losses.append(loss)
 
     def configure_optimizers(self) -> SGD:
-        self._sgd = language.optimizer(self, self.settings)
+        self._sgd = losses.optimizer(self, self.settings)
         return self._sgd
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

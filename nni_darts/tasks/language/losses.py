@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torchmetrics import MeanMetric
 
-from nni_darts.streams import Words
+from nni_darts.tasks.language.streams import Words
 
 
 class Settings(Protocol):
-    """What `nni_darts.text_config` has of it."""
+    """What `nni_darts.tasks.language.settings` has of it."""
 
     @property
     def bptt(self) -> int: ...

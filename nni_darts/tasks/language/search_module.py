@@ -8,10 +8,10 @@ from nni.nas.evaluator.pytorch import LightningModule
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from nni_darts import language
-from nni_darts.language import Perplexity
-from nni_darts.streams import Words
-from nni_darts.text_config import TextSearch
+from nni_darts.tasks.language import losses
+from nni_darts.tasks.language.losses import Perplexity
+from nni_darts.tasks.language.settings import TextSearch
+from nni_darts.tasks.language.streams import Words
 
 
 class TextSearchRecipe(LightningModule):
@@ -29,24 +29,24 @@ class TextSearchRecipe(LightningModule):
 
     def on_train_batch_start(self, batch: dict[str, Words], batch_idx: int) -> None:
         # Before the architect, too: it takes the learning rate of the coming step.
-        language.scale(self._sgd, self.settings, batch["train"])
+        losses.scale(self._sgd, self.settings, batch["train"])
 
     def training_step(self, batch: Words, batch_idx: int) -> Tensor:
-        output = language.read(self.model, batch)
-        loss = language.cross_entropy(output, batch)
+        output = losses.read(self.model, batch)
+        loss = losses.cross_entropy(output, batch)
         for metric in (self.train_loss, self.train_ppl):
             metric.update(loss.detach(), batch.targets.numel())
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
         self.log("train_ppl", self.train_ppl, on_step=False, on_epoch=True)
-        return loss + language.penalties(output, self.settings)
+        return loss + losses.penalties(output, self.settings)
 
     def validation_step(self, batch: Words, batch_idx: int) -> None:
-        loss = language.cross_entropy(language.read(self.model, batch), batch)
+        loss = losses.cross_entropy(losses.read(self.model, batch), batch)
         for metric in (self.val_loss, self.val_ppl):
             metric.update(loss, batch.targets.numel())
         self.log("val_loss", self.val_loss)
         self.log("val_ppl", self.val_ppl, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        self._sgd = language.optimizer(self, self.settings)
+        self._sgd = losses.optimizer(self, self.settings)
         return self._sgd

@@ -20,8 +20,8 @@ from typing import Literal
 from nni_darts._common import files, limits
 from nni_darts._common.files import at_home
 from nni_darts._common.messages import unknown
+from nni_darts.tasks.language.vocabulary import TextError
 from nni_darts.tasks.missing_data import MissingDataError
-from nni_darts.text import TextError
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
@@ -115,7 +115,12 @@ class TextSource:
         """The file of a part, or an archive and the name of its member."""
         if self._text is None:
             return Path(
-                str(resources.files("nni_darts") / "texts" / self.name / f"{part}.txt")
+                str(
+                    resources.files("nni_darts.tasks.language")
+                    / "texts"
+                    / self.name
+                    / f"{part}.txt"
+                )
             ), None
         assert self._root is not None
         names = [name.format(part) for name in self._text.files]

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from nni_darts.streams import (
+from nni_darts.tasks.language.streams import (
     Carried,
     Lengths,
     StreamLoader,

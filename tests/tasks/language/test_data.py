@@ -8,11 +8,11 @@ import pytest
 
 from nni_darts import resolve
 from nni_darts._common.validation import SettingsError
+from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
+from nni_darts.tasks.language.sources import PARTS, TextSource
+from nni_darts.tasks.language.vocabulary import TextError
 from nni_darts.tasks.missing_data import MissingDataError
 from nni_darts.tasks.settings import Component
-from nni_darts.text import TextError
-from nni_darts.text_data import TextSearchData, TextTrainingData
-from nni_darts.text_sources import PARTS, TextSource
 
 
 def texts(folder: Path, train: str = "a b c <unk>", valid: str = "a b", test: str = "b") -> Path:
@@ -150,7 +150,7 @@ def test_bad_arguments(
     assert expected in message(ValueError, TextTrainingData, "alice", **arguments)
 
 
-REAL = Path(__file__).parents[2] / "shared" / "data"
+REAL = Path(__file__).parents[4] / "shared" / "data"
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real texts are not at {REAL}")

@@ -14,15 +14,15 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.checkpoint import load
 from nni_darts.checkpoint import read as read_checkpoint
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
-from nni_darts.language import cross_entropy, penalties, read
 from nni_darts.retraining import Job, train
 from nni_darts.run_folder import BEST, LAST
-from nni_darts.streams import StreamLoader, equal_lengths
 from nni_darts.tasks.images.settings import ImageTraining
+from nni_darts.tasks.language.data import TextTrainingData
+from nni_darts.tasks.language.losses import cross_entropy, penalties, read
+from nni_darts.tasks.language.settings import TextTraining
+from nni_darts.tasks.language.streams import StreamLoader, equal_lengths
+from nni_darts.tasks.language.training_module import STATE, Averages, TextTrainingRecipe, stalled
 from nni_darts.tasks.settings import Component
-from nni_darts.text_config import TextTraining
-from nni_darts.text_data import TextTrainingData
-from nni_darts.text_training import STATE, Averages, TextTrainingRecipe, stalled
 from search_spaces import DartsRNNNetwork
 
 GENOTYPE = draw_recurrent(1, 0, num_nodes=2)[0]
@@ -67,7 +67,10 @@ def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, d
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         # The same moment whatever the losses.
-        patch.setattr("nni_darts.text_training.stalled", lambda before, loss, n: len(before) == 2)
+        patch.setattr(
+            "nni_darts.tasks.language.training_module.stalled",
+            lambda before, loss, n: len(before) == 2,
+        )
         return folder, train(job(root, folder), quiet, tested=True)
 
 
@@ -224,7 +227,9 @@ def test_a_training_stopped_between_epochs_goes_on_bit_for_bit(
         if report["epoch"] == epoch + 1:
             raise Stop
 
-    monkeypatch.setattr("nni_darts.text_training.stalled", lambda before, loss, n: len(before) == 2)
+    monkeypatch.setattr(
+        "nni_darts.tasks.language.training_module.stalled", lambda before, loss, n: len(before) == 2
+    )
     with pytest.raises(Stop):
         train(job(root, tmp_path), stop)
     torch.rand(3)

@@ -1,0 +1,1 @@
+"""Language modelling: its settings, data, networks and Lightning modules."""
