@@ -29,9 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
-from nni_darts.counting import multiply_adds_per_word
 from nni_darts.genotypes import published
 from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.training.network_size import multiply_adds_per_word
 from search_spaces import DartsRNN, DartsRNNNetwork
 from search_spaces.cell_space import CellSpace
 from search_spaces.darts_rnn_network import LanguageModel, Output

@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nni_darts.checkpoint import load
     from nni_darts.genotypes.derivation import derive, top_k
     from nni_darts.genotypes.genotype import Genotype
     from nni_darts.search.hypergradient import exact, finite_difference, first_order
     from nni_darts.search.strategy import UnrolledDARTS
     from nni_darts.tasks.images.data import BilevelData
+    from nni_darts.training.checkpoint import load
 
 _HOMES = {
     "BilevelData": "tasks.images.data",
@@ -25,7 +25,7 @@ _HOMES = {
     "exact": "search.hypergradient",
     "finite_difference": "search.hypergradient",
     "first_order": "search.hypergradient",
-    "load": "checkpoint",
+    "load": "training.checkpoint",
     "top_k": "genotypes.derivation",
 }
 __all__ = [

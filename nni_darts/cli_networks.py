@@ -55,10 +55,10 @@ def retrain(options: argparse.Namespace) -> int:
     settings = parse_training(task, {k: None if v == "none" else v for k, v in given.items()})
 
     from nni_darts import reproduction
-    from nni_darts.checkpoint import CheckpointError
-    from nni_darts.divergence import DivergedError
-    from nni_darts.memory import OutOfMemoryError
     from nni_darts.retraining import Job, train
+    from nni_darts.training.checkpoint import CheckpointError
+    from nni_darts.training.finite_losses import DivergedError
+    from nni_darts.training.memory import OutOfMemoryError
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     name = options.genotype if options.genotype in published.names() else genotype.digest
@@ -88,9 +88,10 @@ def retrain(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    from nni_darts import checkpoint, resolve
-    from nni_darts.device import free_devices
+    from nni_darts import resolve
     from nni_darts.retraining import test
+    from nni_darts.training import checkpoint
+    from nni_darts.training.devices import free_devices
 
     try:
         trained = checkpoint.read(options.checkpoint)

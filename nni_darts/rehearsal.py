@@ -20,10 +20,11 @@ from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace
 from pytorch_lightning import LightningDataModule
 
-from nni_darts import counting, resolve
+from nni_darts import resolve
 from nni_darts._common.validation import SettingsError
 from nni_darts.stages import strategy_of
 from nni_darts.tasks.settings import Run
+from nni_darts.training import network_size
 
 SECONDS = 60.0
 PARAMETERS = 50_000_000
@@ -77,7 +78,7 @@ def search(run: Run) -> str | None:
     batch = run.task.parts.tiny_batch(data, EXAMPLES, loaded)
     if batch is None:
         return "the data is not there yet"
-    if (size := counting.parameters(space)) > PARAMETERS:
+    if (size := network_size.parameters(space)) > PARAMETERS:
         return f"it has {size:,} parameters, more than {PARAMETERS:,}"
     if isinstance(batch, list | tuple) and batch[0].ndim == 4 and batch[0][0, 0].numel() > PIXELS:
         return f"its images have more than {PIXELS:,} pixels"

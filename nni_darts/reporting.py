@@ -18,7 +18,7 @@ from nni_darts.events import FOLDER, Events
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.history.choice_weights import NAMES, names_of
 from nni_darts.history.edge_keys import LETTERS, SHORT
-from nni_darts.run_folder import HISTORY, put_aside
+from nni_darts.training.run_folder import HISTORY, put_aside
 
 Report = dict[str, Any]
 """Numbers by their keys, and `nni_darts.history.choice_weights.NAMES`, a text, where those are

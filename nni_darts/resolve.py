@@ -17,11 +17,11 @@ from nni_darts import kinds
 from nni_darts._common import limits
 from nni_darts._common.messages import shown, unknown
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.bounded import built, watched
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.supernet.nodes import recompute
 from nni_darts.tasks.base import IMAGES, TASKS, TEXT, Task, of_data
 from nni_darts.tasks.settings import Component, Run, Search, Training
+from nni_darts.training.bounded import built, watched
 from search_spaces.cell_space import CellSpace
 
 SPACES: Mapping[str, str] = {

@@ -15,20 +15,22 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nni_darts import checkpoint, resolve, run_folder
+from nni_darts import resolve
 from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.bounded import built
-from nni_darts.device import free_devices
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.memory import advised_out_of_memory
 from nni_darts.reporting import Report, Reporter
-from nni_darts.run_folder import BEST, LAST, Identity
+from nni_darts.runs.identity import of_training
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.settings import Component, Training
-from nni_darts.trainer_options import Signed, go_on
+from nni_darts.training import checkpoint
+from nni_darts.training.bounded import built
+from nni_darts.training.devices import free_devices
+from nni_darts.training.memory import advised_out_of_memory
+from nni_darts.training.run_folder import BEST, LAST, Identity
+from nni_darts.training.trainer_options import Signed, go_on
 
 DEVICES = "NNI_DARTS_DEVICES"
 """Tells the processes of one training which GPUs the first of them holds."""
@@ -49,7 +51,7 @@ class Job:
     @property
     def identity(self) -> Identity:
         """What tells it from every other training."""
-        return run_folder.of_training(self.key, self.genotype, self.settings, self.data, self.seed)
+        return of_training(self.key, self.genotype, self.settings, self.data, self.seed)
 
 
 class _ReportEpoch(pl.Callback):

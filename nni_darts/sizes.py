@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from nni_darts import counting
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.tasks.base import IMAGES, Task
+from nni_darts.training import network_size
 from search_spaces import DartsNetwork, DartsRNNNetwork
 
 _CIFAR: dict[str, Any] = {"channels": 36, "num_cells": 20, "num_classes": 10}
@@ -37,11 +37,11 @@ def _of_images(genotype: Genotype) -> list[str]:
                     DartsNetwork(genotype, auxiliary=auxiliary, **arguments)
                     for auxiliary in (False, True)
                 )
-            multiply_adds = counting.multiply_adds(bare, size)
+            multiply_adds = network_size.multiply_adds(bare, size)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         lines.append(
-            f"{name:<34}{counting.parameters(bare):>12,}{counting.parameters(full):>21,}"
+            f"{name:<34}{network_size.parameters(bare):>12,}{network_size.parameters(full):>21,}"
             f"{multiply_adds:>15,}"
         )
     return lines
@@ -53,7 +53,7 @@ def _of_texts(genotype: Genotype) -> list[str]:
         with torch.device("meta"):
             network = DartsRNNNetwork(genotype, vocabulary, hidden, hidden)
         lines.append(
-            f"{name:<40}{counting.parameters(network):>12,}"
-            f"{counting.multiply_adds_per_word(network):>15,}"
+            f"{name:<40}{network_size.parameters(network):>12,}"
+            f"{network_size.multiply_adds_per_word(network):>15,}"
         )
     return lines

@@ -16,20 +16,21 @@ import torch
 from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace
 
-from nni_darts import resolve, run_folder
+from nni_darts import resolve
 from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.device import free_devices
 from nni_darts.genotypes.stored_text import found
-from nni_darts.memory import advised_out_of_memory
 from nni_darts.protocol import key
 from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
 from nni_darts.retraining import Job, train
 from nni_darts.runs.evaluator import search_evaluator
+from nni_darts.runs.identity import of_run
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.tasks.settings import Run, Search
-from nni_darts.trainer_options import Signed, go_on
+from nni_darts.training.devices import free_devices
+from nni_darts.training.memory import advised_out_of_memory
+from nni_darts.training.trainer_options import Signed, go_on
 
 
 class _ReportEpoch(pl.Callback):
@@ -99,7 +100,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     data, space = resolve.parts(run)
     metric = run.task.metric
     output.mkdir(parents=True, exist_ok=True)
-    identity = run_folder.of_run(run)
+    identity = of_run(run)
     fit = go_on(output, identity)
     strategy = strategy_of(settings)
     reporter = Reporter(send, output, key(run), run.seed, settings.epochs)

@@ -25,16 +25,18 @@ from nni_darts._common import environment
 try:
     from filelock import FileLock, Timeout
 
-    from nni_darts import loopback, run_folder
+    from nni_darts import loopback
     from nni_darts._common import files
     from nni_darts._common.messages import printable
     from nni_darts._common.signals import dying, handled_by, where
     from nni_darts._common.validation import SettingsError, UnavailableError
     from nni_darts.events import FOLDER, show_in_nni
     from nni_darts.protocol import key
+    from nni_darts.runs.identity import of_run
     from nni_darts.stored import INTERRUPTED
     from nni_darts.tasks.registry import parse_run
     from nni_darts.tasks.settings import Run
+    from nni_darts.training import run_folder
 except ModuleNotFoundError as error:
     if __name__ != "__main__":
         raise
@@ -85,10 +87,10 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     try:
         run = parse_run(parameters)
         # Only now what takes seconds to import.
-        from nni_darts.checkpoint import CheckpointError
-        from nni_darts.divergence import DivergedError
-        from nni_darts.memory import OutOfMemoryError
         from nni_darts.stages import STAGES
+        from nni_darts.training.checkpoint import CheckpointError
+        from nni_darts.training.finite_losses import DivergedError
+        from nni_darts.training.memory import OutOfMemoryError
     except SettingsError as error:
         return _wrong(error)
     except ModuleNotFoundError as error:
@@ -102,7 +104,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     try:
         with handled_by(last_words), _alone_in(output):
             _show(run, output)
-            identity = run_folder.of_run(run)
+            identity = of_run(run)
             result = run_folder.read_result(output, identity)
             if result is None:
                 result = STAGES[run.stage](run, output, reports.send)

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from nni_darts import retraining
-from nni_darts.checkpoint import load
 from nni_darts.cli import main
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.retraining import Job
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.images.sources import Digits
+from nni_darts.training.checkpoint import load
 
 TINY = shlex.split(
     "--data digits --channels 4 --num-cells 3 --epochs 1 --auxiliary-weight 0 --cutout 0 "

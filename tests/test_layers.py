@@ -50,34 +50,34 @@ PURE = [
     "pictures.search_figure",
     "stored",
     "rows",
-    "run_folder",
+    "training.run_folder",
     "ledger",
     "_common.yaml_file",
 ]
 WITHOUT_NNI = [
     "search.hypergradient",
     "search.virtual_step",
-    "checkpoint",
-    "counting",
+    "training.checkpoint",
+    "training.network_size",
     "search.random_state",
     "supernet.nodes",
     "search.loader",
-    "bounded",
+    "training.bounded",
     "tasks.images.augmentation",
     "tasks.images.sources",
     "tasks.images.data_sets",
     "tasks.images.batches",
     "tasks.images.data",
     "tasks.images.training_data",
-    "device",
+    "training.devices",
     "supernet.fused.depthwise",
     "supernet.fused.layout",
     "supernet.fused.kinds",
     "tasks.images.device_batches",
-    "divergence",
+    "training.finite_losses",
     "search.cuda_graph",
     "search.side_effects",
-    "precision",
+    "training.precision",
     "tasks.language.losses",
     "tasks.language.streams",
     "tasks.language.vocabulary",
@@ -85,7 +85,7 @@ WITHOUT_NNI = [
     "tasks.language.sources",
     "tasks.language.training_module",
     "tasks.images.image_check",
-    "trainer_options",
+    "training.trainer_options",
 ]
 
 
@@ -125,10 +125,14 @@ def test_a_genotype_needs_no_numpy(name: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["nni_darts.checkpoint", "search_spaces.darts_network", "search_spaces.darts_rnn_network"],
+    [
+        "nni_darts.training.checkpoint",
+        "search_spaces.darts_network",
+        "search_spaces.darts_rnn_network",
+    ],
 )
 def test_a_network_needs_torch_alone(module: str) -> None:
-    # torch itself may import numpy; tests/test_checkpoint.py does without it.
+    # torch itself may import numpy; tests/training/test_checkpoint.py does without it.
     foreign = {"nni", "pydantic", "pandas", "pytorch_lightning", "torchmetrics", "torchvision"}
     assert loaded_by(module).isdisjoint(foreign)
 

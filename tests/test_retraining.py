@@ -18,18 +18,18 @@ import pytest
 import torch
 
 from nni_darts._common.validation import SettingsError
-from nni_darts.checkpoint import load
-from nni_darts.divergence import DivergedError
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.retraining import Job, prepare, train
 from nni_darts.retraining import test as measure
-from nni_darts.run_folder import BEST, LAST, PREVIOUS
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks import base
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.images.task import count
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.settings import Component
+from nni_darts.training.checkpoint import load
+from nni_darts.training.finite_losses import DivergedError
+from nni_darts.training.run_folder import BEST, LAST, PREVIOUS
 from search_spaces.darts_network import DartsNetwork
 
 GENOTYPE = draw(1, 0, num_nodes=2)[0]

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 
 from nni_darts._common.validation import SettingsError
-from nni_darts.divergence import DivergedError
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.protocol import key
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.stages import STAGES, search
 from nni_darts.tasks.images.sources import Digits
 from nni_darts.tasks.registry import parse_run
+from nni_darts.training.finite_losses import DivergedError
 
 TINY: dict[str, Any] = {
     "stage": "search",

@@ -16,11 +16,12 @@ from filelock import FileLock
 
 from nni_darts import loopback, stages
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.checkpoint import CheckpointError, UnreadableCheckpointError
-from nni_darts.divergence import DivergedError
-from nni_darts.run_folder import of_run, write_result
+from nni_darts.runs.identity import of_run
 from nni_darts.tasks.registry import parse_run
 from nni_darts.tasks.settings import Run
+from nni_darts.training.checkpoint import CheckpointError, UnreadableCheckpointError
+from nni_darts.training.finite_losses import DivergedError
+from nni_darts.training.run_folder import write_result
 from nni_darts.trial import perform
 
 SEARCH: dict[str, Any] = {

@@ -10,7 +10,7 @@ from nni.nas.evaluator.pytorch import Lightning, LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
 from nni_darts.tasks.settings import Search
-from nni_darts.trainer_options import OwnSignals, last_checkpoint, trainer_options
+from nni_darts.training.trainer_options import OwnSignals, last_checkpoint, trainer_options
 
 
 def search_evaluator(
@@ -26,7 +26,7 @@ def search_evaluator(
     """The evaluator of a search by a recipe.
 
     It writes a checkpoint to `output` after every epoch; `fit` are arguments for the trainer's, as
-    `nni_darts.trainer_options.go_on` gives them.
+    `nni_darts.training.trainer_options.go_on` gives them.
     """
     trainer = Trainer(
         **trainer_options(settings.epochs, settings.precision, output, [device], progress_bar),

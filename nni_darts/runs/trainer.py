@@ -8,9 +8,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from nni_darts.run_folder import BEST
 from nni_darts.tasks.settings import Training
-from nni_darts.trainer_options import Checkpoints, OwnSignals, last_checkpoint, trainer_options
+from nni_darts.training.run_folder import BEST
+from nni_darts.training.trainer_options import (
+    Checkpoints,
+    OwnSignals,
+    last_checkpoint,
+    trainer_options,
+)
 
 
 def trainer(

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
-from nni_darts.divergence import FiniteWatch
 from nni_darts.search import random_state
 from nni_darts.search.cuda_graph import StepGraph, capturable
 from nni_darts.search.hypergradient import HYPERGRADIENTS
 from nni_darts.search.side_effects import unlogged
 from nni_darts.search.virtual_step import require_followable
 from nni_darts.supernet import architectures
+from nni_darts.training.finite_losses import FiniteWatch
 
 
 class UnrolledDartsModule(DartsLightningModule):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nni_darts import device
 from nni_darts._common import files, private_folder
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
 from nni_darts.tasks.images import data_sets, image_check
+from nni_darts.training import devices
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_a_link_is_not_followed(place: Path, tmp_path: Path) -> None:
     place.symlink_to(target)
     with pytest.raises(SettingsError, match="it is a link; remove it, or set TMPDIR"):
         private_folder.folder()
-    gpus = [device.Gpu(0, "a", 0.0)]
-    with pytest.raises(SettingsError), device.free_devices(1, gpus):
+    gpus = [devices.Gpu(0, "a", 0.0)]
+    with pytest.raises(SettingsError), devices.free_devices(1, gpus):
         pass
     assert lock.read_text() == "precious"
 
@@ -95,5 +95,5 @@ def test_a_user_without_a_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nameless)
-    with device.free_devices(1, [device.Gpu(0, "a", 0.0)]) as (taken,):
+    with devices.free_devices(1, [devices.Gpu(0, "a", 0.0)]) as (taken,):
         assert taken.index == 0

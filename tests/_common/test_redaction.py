@@ -11,9 +11,9 @@ from experiments import SETTINGS
 from nni_darts import experiment_file
 from nni_darts._common.redaction import LEFT_OUT, is_secret, redacted, redacted_text
 from nni_darts._common.validation import SettingsError
-from nni_darts.run_folder import Identity
 from nni_darts.stored import TUNER
 from nni_darts.tasks.registry import parse
+from nni_darts.training.run_folder import Identity
 
 
 @pytest.mark.parametrize(

@@ -28,18 +28,19 @@ import torchvision
 from PIL import Image
 
 from experiments import A, searched, store
-from nni_darts import checkpoint, ledger, run_folder
+from nni_darts import ledger
 from nni_darts._common import files, limits, signals
 from nni_darts._common.messages import printable
 from nni_darts.cli import main
 from nni_darts.genotypes import published
 from nni_darts.history import csv_file
 from nni_darts.reporting import History
-from nni_darts.run_folder import Identity
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.language.data import TextTrainingData
-from nni_darts.trainer_options import SIGNATURE, go_on
+from nni_darts.training import checkpoint, run_folder
+from nni_darts.training.run_folder import Identity
+from nni_darts.training.trainer_options import SIGNATURE, go_on
 from search_spaces import DartsNetwork
 
 pytestmark = pytest.mark.timeout(60)

@@ -19,10 +19,8 @@ import torch
 from nni.nas.profiler import ExpressionProfiler
 from torch import nn
 
-from nni_darts import checkpoint, counting
 from nni_darts._common import limits
 from nni_darts.assessor import AlphaMonitor
-from nni_darts.device import free_devices
 from nni_darts.genotypes import published
 from nni_darts.genotypes.cell import Cell
 from nni_darts.genotypes.derivation import derive, strength, top_k
@@ -37,7 +35,6 @@ from nni_darts.pictures.drawing import (
     plot_history,
     save,
 )
-from nni_darts.precision import lightning_precision
 from nni_darts.search import hypergradient, loader
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.supernet.mixed import Node
@@ -47,6 +44,9 @@ from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.language import streams
 from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
+from nni_darts.training import checkpoint, network_size
+from nni_darts.training.devices import free_devices
+from nni_darts.training.precision import lightning_precision
 from search_spaces import (
     DartsCNN,
     DartsNetwork,
@@ -221,11 +221,11 @@ TABLE: list[tuple[Callable[..., Any], str, list[Any]]] = [
         (partial(one, 1, 0), "primitives", [None, 5, [], [5], [["relu"]]])
         for one in (draw, draw_recurrent)
     ),
-    (counting.parameters, "module=", NO_NETWORK),
-    (partial(counting.multiply_adds, image_size=8), "network", NO_NETWORK),
-    (partial(counting.multiply_adds, LINEAR), "image_size", [*NO_WHOLE, 0]),
-    (partial(counting.multiply_adds, LINEAR, 8), "in_channels", [*NO_WHOLE, 0]),
-    (counting.multiply_adds_per_word, "network", [*NO_NETWORK, LINEAR]),
+    (network_size.parameters, "module=", NO_NETWORK),
+    (partial(network_size.multiply_adds, image_size=8), "network", NO_NETWORK),
+    (partial(network_size.multiply_adds, LINEAR), "image_size", [*NO_WHOLE, 0]),
+    (partial(network_size.multiply_adds, LINEAR, 8), "in_channels", [*NO_WHOLE, 0]),
+    (network_size.multiply_adds_per_word, "network", [*NO_NETWORK, LINEAR]),
     (AlphaMonitor, "on_collapse", [None, 5, "kill", ["warn"]]),
     (AlphaMonitor, "max_skips", [None, "2x", 2.5, -1, NAN]),
     (AlphaMonitor, "epochs", [None, "x", 2.5, 0, NAN]),
@@ -356,7 +356,7 @@ class Counted:
 )
 def test_the_count_is_exact(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch, darts_network)
-    assert counted.weights < counting.parameters(made := make()) == counted.weights
+    assert counted.weights < network_size.parameters(made := make()) == counted.weights
     assert next(made.parameters()).device.type == "cpu"
 
 
@@ -367,7 +367,7 @@ def test_the_count_of_a_language_model(
     make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = Counted(monkeypatch, darts_rnn_network)
-    assert counted.weights < counting.parameters(make()) == counted.weights
+    assert counted.weights < network_size.parameters(make()) == counted.weights
 
 
 def test_counting_draws_nothing() -> None:
@@ -401,7 +401,7 @@ def test_integers_of_numpy(integer: Callable[[int], Any]) -> None:
     assert draw(two, three, num_nodes=one) == draw(2, 3, num_nodes=1)
     assert derive(ALPHAS, PRIMITIVES, two) == derive(ALPHAS, PRIMITIVES, 2)
     assert len(top_k({"normal": ALPHAS, "reduce": ALPHAS}, PRIMITIVES, three)) == 3
-    assert counting.multiply_adds(network.eval(), integer(8), one) > 0
+    assert network_size.multiply_adds(network.eval(), integer(8), one) > 0
 
 
 @pytest.mark.parametrize("number", [*FLOATS, *INTEGERS])

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from nni_darts.memory import OutOfMemoryError
 from nni_darts.stages import search
 from nni_darts.tasks.registry import parse_run
+from nni_darts.training.memory import OutOfMemoryError
 
 pytestmark = pytest.mark.gpu
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from nni_darts.device import free_devices
+from nni_darts.training.devices import free_devices
 with free_devices(locks=Path(sys.argv[1])) as devices:
     print(*devices, flush=True)
     time.sleep(float(sys.argv[2]))

@@ -24,10 +24,10 @@ from torchmetrics.aggregation import CatMetric
 from torchmetrics.classification import MulticlassF1Score, MulticlassRecall
 
 from nni_darts import BilevelData, UnrolledDARTS
-from nni_darts.divergence import DivergedError
 from nni_darts.search.cuda_graph import REHEARSALS, Cuda, capturable
 from nni_darts.tasks.images.search_module import SearchRecipe
 from nni_darts.tasks.images.settings import ImageSearch
+from nni_darts.training.finite_losses import DivergedError
 from search_spaces import DartsCNN
 
 EPOCHS, STEPS = 3, 5

@@ -26,11 +26,11 @@ from torch.utils.data import DataLoader
 from waiting import NoWaiting, Waits
 
 from nni_darts import UnrolledDARTS
-from nni_darts.divergence import DivergedError, FiniteWatch
 from nni_darts.search.cuda_graph import capturable
 from nni_darts.search.hypergradient import finite_difference
 from nni_darts.tasks.images.search_module import SearchRecipe
 from nni_darts.tasks.images.settings import ImageSearch
+from nni_darts.training.finite_losses import DivergedError, FiniteWatch
 
 # Algorithm 1, through the real trainer.
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from nni_darts import UnrolledDARTS
-from nni_darts.counting import parameters
 from nni_darts.genotypes import derivation, published
 from nni_darts.genotypes.genotype import RNN_PRIMITIVES, Genotype
 from nni_darts.pictures import drawing
 from nni_darts.search.hypergradient import HYPERGRADIENTS, exact, finite_difference
 from nni_darts.supernet import architectures
 from nni_darts.supernet.mixed import MixedNode
+from nni_darts.training.network_size import parameters
 from search_spaces import DartsCNN, DartsRNN, DartsRNNNetwork
 from search_spaces.activations import ACTIVATIONS
 

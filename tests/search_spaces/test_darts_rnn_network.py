@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nni_darts.counting import parameters
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
+from nni_darts.training.network_size import parameters
 from search_spaces import DartsNetwork, DartsRNNNetwork
 from search_spaces.activations import ACTIVATIONS
 from search_spaces.darts_rnn_network import mask

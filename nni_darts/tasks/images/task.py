@@ -11,7 +11,6 @@ from pytorch_lightning import LightningDataModule
 from torch import nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from nni_darts import counting
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.random_cells import draw
@@ -22,6 +21,7 @@ from nni_darts.tasks.images.settings import ImageSearch, ImageTraining
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.images.training_module import TrainingRecipe
 from nni_darts.tasks.settings import Component, Search, Training
+from nni_darts.training import network_size
 from search_spaces.darts_network import DartsNetwork
 
 SEARCH_DATA = BilevelData
@@ -143,7 +143,7 @@ def network(genotype: Genotype, settings: ImageTraining, data: Any) -> DartsNetw
             in_channels=data.in_channels,
         )
         if (size := image_size(data)) is not None:
-            counting.require_fit(made, size, data.in_channels)
+            network_size.require_fit(made, size, data.in_channels)
     except ValueError as error:
         hint = "" if settings.auxiliary_weight == 0 else _AUXILIARY
         raise ValueError(f"{error}{hint}") from None
@@ -160,10 +160,10 @@ def count(network: DartsNetwork, data: Any) -> dict[str, int]:
     """Parameters and, where the size of the images is known, multiply-adds; no auxiliary head."""
     with torch.device("meta"):
         bare = DartsNetwork(network.genotype, **{**network.arguments, "auxiliary": False})
-    counts = {"params": counting.parameters(bare)}
+    counts = {"params": network_size.parameters(bare)}
     if (size := image_size(data)) is not None:
         channels = network.arguments["in_channels"]
-        counts["multiply_adds"] = counting.multiply_adds(bare, size, channels)
+        counts["multiply_adds"] = network_size.multiply_adds(bare, size, channels)
     return counts
 
 

@@ -10,9 +10,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler
 from torchmetrics.classification import MulticlassAccuracy
 
-from nni_darts.checkpoint import KEY
-from nni_darts.divergence import FiniteWatch
 from nni_darts.tasks.images.settings import ImageTraining
+from nni_darts.training.checkpoint import KEY
+from nni_darts.training.finite_losses import FiniteWatch
 from search_spaces.darts_network import DartsNetwork
 
 
@@ -22,7 +22,8 @@ class TrainingRecipe(pl.LightningModule):
     Args:
         network: to be trained; with an auxiliary head if its loss has a weight.
         settings: of the training.
-        described: what its checkpoints say of the network, see `nni_darts.checkpoint.describe`.
+        described: what its checkpoints say of the network, see
+            `nni_darts.training.checkpoint.describe`.
     """
 
     def __init__(

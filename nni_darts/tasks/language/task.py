@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nni_darts import counting
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.random_cells import draw_recurrent as draw
@@ -21,6 +20,7 @@ from nni_darts.tasks.language.settings import TextSearch, TextTraining
 from nni_darts.tasks.language.streams import Carried, Words
 from nni_darts.tasks.language.training_module import TextTrainingRecipe
 from nni_darts.tasks.settings import Component, Search, Training
+from nni_darts.training import network_size
 from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 SEARCH_DATA = TextSearchData
@@ -133,8 +133,8 @@ def training_recipe(
 def count(network: DartsRNNNetwork, data: Any) -> dict[str, int]:
     """Parameters, and the multiply-adds of one word."""
     return {
-        "params": counting.parameters(network),
-        "multiply_adds": counting.multiply_adds_per_word(network),
+        "params": network_size.parameters(network),
+        "multiply_adds": network_size.multiply_adds_per_word(network),
     }
 
 

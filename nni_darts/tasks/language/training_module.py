@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.optim import SGD
 from torchmetrics import MeanMetric
 
-from nni_darts.checkpoint import KEY
-from nni_darts.divergence import FiniteWatch
 from nni_darts.tasks.language import losses
 from nni_darts.tasks.language.losses import Perplexity
 from nni_darts.tasks.language.settings import TextTraining
 from nni_darts.tasks.language.streams import Words
+from nni_darts.training.checkpoint import KEY
+from nni_darts.training.finite_losses import FiniteWatch
 from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 STATE = "nni_darts_averaging"
@@ -69,7 +69,8 @@ class TextTrainingRecipe(pl.LightningModule):
     Args:
         network: to be trained.
         settings: of the training.
-        described: what its checkpoints say of the network, see `nni_darts.checkpoint.describe`.
+        described: what its checkpoints say of the network, see
+            `nni_darts.training.checkpoint.describe`.
     """
 
     def __init__(

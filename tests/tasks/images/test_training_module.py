@@ -11,13 +11,13 @@ from images import Images
 from torch import Tensor
 from torch.nn import functional as F
 
-from nni_darts.checkpoint import describe, load
-from nni_darts.divergence import DivergedError
 from nni_darts.genotypes.random_cells import draw
-from nni_darts.run_folder import BEST, LAST, PREVIOUS
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.images.training_module import TrainingRecipe
+from nni_darts.training.checkpoint import describe, load
+from nni_darts.training.finite_losses import DivergedError
+from nni_darts.training.run_folder import BEST, LAST, PREVIOUS
 from search_spaces.darts_network import DartsNetwork
 from search_spaces.operations import DropPath
 

@@ -11,11 +11,8 @@ import torch
 from torch import nn
 
 from nni_darts._common.validation import SettingsError
-from nni_darts.checkpoint import load
-from nni_darts.checkpoint import read as read_checkpoint
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
 from nni_darts.retraining import Job, train
-from nni_darts.run_folder import BEST, LAST
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.language.data import TextTrainingData
 from nni_darts.tasks.language.losses import cross_entropy, penalties, read
@@ -23,6 +20,9 @@ from nni_darts.tasks.language.settings import TextTraining
 from nni_darts.tasks.language.streams import StreamLoader, equal_lengths
 from nni_darts.tasks.language.training_module import STATE, Averages, TextTrainingRecipe, stalled
 from nni_darts.tasks.settings import Component
+from nni_darts.training.checkpoint import load
+from nni_darts.training.checkpoint import read as read_checkpoint
+from nni_darts.training.run_folder import BEST, LAST
 from search_spaces import DartsRNNNetwork
 
 GENOTYPE = draw_recurrent(1, 0, num_nodes=2)[0]

@@ -16,10 +16,6 @@ from typing import Any
 from nni_darts._common import files
 from nni_darts._common.redaction import redacted
 from nni_darts._common.validation import SettingsError
-from nni_darts.genotypes.genotype import Genotype
-from nni_darts.genotypes.stored_text import found
-from nni_darts.protocol import key
-from nni_darts.tasks.settings import Component, Run, Training
 
 LAST = "last.ckpt"
 """Everything that it takes to go on after the last epoch."""
@@ -73,35 +69,6 @@ def _flat(what: object) -> dict[str, Any] | None:
         return {**values.pop("settings"), **values} if isinstance(values, dict) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def of_run(run: Run) -> Identity:
-    """The identity of a run of an experiment."""
-    if run.stage != "search":
-        genotype = found(str(run.genotype))
-        return of_training(key(run), genotype, run.training, run.data, run.seed)
-    if run.search is None or run.space is None:
-        raise SettingsError(["search: there is no space to search"])
-    settings = run.search.model_dump(mode="json", exclude={"cpu_threads", "seeds"})
-    what = {
-        "stage": run.stage,
-        "seed": run.seed,
-        "space": run.space.model_dump(mode="json"),
-        "data": run.data.model_dump(mode="json"),
-        "settings": settings,
-    }
-    return Identity(key(run), json.dumps(what))
-
-
-def of_training(
-    key: str, genotype: Genotype, settings: Training, data: Component, seed: int
-) -> Identity:
-    """The identity of a training from scratch."""
-    how = settings.model_dump(mode="json", exclude={"cpu_threads"})
-    what = {"genotype": json.loads(genotype.to_json()), "seed": seed}
-    return Identity(
-        key, json.dumps({**what, "data": data.model_dump(mode="json"), "settings": how})
-    )
 
 
 def put_aside(path: Path, why: str, then: str) -> None:

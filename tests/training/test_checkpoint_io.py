@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nni_darts.checkpoint_io import AtomicCheckpointIO
+from nni_darts.training.checkpoint_io import AtomicCheckpointIO
 
 SMALL = {"weights": torch.arange(10.0)}
 
@@ -91,7 +91,7 @@ def test_other_file_systems_are_written_in_lightnings_way(tmp_path: Path) -> Non
 
 FULL = """
 import resource, sys, torch
-from nni_darts.checkpoint_io import AtomicCheckpointIO
+from nni_darts.training.checkpoint_io import AtomicCheckpointIO
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     AtomicCheckpointIO().save_checkpoint({"weights": torch.ones(100_000)}, sys.argv[1])
@@ -141,7 +141,7 @@ def test_what_cannot_be_pickled(tmp_path: Path) -> None:
 
 SLOW = """
 import os, sys, time, torch
-from nni_darts.checkpoint_io import AtomicCheckpointIO
+from nni_darts.training.checkpoint_io import AtomicCheckpointIO
 
 def hang(descriptor):  # all is written, but not yet known to be on the disk
     print("written", flush=True)
@@ -171,7 +171,7 @@ def test_a_kill_leaves_the_checkpoint_before(tmp_path: Path) -> None:
 def test_a_reader_meets_whole_checkpoints_only(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     code = (
-        "import sys, torch; from nni_darts.checkpoint_io import AtomicCheckpointIO as IO\n"
+        "import sys, torch; from nni_darts.training.checkpoint_io import AtomicCheckpointIO as IO\n"
         "for i in range(60): IO().save_checkpoint({'w': torch.full((200_000,), i)}, sys.argv[1])"
     )
     seen = set()

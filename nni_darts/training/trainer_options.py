@@ -12,12 +12,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from nni_darts import checkpoint
 from nni_darts._common import files
 from nni_darts._common.validation import SettingsError
-from nni_darts.checkpoint_io import AtomicCheckpointIO
-from nni_darts.precision import lightning_precision
-from nni_darts.run_folder import BEST, HISTORY, LAST, PREVIOUS, Identity, put_aside
+from nni_darts.training import checkpoint
+from nni_darts.training.checkpoint_io import AtomicCheckpointIO
+from nni_darts.training.precision import lightning_precision
+from nni_darts.training.run_folder import BEST, HISTORY, LAST, PREVIOUS, Identity, put_aside
 
 SIGNATURE = "nni_darts_run"
 """Under which a checkpoint says of which run it is, and what the run had reported."""

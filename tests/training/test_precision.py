@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nni_darts._common.validation import SettingsError, validated
-from nni_darts.precision import lightning_precision
 from nni_darts.tasks.images.settings import ImageTraining
+from nni_darts.training.precision import lightning_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 

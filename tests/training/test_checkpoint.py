@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nni_darts
-from nni_darts import checkpoint
-from nni_darts.checkpoint import CheckpointError, describe, load, read
 from nni_darts.genotypes.genotype import Genotype
+from nni_darts.training import checkpoint
+from nni_darts.training.checkpoint import CheckpointError, describe, load, read
 from search_spaces import DartsNetwork, DartsRNNNetwork, activations, operations
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GENOTYPE = Genotype.parse(
     "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 2), "
     "('avg_pool_3x3', 1)], normal_concat=range(2, 4), reduce=[('max_pool_3x3', 0), "

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nni_darts.divergence import DivergedError, FiniteWatch, require_finite
+from nni_darts.training.finite_losses import DivergedError, FiniteWatch, require_finite
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from nni_darts.device import Gpu, free_devices
+from nni_darts.training.devices import Gpu, free_devices
 
 GPUS = [Gpu(0, "a", 0.9), Gpu(1, "b", 0.01), Gpu(2, "c", 0.0)]
 
@@ -40,7 +40,7 @@ def someone_leaves(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], No
             if len(pauses) == 3:
                 leave()
 
-        monkeypatch.setattr("nni_darts.device.time.sleep", sleep)
+        monkeypatch.setattr("nni_darts.training.devices.time.sleep", sleep)
         return pauses
 
     return arrange
@@ -75,7 +75,7 @@ def test_it_is_given_back_after_an_exception(tmp_path: Path) -> None:
 def test_the_gpu_of_a_killed_trial_is_free_again(tmp_path: Path) -> None:
     code = f"""
         from pathlib import Path
-        from nni_darts.device import Gpu, free_devices
+        from nni_darts.training.devices import Gpu, free_devices
         with free_devices(1, [Gpu(1, "b", 0.0)], Path({str(tmp_path)!r})) as (device,):
             print(device.index, flush=True)
             input()

@@ -1,4 +1,6 @@
-"""nni_darts/counting.py: counted by hand, and against the published repositories' networks."""
+"""nni_darts/training/network_size.py: counted by hand, and against the published repositories'
+networks.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from nni_darts.counting import multiply_adds, multiply_adds_per_word, parameters
 from nni_darts.genotypes import published
+from nni_darts.training.network_size import multiply_adds, multiply_adds_per_word, parameters
 from search_spaces.darts_network import DartsNetwork
 from search_spaces.darts_rnn_network import DartsRNNNetwork
 
-COUNTS = Path(__file__).parents[2] / "shared" / "data" / "param_mac_counts.json"
+COUNTS = Path(__file__).parents[3] / "shared" / "data" / "param_mac_counts.json"
 IMAGENET = {"channels": 48, "num_cells": 14, "num_classes": 1000, "stem": "imagenet"}
 # Names of the repositories' files under which nothing of ours is published.
 UNKNOWN = {"DARTS", "PCDARTS", "SNAS"}

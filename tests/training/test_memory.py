@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from nni_darts.memory import OutOfMemoryError, advised_out_of_memory
+from nni_darts.training.memory import OutOfMemoryError, advised_out_of_memory
 
 
 def test_out_of_memory_is_one_line_with_what_to_change(message: Callable[..., str]) -> None:

@@ -1,0 +1,1 @@
+"""Trainer options, checkpoints, devices and counting, for searches and trainings."""
