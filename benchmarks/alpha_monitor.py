@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from nni_darts.genotypes.cell import PRIMITIVES
-from nni_darts.reporting import search_metrics
+from nni_darts.runs.reporter import search_metrics
 
 
 def reports(seed: int, epochs: int) -> list[dict[str, object]]:

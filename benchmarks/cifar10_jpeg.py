@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from nni_darts.genotypes import published
-from nni_darts.retraining import Job, train
+from nni_darts.runs.train import Job, train
 from nni_darts.tasks.images.augmentation import Items
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.data_sets import DATA_SETS, DataSet
@@ -108,7 +108,7 @@ def linear_accuracy() -> float:
 
 
 def network_accuracy(epochs: int, channels: int, num_cells: int) -> dict[str, Any]:
-    """Of DARTS_V2; see `nni_darts.retraining.train`."""
+    """Of DARTS_V2; see `nni_darts.runs.train.train`."""
     settings = ImageTraining(
         channels=channels,
         num_cells=num_cells,

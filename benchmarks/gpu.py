@@ -160,7 +160,7 @@ def search(plan: Plan) -> Figures:
 
 def _search(plan: Plan, cuda_graphs: bool) -> Figures:
     plan.work.prepare()
-    from nni_darts.stages import search as stage
+    from nni_darts.runs.stages import search as stage
     from nni_darts.tasks.registry import parse_run
 
     data: dict[str, Any] = {"name": "digits"}

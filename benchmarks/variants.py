@@ -106,7 +106,7 @@ def _settings(work: Work) -> ImageSearch:
 
 
 def _search(work: Work, space: Any, strategy: Any, probe: Probe, steps: int) -> None:
-    """As `nni_darts.stages.search` does it."""
+    """As `nni_darts.runs.stages.search` does it."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         evaluator = search_evaluator(

@@ -55,7 +55,7 @@ def retrain(options: argparse.Namespace) -> int:
     settings = parse_training(task, {k: None if v == "none" else v for k, v in given.items()})
 
     from nni_darts import reproduction
-    from nni_darts.retraining import Job, train
+    from nni_darts.runs.train import Job, train
     from nni_darts.training.checkpoint import CheckpointError
     from nni_darts.training.finite_losses import DivergedError
     from nni_darts.training.memory import OutOfMemoryError
@@ -88,8 +88,8 @@ def retrain(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    from nni_darts import resolve
-    from nni_darts.retraining import test
+    from nni_darts.runs import build
+    from nni_darts.runs.train import test
     from nni_darts.training import checkpoint
     from nni_darts.training.devices import free_devices
 
@@ -106,12 +106,12 @@ def evaluate(options: argparse.Namespace) -> int:
         task.require(trained.genotype)
     except ValueError as error:
         raise SettingsError([f"{options.checkpoint}: {error}"]) from None
-    data = resolve.test_data(_data(options), batch_size)
-    with resolve.problems_of_the_data():
+    data = build.test_data(_data(options), batch_size)
+    with build.problems_of_the_data():
         misfits = task.parts.misfits({**trained.arguments, **trained.input}, data)
     if misfits:
         raise SettingsError([f"{options.checkpoint}: the network {text}" for text in misfits])
-    with resolve.problems_of_the_data(), free_devices() as (device,):
+    with build.problems_of_the_data(), free_devices() as (device,):
         found = test(network, data, device, task)
     print(
         f"test {task.metric.name} {task.metric.written(found[task.metric.test])}  "

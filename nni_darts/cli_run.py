@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _follow(running: Running, settings: Settings) -> str:
     """Print what happens until the experiment ends; returns its status."""
-    from nni_darts.reporting import leading, summary
+    from nni_darts.runs.reporter import leading, summary
 
     shown: dict[str, int] = {}
     states: dict[str, str] = {}

@@ -30,7 +30,7 @@ def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
 
     Nothing is downloaded or launched. The classes that the file names are imported, from the
     trialCodeDirectory as in a trial, and executed: the space is built, and a tiny step of the
-    search is taken on the CPU (see `nni_darts.rehearsal`).
+    search is taken on the CPU (see `nni_darts.runs.rehearsal`).
 
     Args:
         path: of the experiment file.
@@ -142,7 +142,7 @@ def _code_on_path(config: Any) -> Iterator[None]:
 
 
 def _rehearse(settings: Settings) -> None:
-    from nni_darts import rehearsal, resolve
+    from nni_darts.runs import build, rehearsal
 
     try:
         if settings.search is not None:
@@ -151,7 +151,7 @@ def _rehearse(settings: Settings) -> None:
                 print(f"note: no step of the search was tried: {reason}", file=sys.stderr)
         for stage in ("select", "evaluate"):
             if (training := getattr(settings, stage)) is not None:
-                data = resolve.training_data(settings.data, training, 0, load=False)
+                data = build.training_data(settings.data, training, 0, load=False)
                 rehearsal.fits(data)
     except SettingsError as error:
         raise SettingsError([f"tuner.classArgs.{problem}" for problem in error.problems]) from None
@@ -159,16 +159,16 @@ def _rehearse(settings: Settings) -> None:
 
 def _check_parts(settings: Settings) -> None:
     """The space, the data and the networks of every stage, as far as they are known before."""
-    from nni_darts import resolve, retraining
+    from nni_darts.runs import build, train
 
     problems: list[str] = []
     try:
         genotypes = [published.named(text) for text in settings.genotypes]
         if settings.search is not None:
             run = run_of(settings, "search", 0)
-            _, space = resolve.parts(run, load=False)
+            _, space = build.parts(run, load=False)
             if settings.select or settings.evaluate:
-                resolve.require_cells(settings.space, space, settings.task)
+                build.require_cells(settings.space, space, settings.task)
             genotypes = settings.task.parts.draw(1, 0)
     except SettingsError as error:
         problems += error.problems
@@ -179,10 +179,10 @@ def _check_parts(settings: Settings) -> None:
             continue
         try:
             for genotype in genotypes:
-                job = retraining.Job(genotype, training, settings.data, 0, Path.cwd(), stage)
-                data, _ = retraining.prepare(job, load=False)
+                job = train.Job(genotype, training, settings.data, 0, Path.cwd(), stage)
+                data, _ = train.prepare(job, load=False)
             if stage == "evaluate" and genotypes:
-                resolve.require_test(settings.data, data)
+                build.require_test(settings.data, data)
         except SettingsError as error:
             problems += [
                 problem if problem.startswith("data") else f"{stage}: {problem}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from nni_darts.genotypes import published
 from nni_darts.genotypes.stored_text import digest
+from nni_darts.runs.run_key import key
 from nni_darts.tasks.registry import run_of
 from nni_darts.tasks.settings import Run, Settings
 
@@ -45,11 +46,6 @@ class Plan:
     @property
     def over(self) -> bool:
         return not self.ready and not self.later
-
-
-def key(run: Run) -> str:
-    """What tells a run from the others of its experiment; also a good name for a folder."""
-    return "-".join(filter(None, [run.stage, run.genotype and digest(run.genotype), str(run.seed)]))
 
 
 def planned(settings: Settings) -> int:

@@ -17,6 +17,7 @@ from nni_darts.found import cells, found, short_name
 from nni_darts.genotypes import stored_text
 from nni_darts.ledger import Ledger
 from nni_darts.pictures.drawing import figure_of_cells, rendered
+from nni_darts.runs import run_key
 from nni_darts.stored import Experiment
 from nni_darts.tasks.base import IMAGES, TEXT
 from nni_darts.tasks.settings import Component, Settings
@@ -98,8 +99,8 @@ def _named(component: Component) -> str:
 
 def _status(plan: protocol.Plan, ledger: Ledger) -> str:
     """How far the protocol has come, in a sentence."""
-    keys = [protocol.key(run) for run in plan.runs]
-    ready = [protocol.key(run) for run in plan.ready]
+    keys = [run_key.key(run) for run in plan.runs]
+    ready = [run_key.key(run) for run in plan.ready]
     done = sum(key in ledger.results for key in keys)
     lost = [
         key

@@ -43,8 +43,8 @@ class Trial:
     """By epoch; one that was run twice is here once."""
     result: dict[str, Any] | None = None
     key: str | None = None
-    """Of its run (`nni_darts.protocol.key`), as the trial itself said since it was last started;
-    what NNI recorded as its parameters may be another trial's."""
+    """Of its run (`nni_darts.runs.run_key.key`), as the trial itself said since it was last
+    started; what NNI recorded as its parameters may be another trial's."""
 
     cause: str | None = None
     """Why it was interrupted, if it has said so and nothing since: a full disk, say."""

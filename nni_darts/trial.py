@@ -30,9 +30,9 @@ try:
     from nni_darts._common.messages import printable
     from nni_darts._common.signals import dying, handled_by, where
     from nni_darts._common.validation import SettingsError, UnavailableError
-    from nni_darts.events import FOLDER, show_in_nni
-    from nni_darts.protocol import key
     from nni_darts.runs.identity import of_run
+    from nni_darts.runs.run_key import key
+    from nni_darts.runs.tensorboard import FOLDER, show_in_nni
     from nni_darts.stored import INTERRUPTED
     from nni_darts.tasks.registry import parse_run
     from nni_darts.tasks.settings import Run
@@ -87,7 +87,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     try:
         run = parse_run(parameters)
         # Only now what takes seconds to import.
-        from nni_darts.stages import STAGES
+        from nni_darts.runs.stages import STAGES
         from nni_darts.training.checkpoint import CheckpointError
         from nni_darts.training.finite_losses import DivergedError
         from nni_darts.training.memory import OutOfMemoryError

@@ -18,6 +18,7 @@ from nni_darts._common import files
 from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.ledger import Ledger, kept
+from nni_darts.runs import run_key
 from nni_darts.stored import Experiment
 from nni_darts.tasks.registry import parse
 from nni_darts.tasks.settings import Run, Settings
@@ -172,12 +173,12 @@ class DartsProtocol(Tuner):
                 print(f"nni-darts: {printable(note)}", flush=True)
         waiting = 0
         for run in plan.ready:
-            if not ledger.pending[protocol.key(run)]:
+            if not ledger.pending[run_key.key(run)]:
                 # Noted before it is issued: else a kill between the two would issue it twice.
-                ledger.issue(protocol.key(run))
+                ledger.issue(run_key.key(run))
                 files.write(self._state, ledger.to_json())
                 if not issue(run):
-                    ledger.withdraw(protocol.key(run))
+                    ledger.withdraw(run_key.key(run))
                     waiting += 1
         files.write(self._state, ledger.to_json())
         self._write_results()

@@ -23,7 +23,7 @@ from searches import Report, reports
 
 from nni_darts._common.metric import ACCURACY
 from nni_darts.assessor import AlphaMonitor
-from nni_darts.reporting import search_metrics
+from nni_darts.runs.reporter import search_metrics
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

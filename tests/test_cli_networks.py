@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from nni_darts import retraining
 from nni_darts.cli import main
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.retraining import Job
+from nni_darts.runs import train
+from nni_darts.runs.train import Job
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.images.sources import Digits
 from nni_darts.training.checkpoint import load
@@ -91,7 +91,7 @@ def test_the_default_output_is_named_after_the_training(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     outputs: list[Path] = []
-    monkeypatch.setattr(retraining, "train", lambda job, send: outputs.append(job.output) or RESULT)
+    monkeypatch.setattr(train, "train", lambda job, send: outputs.append(job.output) or RESULT)
     digest = published.get("PDARTS").digest
     main(["retrain", "PDARTS", "--data", "digits", "--seed", "7"])
     main(["retrain", published.get("PDARTS").to_json(), "--data", "digits"])
@@ -137,7 +137,7 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(
 
     arguments = ["retrain", "DARTS_V2", *TINY, "--epochs", "2", "-o", str(tmp_path / "a")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nni_darts.reporting.summary", stop)
+        patch.setattr("nni_darts.runs.reporter.summary", stop)
         with pytest.raises(Stopped):
             main(arguments)
     capsys.readouterr()
@@ -194,7 +194,7 @@ def flag(name: str) -> str:
 @pytest.mark.parametrize("name", ImageTraining.model_fields)
 def test_every_setting_has_its_flag(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs: list[Job] = []
-    monkeypatch.setattr(retraining, "train", lambda job, send: jobs.append(job) or RESULT)
+    monkeypatch.setattr(train, "train", lambda job, send: jobs.append(job) or RESULT)
     more = ["--schedule", "step"] if name == "learning_rate_decay" else []
     arguments = ["retrain", "DARTS_V2", "--data", "digits", flag(name), VALUES[name], *more]
     assert main(arguments) == 0
@@ -215,7 +215,7 @@ def test_a_wrong_value_is_one_line_that_names_its_key(
 
 def test_the_flags_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs: list[Job] = []
-    monkeypatch.setattr(retraining, "train", lambda job, send: jobs.append(job) or RESULT)
+    monkeypatch.setattr(train, "train", lambda job, send: jobs.append(job) or RESULT)
     data = ["--root", "/r", "--image-size", "64", "--num-workers", "0", "--split-seed", "3"]
     assert main(["retrain", "DARTS_V2", "--data", "image_folder", *data]) == 0
     expected = {"root": "/r", "image_size": 64, "num_workers": 0, "seed": 3}

@@ -29,7 +29,7 @@ PURE = [
     "genotypes.genotype",
     "genotypes.parser",
     "history.csv_file",
-    "kinds",
+    "runs.argument_kinds",
     "pictures.layered_layout",
     "pictures.lettering",
     "_common.limits",

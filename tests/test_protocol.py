@@ -9,6 +9,7 @@ from nni_darts import protocol
 from nni_darts.genotypes import stored_text
 from nni_darts.genotypes.published import get
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
+from nni_darts.runs import run_key
 from nni_darts.tasks.registry import parse, parse_run, run_of
 from nni_darts.tasks.settings import Settings
 
@@ -40,7 +41,7 @@ class Experiment:
 
     @property
     def ready(self) -> list[str]:
-        return [protocol.key(run) for run in self.plan.ready]
+        return [run_key.key(run) for run in self.plan.ready]
 
     def search(self, seed: int, *genotypes: str) -> None:
         texts = {f"genotype_{i}": text for i, text in enumerate(genotypes, 1)}
@@ -209,11 +210,11 @@ def test_it_ends_loudly_when_nothing_usable_is_left(stage: str, problem: str) ->
     while not e.plan.problem:
         run = e.plan.ready[0]
         if run.stage == stage:
-            e.fail(protocol.key(run))
+            e.fail(run_key.key(run))
         elif run.stage == "search":
             e.search(run.seed, (A, B)[run.seed])
         else:
-            e.train(protocol.key(run), 0.5)
+            e.train(run_key.key(run), 0.5)
     assert str(e.plan.problem).startswith(problem)
     assert e.plan.ready == ()
 
@@ -291,7 +292,7 @@ def test_keys_are_distinct_and_name_folders() -> None:
         run_of(made, "select", 0, B),
         run_of(made, "evaluate", 0, A),
     ]
-    keys = [protocol.key(run) for run in runs]
+    keys = [run_key.key(run) for run in runs]
     assert len(set(keys)) == 5
     assert all(key.replace("-", "").isalnum() for key in keys)
 

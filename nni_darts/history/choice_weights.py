@@ -32,7 +32,7 @@ def names_of(keys: Mapping[tuple[str, Any], str]) -> str:
     """What the keys stand for; empty if each says it itself, or is that of an edge of a cell.
 
     Args:
-        keys: (label, candidate) -> key, see `nni_darts.reporting.short_keys`.
+        keys: (label, candidate) -> key, see `nni_darts.runs.reporter.short_keys`.
     """
     names: _Names = {}
     for (label, candidate), key in keys.items():

@@ -1,8 +1,8 @@
 """A search as its reports tell it: mixing weights, strengths and the derived cells of each epoch.
 
-A report is what `nni_darts.reporting` makes of an epoch: a flat mapping in which `n2<0 sep3` is the
-weight of sep_conv_3x3 on the edge from state 0 into node 2 of the normal cell. Reports come from
-history.csv, or from NNI. Neither pandas nor torch nor NNI is needed to read them.
+A report is what `nni_darts.runs.reporter` makes of an epoch: a flat mapping in which `n2<0 sep3` is
+the weight of sep_conv_3x3 on the edge from state 0 into node 2 of the normal cell. Reports come
+from history.csv, or from NNI. Neither pandas nor torch nor NNI is needed to read them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Edges: TypeAlias = "dict[tuple[int, int], dict[str, float]]"
 Weights: TypeAlias = "dict[str, Edges]"
 """Kind of cell -> its edges, in the order of `KINDS`."""
 
-# What `nni_darts.reporting.short_keys` writes, read backwards.
+# What `nni_darts.runs.reporter.short_keys` writes, read backwards.
 _KINDS = {letter: kind for kind, letter in LETTERS.items()}
 _NAMES = {short: name for name, short in SHORT.items()}
 

@@ -7,7 +7,7 @@ import json
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.stored_text import found
-from nni_darts.protocol import key
+from nni_darts.runs.run_key import key
 from nni_darts.tasks.settings import Component, Run, Training
 from nni_darts.training.run_folder import Identity
 

@@ -1,7 +1,7 @@
 """The settings of an experiment: the `classArgs` of its tuner, frozen and validated as a whole.
 
 Neither torch nor NNI is imported: the tuner has ten seconds to start. What the arguments of a space
-or a data set may be is known to the classes themselves; `nni_darts.resolve` asks them.
+or a data set may be is known to the classes themselves; `nni_darts.runs.build` asks them.
 """
 
 from __future__ import annotations

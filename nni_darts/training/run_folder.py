@@ -32,7 +32,7 @@ class Identity:
     """What tells a run from every other one."""
 
     key: str
-    """`nni_darts.protocol.key`, or a name."""
+    """`nni_darts.runs.run_key.key`, or a name."""
     what: str
     """JSON: all that decides what comes out of it; settings of the machine are none of it."""
 

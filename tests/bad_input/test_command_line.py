@@ -15,9 +15,9 @@ from histories import reports
 
 from experiments import A, searched, store
 from nni_darts import report as reporting
-from nni_darts import resolve, retraining  # noqa: F401  they load slowly: not in a test's time
 from nni_darts.cli import main
 from nni_darts.pictures import drawing as pictures
+from nni_darts.runs import build, train  # noqa: F401  they load slowly: not in a test's time
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -256,7 +256,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
         (reporting, "html"),
         (pictures, "draw"),
         (pictures, "plot_history"),
-        (resolve, "training_data"),
+        (build, "training_data"),
     ):
         monkeypatch.setattr(module, name, never)
     for name in ("found", "_table"):

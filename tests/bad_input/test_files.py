@@ -34,7 +34,7 @@ from nni_darts._common.messages import printable
 from nni_darts.cli import main
 from nni_darts.genotypes import published
 from nni_darts.history import csv_file
-from nni_darts.reporting import History
+from nni_darts.runs.reporter import History
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.language.data import TextTrainingData

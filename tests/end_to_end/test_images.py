@@ -19,7 +19,7 @@ from PIL import Image
 
 from nni_darts import load, loopback, stored
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.reporting import MAX_KEY
+from nni_darts.runs.reporter import MAX_KEY
 from search_spaces import DartsNetwork
 
 pytestmark = pytest.mark.slow

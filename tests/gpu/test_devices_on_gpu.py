@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nni_darts.stages import search
+from nni_darts.runs.stages import search
 from nni_darts.tasks.registry import parse_run
 from nni_darts.training.memory import OutOfMemoryError
 

@@ -8,7 +8,7 @@ import pytest
 from nni_darts._common.metric import ACCURACY
 from nni_darts.history.choice_weights import NAMES, choices_of
 from nni_darts.history.epoch import alphas_of, gaps
-from nni_darts.reporting import search_metrics, short_keys
+from nni_darts.runs.reporter import search_metrics, short_keys
 
 
 def report(probabilities: dict[str, dict[Any, float]], epoch: int = 0) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from nni_darts.history.epoch import (
     strengths,
     validation,
 )
-from nni_darts.reporting import short_keys
+from nni_darts.runs.reporter import short_keys
 
 DARTS = ("normal", "reduce")
 

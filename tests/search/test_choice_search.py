@@ -15,7 +15,7 @@ from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import gaps
 from nni_darts.pictures.animation import frames_of
 from nni_darts.pictures.drawing import figure_of_history
-from nni_darts.stages import search
+from nni_darts.runs.stages import search
 from nni_darts.tasks.registry import parse_run
 
 CHOICES = {

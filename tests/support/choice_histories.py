@@ -8,7 +8,7 @@ from typing import Any
 
 from nni_darts._common.metric import ACCURACY
 from nni_darts.genotypes.cell import PRIMITIVES
-from nni_darts.reporting import search_metrics
+from nni_darts.runs.reporter import search_metrics
 
 Report = dict[str, Any]
 

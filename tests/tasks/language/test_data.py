@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nni_darts import resolve
 from nni_darts._common.validation import SettingsError
+from nni_darts.runs import build
 from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
 from nni_darts.tasks.language.sources import PARTS, TextSource
 from nni_darts.tasks.language.vocabulary import TextError
@@ -103,7 +103,7 @@ def test_a_bad_test_text_is_found_before_a_training(
     root = texts(tmp_path, train="a b c")
     (root / "test.txt").write_bytes(content)
     with pytest.raises(SettingsError) as caught:
-        resolve.test_data(Component(name="text", root=str(root)), 1)
+        build.test_data(Component(name="text", root=str(root)), 1)
     (problem,) = caught.value.problems
     assert expected in problem
 

@@ -11,7 +11,7 @@ import torch
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.stages import search
+from nni_darts.runs.stages import search
 from nni_darts.tasks.language.search_module import TextSearchRecipe
 from nni_darts.tasks.language.streams import Words
 from nni_darts.tasks.registry import parse_run

@@ -12,7 +12,7 @@ from torch import nn
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
-from nni_darts.retraining import Job, train
+from nni_darts.runs.train import Job, train
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.language.data import TextTrainingData
 from nni_darts.tasks.language.losses import cross_entropy, penalties, read

@@ -14,9 +14,9 @@ import pytest
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw
-from nni_darts.protocol import key
+from nni_darts.runs.run_key import key
+from nni_darts.runs.stages import STAGES, search
 from nni_darts.search.strategy import UnrolledDARTS
-from nni_darts.stages import STAGES, search
 from nni_darts.tasks.images.sources import Digits
 from nni_darts.tasks.registry import parse_run
 from nni_darts.training.finite_losses import DivergedError
@@ -36,7 +36,7 @@ import torch
 torch.set_num_threads(1)
 from pathlib import Path
 from nni_darts.tasks.registry import parse_run
-from nni_darts.stages import search
+from nni_darts.runs.stages import search
 result = search(parse_run(json.loads(sys.argv[1])), Path(sys.argv[2]), lambda report: None)
 print(json.dumps(result))
 """

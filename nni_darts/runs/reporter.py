@@ -14,10 +14,10 @@ import pandas as pd
 
 from nni_darts._common import files, limits
 from nni_darts._common.metric import Metric, metric_of
-from nni_darts.events import FOLDER, Events
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.history.choice_weights import NAMES, names_of
 from nni_darts.history.edge_keys import LETTERS, SHORT
+from nni_darts.runs.tensorboard import FOLDER, Events
 from nni_darts.training.run_folder import HISTORY, put_aside
 
 Report = dict[str, Any]
@@ -130,8 +130,8 @@ class Reporter:
     Args:
         send: takes each epoch's report to NNI.
         folder: the run's output directory.
-        key: of the run (`nni_darts.protocol.key`). Every report echoes it: with several trials at a
-            time, the parameters that NNI records for a trial may be another's.
+        key: of the run (`nni_darts.runs.run_key.key`). Every report echoes it: with several trials
+            at a time, the parameters that NNI records for a trial may be another's.
         seed: of the run.
         epochs: of the whole run, for the line that is printed.
     """

@@ -10,7 +10,7 @@ import pytest
 
 from nni_darts._common.metric import ACCURACY
 from nni_darts.genotypes.genotype import OPERATIONS, PRIMITIVES
-from nni_darts.reporting import (
+from nni_darts.runs.reporter import (
     MAX_KEY,
     History,
     Reporter,

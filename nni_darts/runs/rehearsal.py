@@ -20,9 +20,9 @@ from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace
 from pytorch_lightning import LightningDataModule
 
-from nni_darts import resolve
 from nni_darts._common.validation import SettingsError
-from nni_darts.stages import strategy_of
+from nni_darts.runs import build
+from nni_darts.runs.stages import strategy_of
 from nni_darts.tasks.settings import Run
 from nni_darts.training import network_size
 
@@ -73,7 +73,7 @@ def search(run: Run) -> str | None:
     Raises:
         SettingsError: the step fails, or no batch can be made of the data.
     """
-    data, space = resolve.parts(run, load=False)
+    data, space = build.parts(run, load=False)
     loaded = fits(data)
     batch = run.task.parts.tiny_batch(data, EXAMPLES, loaded)
     if batch is None:
@@ -92,7 +92,7 @@ def search(run: Run) -> str | None:
 
 def fits(data: Any) -> bool:
     """Whether the data is there; SettingsError where it does not give one batch."""
-    with resolve.problems_of_the_data():
+    with build.problems_of_the_data():
         try:
             data.setup("fit")
         except (FileNotFoundError, RuntimeError):  # not downloaded yet

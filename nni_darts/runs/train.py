@@ -15,13 +15,13 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nni_darts import resolve
 from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.reporting import Report, Reporter
+from nni_darts.runs import build
 from nni_darts.runs.identity import of_training
+from nni_darts.runs.reporter import Report, Reporter
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.settings import Component, Training
@@ -46,7 +46,7 @@ class Job:
     seed: int
     output: Path
     key: str
-    """What its reports echo (`nni_darts.protocol.key`)."""
+    """What its reports echo (`nni_darts.runs.run_key.key`)."""
 
     @property
     def identity(self) -> Identity:
@@ -100,7 +100,7 @@ def train(
     if compared and not validates:
         raise SettingsError([f"data: {job.data.name} has no validation data to compare on"])
     if tested:
-        resolve.require_test(job.data, data)
+        build.require_test(job.data, data)
     identity = job.identity
     fit = go_on(output, identity, validates)
     output.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def prepare(job: Job, load: bool = True) -> tuple[Any, Any]:
         settings.task.require(job.genotype)
     except ValueError as error:
         raise SettingsError([str(error)]) from None
-    data = resolve.training_data(job.data, settings, job.seed, load)
+    data = build.training_data(job.data, settings, job.seed, load)
     # After the data, so that the weights do not hang on how it is loaded.
     pl.seed_everything(job.seed, workers=True, verbose=False)
     try:

@@ -13,9 +13,9 @@ from choice_spaces import CellsAndChoices
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from nni_darts import resolve
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.stages import search
+from nni_darts.runs import build
+from nni_darts.runs.stages import search
 from nni_darts.tasks.registry import IMAGES, parse_run
 from search_spaces import DartsCNN
 
@@ -43,7 +43,7 @@ RUN: dict[str, Any] = {
     "stage": "search",
     "seed": 0,
     "space": {"name": "spaces.Plain"},
-    "data": {"name": "test_resolve.MyData"},
+    "data": {"name": "test_build.MyData"},
     "search": {"seeds": [0], "epochs": 1, "batch_size": 8, "arc_learning_rate": 0.1},
 }
 
@@ -51,7 +51,7 @@ RUN: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setitem(sys.modules, "test_resolve", sys.modules[__name__])
+    monkeypatch.setitem(sys.modules, "test_build", sys.modules[__name__])
 
 
 def test_a_search_over_a_space_and_data_of_the_users(tmp_path: Path) -> None:
@@ -62,36 +62,36 @@ def test_a_search_over_a_space_and_data_of_the_users(tmp_path: Path) -> None:
 
 
 def test_what_the_data_takes_it_gets() -> None:
-    module, _ = resolve.parts(parse_run(RUN))
+    module, _ = build.parts(parse_run(RUN))
     assert module.batch_size == 8
-    given = {"data": {"name": "test_resolve.MyData", "batch_size": 2, "size": 8}}
-    module, _ = resolve.parts(parse_run({**RUN, **given}))
+    given = {"data": {"name": "test_build.MyData", "batch_size": 2, "size": 8}}
+    module, _ = build.parts(parse_run({**RUN, **given}))
     assert (module.batch_size, module.size) == (2, 8)
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"data": {"name": "test_resolve.MyDate"}}, "did you mean 'MyData'?"),
-        ({"data": {"name": "test_resolve.Nothing"}}, "(known: MyData, NoClasses)"),
+        ({"data": {"name": "test_build.MyDate"}}, "did you mean 'MyData'?"),
+        ({"data": {"name": "test_build.Nothing"}}, "(known: MyData, NoClasses)"),
         (
-            {"space": {"name": "test_resolve.MyDate"}},
-            "class in test_resolve 'MyDate' (known: none)",
+            {"space": {"name": "test_build.MyDate"}},
+            "class in test_build 'MyDate' (known: none)",
         ),
         (
             {"space": {"name": "search_spaces.DartsCMM"}},
             "'DartsCNN'? (known: DartsCNN, DartsNetwork, DartsR",
         ),
         ({"data": {"name": "spaces.Plain"}}, "must be a subclass of LightningDataModule"),
-        ({"data": {"name": "test_resolve.MyData", "sizes": 3}}, "did you mean 'size'?"),
-        ({"data": {"name": "test_resolve.NoClasses"}}, "must have an attribute num_classes"),
+        ({"data": {"name": "test_build.MyData", "sizes": 3}}, "did you mean 'size'?"),
+        ({"data": {"name": "test_build.NoClasses"}}, "must have an attribute num_classes"),
         ({"space": {"name": "spaces.Plain", "depth": 3}}, "space.depth: unknown key 'depth'"),
         ({"search": {**RUN["search"], "recompute": True}}, "search.recompute: there are no cells"),
     ],
 )
 def test_mistakes(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        resolve.parts(parse_run({**RUN, **changes}))
+        build.parts(parse_run({**RUN, **changes}))
     assert expected in str(caught.value)
 
 
@@ -105,25 +105,25 @@ def test_what_is_wrong_with_files_can_be_mended(tmp_path: Path) -> None:
     data = {"name": "image_folder", "root": str(tmp_path)}
     run = parse_run({**RUN, "space": {"name": "DartsCNN"}, "data": data})
     with pytest.raises(UnavailableError, match=r"data: cannot read the image .*dog/1.png"):
-        resolve.parts(run)
+        build.parts(run)
     (tmp_path / "dog" / "1.png").unlink()
     with pytest.raises(UnavailableError, match=r"data: the class .*dog must have at least 2"):
-        resolve.parts(run)
+        build.parts(run)
 
 
 def test_hints_name_only_what_a_module_defines_itself() -> None:
     assert isinstance(spaces.ModelSpace, type)  # which it imports, and which is no space to search
     with pytest.raises(SettingsError) as caught:
-        resolve.parts(parse_run({**RUN, "space": {"name": "spaces.Plan"}}))
+        build.parts(parse_run({**RUN, "space": {"name": "spaces.Plan"}}))
     own = "Classifying, Doubled, Nested, NniCell, Plain, Repeated, Valued"
     assert str(caught.value).endswith(f"did you mean 'Plain'? (known: {own})")
 
 
 def test_cells_with_another_choice_are_not_trained_as_cells_alone() -> None:
     space: Any = DartsCNN(channels=4, num_cells=3, num_nodes=2)
-    resolve.require_cells(None, space, IMAGES)
+    build.require_cells(None, space, IMAGES)
     with pytest.raises(SettingsError, match="leave out select and evaluate"):
-        resolve.require_cells(None, CellsAndChoices(), IMAGES)
+        build.require_cells(None, CellsAndChoices(), IMAGES)
 
 
 def test_all_seeds_share_the_split() -> None:
@@ -131,6 +131,6 @@ def test_all_seeds_share_the_split() -> None:
     for seed in (0, 1):
         run = parse_run({**RUN, "seed": seed, "data": {"name": "digits"}})
         run = run.model_copy(update={"space": run.space.model_copy(update={"name": "DartsCNN"})})
-        module, _ = resolve.parts(run)
+        module, _ = build.parts(run)
         halves.append(module.val_dataloader().dataset.items)
     assert halves[0].equal(halves[1])

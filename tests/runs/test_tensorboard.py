@@ -9,11 +9,11 @@ import pytest
 from choice_histories import choice_reports
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nni_darts import events
 from nni_darts._common.metric import ACCURACY
-from nni_darts.events import Events, show_in_nni
 from nni_darts.genotypes.genotype import PRIMITIVES
-from nni_darts.reporting import search_metrics
+from nni_darts.runs import tensorboard
+from nni_darts.runs.reporter import search_metrics
+from nni_darts.runs.tensorboard import Events, show_in_nni
 
 
 def report(epoch: int, **metrics: float) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_an_epoch_that_is_done_again_replaces_the_one_before(tmp_path: Path) -> 
 def test_a_picture_that_fails_does_not_end_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(events, "heat_maps", lambda report: 1 / 0)
+    monkeypatch.setattr(tensorboard, "heat_maps", lambda report: 1 / 0)
     made = Events(tmp_path)
     made.add(report(0))
     made.add(report(1))
@@ -85,7 +85,7 @@ def test_a_picture_that_fails_does_not_end_the_search(
 FULL = """
 import resource, sys, threading
 from pathlib import Path
-from nni_darts.events import Events
+from nni_darts.runs.tensorboard import Events
 events = Events(Path(sys.argv[1]))
 events.add({"default": 0.5, "epoch": 0})
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))

@@ -19,8 +19,8 @@ import torch
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw
-from nni_darts.retraining import Job, prepare, train
-from nni_darts.retraining import test as measure
+from nni_darts.runs.train import Job, prepare, train
+from nni_darts.runs.train import test as measure
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks import base
 from nni_darts.tasks.images.settings import ImageTraining
@@ -449,7 +449,7 @@ def test_a_network_is_tested_in_evaluation_mode() -> None:
 SCRIPT = """
 import json, sys, warnings
 warnings.filterwarnings("ignore")
-import test_retraining as t
+import test_train as t
 from pathlib import Path
 from types import SimpleNamespace
 changes = json.loads(sys.argv[2])
@@ -464,7 +464,7 @@ def script(folder: Path, **changes: Any) -> subprocess.Popen[str]:
     path.write_text(SCRIPT)
     return subprocess.Popen(
         [sys.executable, str(path), str(folder), json.dumps(changes)],
-        env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": f"{here}:{here.parents[1]}", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
     )

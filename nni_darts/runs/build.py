@@ -13,11 +13,11 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from nni_darts import kinds
 from nni_darts._common import limits
 from nni_darts._common.messages import shown, unknown
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
+from nni_darts.runs import argument_kinds
 from nni_darts.supernet.nodes import recompute
 from nni_darts.tasks.base import IMAGES, TASKS, TEXT, Task, of_data
 from nni_darts.tasks.settings import Component, Run, Search, Training
@@ -322,12 +322,12 @@ def _make(
 
 def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
     """Arguments of the wrong kind; and of a class of ours, those that are far too large."""
-    wanted = kinds.of(_constructor(made))
+    wanted = argument_kinds.of(_constructor(made))
     ours = any(c.__module__.partition(".")[0] in _OURS for c in made.__mro__)
     problems = []
     for name, value in arguments.items():
         most = MOST.get(name) if ours else None
-        if (words := kinds.expected(value, wanted.get(name, Any))) is not None:
+        if (words := argument_kinds.expected(value, wanted.get(name, Any))) is not None:
             problems.append(f"{what}.{name}: must be {words}, got {shown(value)}")
         elif most is not None and isinstance(value, int) and value > most:
             problems.append(f"{what}.{name}: must be at most {most}, got {shown(value)}")

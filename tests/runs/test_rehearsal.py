@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from experiments import ROOT
-from nni_darts import rehearsal
 from nni_darts.cli import main
+from nni_darts.runs import rehearsal
 
 PACKAGE = """
 import nni

@@ -16,16 +16,16 @@ import torch
 from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace
 
-from nni_darts import resolve
 from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.genotypes.stored_text import found
-from nni_darts.protocol import key
-from nni_darts.reporting import Reporter, as_text, search_metrics, write_genotypes
-from nni_darts.retraining import Job, train
+from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.identity import of_run
+from nni_darts.runs.reporter import Reporter, as_text, search_metrics, write_genotypes
+from nni_darts.runs.run_key import key
+from nni_darts.runs.train import Job, train
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.tasks.settings import Run, Search
 from nni_darts.training.devices import free_devices
@@ -97,7 +97,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     pl.seed_everything(run.seed, workers=True, verbose=False)
     if (reason := unwritable(output)) is not None:
         raise UnavailableError([f"the output directory of the trial: {reason}"])
-    data, space = resolve.parts(run)
+    data, space = build.parts(run)
     metric = run.task.metric
     output.mkdir(parents=True, exist_ok=True)
     identity = of_run(run)
