@@ -13,6 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,8 +21,8 @@ from nni.assessor import Assessor, AssessResult
 
 from nni_darts import manager
 from nni_darts._common import files
-from nni_darts.alpha_data import VERSION, Epoch, Search
-from nni_darts.collapse import judge, parse_rules
+from nni_darts.monitor.collapse import judge, parse_rules
+from nni_darts.monitor.page_data import VERSION, Epoch, Search
 from nni_darts.resumed import Resumed
 from nni_darts.stored import Experiment
 from nni_darts.tasks.registry import parse
@@ -67,8 +68,8 @@ class AlphaMonitor(Assessor):
     stays. Where nothing can be written there, that is reported once; no trial is harmed by it.
 
     Args:
-        class_args: see `nni_darts.collapse.Rules`: on_collapse ("warn" or "stop"), max_skips,
-            epochs, min_entropy.
+        class_args: see `nni_darts.monitor.collapse.Rules`: on_collapse ("warn" or "stop"),
+            max_skips, epochs, min_entropy.
 
     Raises:
         SettingsError: for other class_args.
@@ -112,7 +113,8 @@ class AlphaMonitor(Assessor):
             self._complain("the alpha page is not written: NNI_LOG_DIRECTORY is not set")
             return
         self._load()
-        page = Path(__file__).with_name(PAGE).read_text(encoding="utf-8")
+        template = resources.files("nni_darts.monitor").joinpath("page.html")
+        page = template.read_text(encoding="utf-8")
         self._write(self._folder / PAGE, page)
         self._write_index()
         if (url := manager.address()) is not None and not self._failing:

@@ -15,8 +15,8 @@ from nni_darts._common.messages import line, shown, unknown
 from nni_darts._common.redaction import redacted
 from nni_darts._common.validation import SettingsError
 from nni_darts._common.yaml_file import YamlError
-from nni_darts.collapse import parse_rules
 from nni_darts.genotypes import published
+from nni_darts.monitor.collapse import parse_rules
 from nni_darts.stored import TUNER
 from nni_darts.tasks.registry import parse, run_of
 from nni_darts.tasks.settings import Settings

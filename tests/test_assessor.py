@@ -17,11 +17,11 @@ from searches import Report, reports, trained
 from nni_darts import assessor, manager
 from nni_darts._common import files
 from nni_darts._common.validation import SettingsError
-from nni_darts.alpha_data import Epoch, Search
 from nni_darts.assessor import AlphaMonitor
-from nni_darts.collapse import Figures, Rules, judge
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import alphas_of, derived, skips
+from nni_darts.monitor.collapse import Figures, Rules, judge
+from nni_darts.monitor.page_data import Epoch, Search
 from nni_darts.pictures.colours import colours_among
 from nni_darts.stored import Experiment
 

@@ -1,6 +1,6 @@
 """A search as the alpha page shows it: its epochs in compact JSON, and back.
 
-The JSON of a search, which nni_darts/alphas.html reads::
+The JSON of a search, which nni_darts/monitor/page.html reads::
 
     {"version": 1, "key": "search-0", "seed": 0, "trial": "abcde", "planned": 50,
      "verdict": {"text": ..., "epoch": 12, "holds": true, "stopped": false} or null,
@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
-from nni_darts.collapse import Figures, Verdict
 from nni_darts.genotypes.cell import KINDS
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import alphas_of, derived, skips, validation
+from nni_darts.monitor.collapse import Figures, Verdict
 from nni_darts.pictures.colours import colour_of, colours_among
 
 VERSION = 1

@@ -22,7 +22,7 @@ from nni_darts import loopback
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = ROOT / "screenshots"
