@@ -15,13 +15,16 @@ from pathlib import Path
 
 import yaml
 
-from nni_darts import cli, protocol, results, stored
-from nni_darts.found import Found, found
+from nni_darts import cli
+from nni_darts.experiment import nni_database, protocol, results
+from nni_darts.experiment.architectures import Found, found
 from nni_darts.genotypes import stored_text
 from nni_darts.genotypes.random_cells import draw
 
 
-def random_experiment(experiment: stored.Experiment, count: int, seed: int) -> dict[str, object]:
+def random_experiment(
+    experiment: nni_database.Experiment, count: int, seed: int
+) -> dict[str, object]:
     """An experiment file that evaluates random cells."""
     config, settings = experiment.config(), results.settings(experiment)
     if settings.evaluate is None:
@@ -40,14 +43,14 @@ def random_experiment(experiment: stored.Experiment, count: int, seed: int) -> d
         "searchSpace": {},
         "tuner": {
             "codeDirectory": config["tuner"]["codeDirectory"],
-            "className": stored.TUNER,
+            "className": nni_database.TUNER,
             "classArgs": class_args,
         },
         "trainingService": {"platform": "local"},
     }
 
 
-def selected(experiment: stored.Experiment) -> Found:
+def selected(experiment: nni_database.Experiment) -> Found:
     ledger = results.ledger(experiment)
     settings = results.settings(experiment)
     best = protocol.winner(settings, ledger.results, ledger.failures)
@@ -78,11 +81,11 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    searched = stored.find(options.experiment)
+    searched = nni_database.find(options.experiment)
     best = selected(searched)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.yml"
         path.write_text(yaml.safe_dump(random_experiment(searched, options.n, options.seed)))
         if status := cli.main(["run", str(path)]):
             sys.exit(status)
-    print(compare(best, found(stored.find(None))))
+    print(compare(best, found(nni_database.find(None))))

@@ -19,12 +19,12 @@ from typing import Any, TypeVar, cast
 
 from nni.assessor import Assessor, AssessResult
 
-from nni_darts import manager
 from nni_darts._common import files
+from nni_darts.experiment import nni_manager
+from nni_darts.experiment.nni_database import Experiment
+from nni_darts.experiment.resumed import Resumed
 from nni_darts.monitor.collapse import judge, parse_rules
 from nni_darts.monitor.page_data import VERSION, Epoch, Search
-from nni_darts.resumed import Resumed
-from nni_darts.stored import Experiment
 from nni_darts.tasks.registry import parse
 
 PAGE = "alphas.html"
@@ -117,7 +117,7 @@ class AlphaMonitor(Assessor):
         page = template.read_text(encoding="utf-8")
         self._write(self._folder / PAGE, page)
         self._write_index()
-        if (url := manager.address()) is not None and not self._failing:
+        if (url := nni_manager.address()) is not None and not self._failing:
             self._say(f"the alpha page is at {url.removesuffix('/api/v1/nni')}/logs/{PAGE}")
 
     # What is known
@@ -215,7 +215,7 @@ class AlphaMonitor(Assessor):
             elif self._take(trial, [news]) is AssessResult.Bad:
                 bad[trial] = None
         for trial in bad:
-            manager.cancel(self._experiment.id, trial)
+            nni_manager.cancel(self._experiment.id, trial)
 
     # Telling
 

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
-from nni_darts import loopback
 from nni_darts._common import limits, signals
 from nni_darts._common.messages import printable, shortened
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli_parser import Parser, path, root, whole
+from nni_darts.experiment import loopback
+from nni_darts.experiment.nni_database import StoredError
 from nni_darts.genotypes.genotype import FORMATS
-from nni_darts.stored import StoredError
 from nni_darts.tasks.base import IMAGES, TEXT
 from nni_darts.tasks.registry import TRAININGS
 

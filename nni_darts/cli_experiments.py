@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nni_darts import protocol, stored
 from nni_darts._common import files
 from nni_darts._common.messages import printable_lines
 from nni_darts._common.validation import SettingsError
-from nni_darts.found import Found, cells, found
+from nni_darts.experiment import nni_database, protocol
+from nni_darts.experiment.architectures import Found, cells, found
 
 
 def check(options: argparse.Namespace) -> int:
-    from nni_darts import experiment_file
+    from nni_darts.experiment import check as experiment_file
 
     _, settings = experiment_file.check(options.file, quick=options.quick)
     print(f"{options.file}: all is right; it runs {protocol.planned(settings)} trials")
@@ -29,11 +29,11 @@ def check(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    from nni_darts.results import nothing_yet
+    from nni_darts.experiment.results import nothing_yet
 
     if options.output is not None:
         _require_writable(options.output)
-    experiment = stored.find(options.experiment)
+    experiment = nni_database.find(options.experiment)
     best = found(experiment)[: options.top_k]
     if not best:
         raise nothing_yet(experiment)
@@ -72,7 +72,7 @@ def _write(path: Path, text: str) -> None:
         raise SettingsError([f"cannot write {path}: {error.strerror}"]) from None
 
 
-def _table(experiment: stored.Experiment, best: list[Found]) -> str:
+def _table(experiment: nni_database.Experiment, best: list[Found]) -> str:
     name, key = experiment.config().get("experimentName", ""), best[0].metric.key
     lines = [
         f"experiment {experiment.id} {name}".rstrip(),
@@ -122,7 +122,7 @@ def _fields(rank: int, f: Found) -> dict[str, Any]:
     return {**fields, **lost}
 
 
-def _formatted(experiment: stored.Experiment, best: list[Found], format: str) -> str:
+def _formatted(experiment: nni_database.Experiment, best: list[Found], format: str) -> str:
     lines = []
     for rank, f in enumerate(best, 1):
         if not f.name:  # a sample, which has the form of NNI already
@@ -148,9 +148,9 @@ def _formatted(experiment: stored.Experiment, best: list[Found], format: str) ->
 
 
 def report(options: argparse.Namespace) -> int:
-    from nni_darts.report import html
+    from nni_darts.experiment.report import html
 
-    experiment = stored.find(options.experiment)
+    experiment = nni_database.find(options.experiment)
     path = options.output or Path(f"report-{experiment.id}.html")
     _require_writable(path)
     _write(path, html(experiment))

@@ -14,7 +14,7 @@ from typing import Any
 from nni_darts._common import limits, signals
 from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
-from nni_darts.found import cells
+from nni_darts.experiment.architectures import cells
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.tasks.base import TASKS, of_data
@@ -54,7 +54,7 @@ def retrain(options: argparse.Namespace) -> int:
     }
     settings = parse_training(task, {k: None if v == "none" else v for k, v in given.items()})
 
-    from nni_darts import reproduction
+    from nni_darts.experiment import reproduction
     from nni_darts.runs.train import Job, train
     from nni_darts.training.checkpoint import CheckpointError
     from nni_darts.training.finite_losses import DivergedError

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nni_darts import stored
 from nni_darts._common.validation import SettingsError
+from nni_darts.experiment import nni_database
 from nni_darts.genotypes import published
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import alphas_of, gaps
@@ -103,16 +103,16 @@ def _history(text: str) -> pd.DataFrame:
         ) from None
 
 
-def _trial(text: str) -> stored.Trial:
+def _trial(text: str) -> nni_database.Trial:
     """A trial of an experiment of ours by its id, or one of the latest experiment by its run."""
     searches: list[str] = []
     latest = True
-    for experiment in stored.experiments():
+    for experiment in nni_database.experiments():
         if not experiment.is_ours():
             continue
         try:
             trials = experiment.trials()
-        except stored.StoredError:
+        except nni_database.StoredError:
             continue  # of another experiment than the one that is asked for, most likely
         for trial in reversed(trials):
             if text == trial.id or (latest and text == trial.key):
@@ -127,9 +127,9 @@ def _trial(text: str) -> stored.Trial:
     )
 
 
-def _searched(trial: stored.Trial) -> bool:
+def _searched(trial: nni_database.Trial) -> bool:
     return any(alphas_of(report) or choices_of(report) for report in trial.reports.values())
 
 
-def _named(trial: stored.Trial) -> Any:
+def _named(trial: nni_database.Trial) -> Any:
     return f"{trial.key} (trial {trial.id})" if trial.key else trial.id

@@ -9,10 +9,10 @@ import sys
 import time
 from contextlib import suppress
 
-from nni_darts import loopback, stored
 from nni_darts._common import signals
 from nni_darts._common.messages import printable
-from nni_darts.running import GoneError, Running, StartError, require_way_back
+from nni_darts.experiment import loopback, nni_database
+from nni_darts.experiment.running import GoneError, Running, StartError, require_way_back
 from nni_darts.tasks.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -26,9 +26,9 @@ def env(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    from nni_darts import experiment_file, results
+    from nni_darts.experiment import check, results
 
-    config, settings = experiment_file.check(options.file)
+    config, settings = check.check(options.file)
     require_way_back(config, options.host, options.port)
     running = Running(config, options.host)
     try:
@@ -107,7 +107,7 @@ def _epochs(settings: Settings, key: str | None) -> int:
     return 0 if stage is None else int(stage.epochs)
 
 
-def _reason(experiment: stored.Experiment, trial: stored.Trial) -> str:
+def _reason(experiment: nni_database.Experiment, trial: nni_database.Trial) -> str:
     """The last line that a failed trial printed on its standard error, where that is here."""
     if trial.status != "FAILED":
         return ""

@@ -25,15 +25,15 @@ from nni_darts._common import environment
 try:
     from filelock import FileLock, Timeout
 
-    from nni_darts import loopback
     from nni_darts._common import files
     from nni_darts._common.messages import printable
     from nni_darts._common.signals import dying, handled_by, where
     from nni_darts._common.validation import SettingsError, UnavailableError
+    from nni_darts.experiment import loopback
+    from nni_darts.experiment.nni_database import INTERRUPTED
     from nni_darts.runs.identity import of_run
     from nni_darts.runs.run_key import key
     from nni_darts.runs.tensorboard import FOLDER, show_in_nni
-    from nni_darts.stored import INTERRUPTED
     from nni_darts.tasks.registry import parse_run
     from nni_darts.tasks.settings import Run
     from nni_darts.training import run_folder

@@ -1,4 +1,6 @@
-"""The tuner: `nni_darts.protocol` for NNI. It must start within ten seconds: no torch."""
+"""The tuner: `nni_darts.experiment.protocol` for NNI. It must start within ten seconds: no
+torch.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from typing import Any, TypeVar, cast
 
 from nni.tuner import Tuner
 
-from nni_darts import loopback, manager, protocol
 from nni_darts._common import files
 from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
-from nni_darts.ledger import Ledger, kept
+from nni_darts.experiment import loopback, nni_manager, protocol
+from nni_darts.experiment.ledger import Ledger, kept
+from nni_darts.experiment.nni_database import Experiment
 from nni_darts.runs import run_key
-from nni_darts.stored import Experiment
 from nni_darts.tasks.registry import parse
 from nni_darts.tasks.settings import Run, Settings
 
@@ -127,12 +129,12 @@ class DartsProtocol(Tuner):
         self._ledger = kept(self._state)
         trials = self._experiment.trials()
         self._seen = max((trial.event for trial in trials), default=0)
-        self._ledger.resume(trials, manager.started(self._experiment.id))
+        self._ledger.resume(trials, nni_manager.started(self._experiment.id))
 
     def _keep_to_loopback(self, folder: Path) -> None:
-        if (port := manager.port()) is None:
+        if (port := nni_manager.port()) is None:
             return
-        process = manager.process(self._experiment.id)
+        process = nni_manager.process(self._experiment.id)
         try:
             if loopback.keep(folder, port, None if process is None else process.pid):
                 print(f"nni-darts: port {port} is on {loopback.LOOPBACK} again", flush=True)
@@ -195,18 +197,18 @@ class DartsProtocol(Tuner):
         if self._max_trials is None:
             self._max_trials = self._experiment.config().get("maxTrialNumber")
         if trials != self._max_trials:
-            manager.set_max_trials(self._experiment.id, trials)
+            nni_manager.set_max_trials(self._experiment.id, trials)
             self._max_trials = trials
 
     def _write_results(self) -> None:
         # pandas takes a second: not while NNI waits for the tuner to start.
-        from nni_darts import results
+        from nni_darts.experiment import results
 
         if self._ledger.results:
             results.write(self._experiment)
 
     def _say_results(self) -> None:
-        from nni_darts import results
+        from nni_darts.experiment import results
 
         text = results.summary(self._experiment)
         if text not in self._said:

@@ -14,16 +14,17 @@ from choice_histories import labels as choice_labels
 from nni.assessor import AssessResult
 from searches import Report, reports, trained
 
-from nni_darts import assessor, manager
+from nni_darts import assessor
 from nni_darts._common import files
 from nni_darts._common.validation import SettingsError
 from nni_darts.assessor import AlphaMonitor
+from nni_darts.experiment import nni_manager
+from nni_darts.experiment.nni_database import Experiment
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import alphas_of, derived, skips
 from nni_darts.monitor.collapse import Figures, Rules, judge
 from nni_darts.monitor.page_data import Epoch, Search
 from nni_darts.pictures.colours import colours_among
-from nni_darts.stored import Experiment
 
 GOOD, BAD = AssessResult.Good, AssessResult.Bad
 COLLAPSE = {"drift": 0.15}
@@ -411,7 +412,7 @@ def test_trials_that_nni_resumed(log: Path, monkeypatch: pytest.MonkeyPatch) -> 
     metric("a", made[1])
     cancelled: list[str] = []
     monkeypatch.setattr(
-        assessor.manager, "cancel", lambda experiment, trial: cancelled.append(trial)
+        assessor.nni_manager, "cancel", lambda experiment, trial: cancelled.append(trial)
     )
     event("a", "ADD_RESUMED")  # NNI does so while its dispatcher starts
     monitor = AlphaMonitor(on_collapse="stop")
@@ -443,7 +444,7 @@ def test_the_address_is_told(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8080/pre/tuner")
-    assert manager.address() == "http://localhost:8080/pre/api/v1/nni"
+    assert nni_manager.address() == "http://localhost:8080/pre/api/v1/nni"
     AlphaMonitor()
     assert "http://localhost:8080/pre/logs/alphas.html" in capsys.readouterr().out
     assert (log / "alphas.html").exists()

@@ -21,7 +21,7 @@ from experiments import (
     store,
 )
 from nni_darts.cli import main
-from nni_darts.found import cells
+from nni_darts.experiment.architectures import cells
 from nni_darts.genotypes.genotype import Genotype
 
 # check

@@ -13,8 +13,8 @@ import pytest
 from histories import reports
 from PIL import Image
 
-from nni_darts import stored
 from nni_darts.cli import main
+from nni_darts.experiment import nni_database
 from nni_darts.genotypes.cell import RNN_PRIMITIVES
 from nni_darts.pictures import graphviz
 from nni_darts.pictures.animation import animation, frames_of
@@ -194,7 +194,7 @@ def stored_experiment(home: Path, id_: str, start: int, trials: dict[str, Any]) 
         connection.execute("create table ExperimentProfile (params, revision)")
         connection.execute("create table TrialJobEvent (trialJobId, event, timestamp)")
         connection.execute("create table MetricData (trialJobId, type, data, timestamp)")
-        config = json.dumps({"tuner": {"className": stored.TUNER}})
+        config = json.dumps({"tuner": {"className": nni_database.TUNER}})
         connection.execute("insert into ExperimentProfile values (?, 1)", [config])
         for trial, (key, made) in trials.items():
             event = [trial, "SUCCEEDED", start]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from nni_darts import loopback
 from nni_darts._common.validation import SettingsError, UnavailableError
+from nni_darts.experiment import loopback
 from nni_darts.runs import stages
 from nni_darts.runs.identity import of_run
 from nni_darts.tasks.registry import parse_run

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from nni_manager import FakeManager
 
-from nni_darts import loopback, manager
+from nni_darts.experiment import loopback, nni_manager
+from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.genotypes.stored_text import digest
-from nni_darts.stored import Experiment
 from nni_darts.tasks.settings import Run
 from nni_darts.tuner import DartsProtocol
 
@@ -57,8 +57,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         (tmp_path / "checkpoint").mkdir()
         args = {name: v for name, v in {**CLASS_ARGS, **changes}.items() if v is not None}
         nni = FakeManager(tmp_path, args, max_trials, concurrency, changes.pop("play", outcome))
-        monkeypatch.setattr(manager, "set_max_trials", nni.set_max_trials)
-        monkeypatch.setattr(manager, "started", lambda experiment: nni.started)
+        monkeypatch.setattr(nni_manager, "set_max_trials", nni.set_max_trials)
+        monkeypatch.setattr(nni_manager, "started", lambda experiment: nni.started)
         nni.begin()
         return nni
 
@@ -88,7 +88,7 @@ def test_a_manager_that_cannot_be_kept_on_loopback_is_ended(
         raise loopback.OpenError("it is open; nnictl resume ID")
 
     monkeypatch.setenv("NNI_TUNER_COMMAND_CHANNEL", "ws://localhost:8081/tuner")
-    monkeypatch.setattr(manager, "process", lambda experiment: Process())
+    monkeypatch.setattr(nni_manager, "process", lambda experiment: Process())
     monkeypatch.setattr(loopback, "keep", keep)
     nni = make()
     assert Process.sent == [signal.SIGTERM]
@@ -357,7 +357,7 @@ def test_an_exception_ends_the_experiment_visibly(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nni = make(1)
-    monkeypatch.setattr("nni_darts.stored.Experiment.trials", lambda self: 1 / 0)
+    monkeypatch.setattr("nni_darts.experiment.nni_database.Experiment.trials", lambda self: 1 / 0)
     nni.submit()
     nni.ask(nni.alive[0])
     nni.finish(nni.alive[0])

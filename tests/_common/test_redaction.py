@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from experiments import SETTINGS
-from nni_darts import experiment_file
 from nni_darts._common.redaction import LEFT_OUT, is_secret, redacted, redacted_text
 from nni_darts._common.validation import SettingsError
-from nni_darts.stored import TUNER
+from nni_darts.experiment import check
+from nni_darts.experiment.nni_database import TUNER
 from nni_darts.tasks.registry import parse
 from nni_darts.training.run_folder import Identity
 
@@ -144,7 +144,7 @@ def test_messages_about_settings_have_no_secrets() -> None:
     tuner = {"className": TUNER, "classArgs": SETTINGS}
     values = {"trialCommand": "A_TOKEN=hunter2 python mine.py", "tuner": tuner}
     with pytest.raises(SettingsError) as wrong:
-        experiment_file._check_ours(values)
+        check._check_ours(values)
     assert "got \"A_TOKEN='(left out)' python mine.py\"" in str(wrong.value)
     old, new = (
         Identity("search-0", json.dumps({"settings": {"data": {"password": word}}}))

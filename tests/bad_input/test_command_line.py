@@ -14,8 +14,8 @@ import pytest
 from histories import reports
 
 from experiments import A, searched, store
-from nni_darts import report as reporting
 from nni_darts.cli import main
+from nni_darts.experiment import report as reporting
 from nni_darts.pictures import drawing as pictures
 from nni_darts.runs import build, train  # noqa: F401  they load slowly: not in a test's time
 

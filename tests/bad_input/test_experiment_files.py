@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from experiments import ROOT, R
-from nni_darts import experiment_file
 from nni_darts._common import limits
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
+from nni_darts.experiment import check
 from nni_darts.genotypes.random_cells import draw
 
 SECONDS = 5.0
@@ -148,7 +148,7 @@ def problem(path: Path) -> str:
     """The one line that is wrong with a file, without its name."""
     wall, cpu = time.perf_counter(), time.process_time()
     with pytest.raises(SettingsError) as caught:
-        experiment_file.check(path, quick=True)
+        check.check(path, quick=True)
     assert time.process_time() - cpu < SECONDS
     assert time.perf_counter() - wall < 12 * SECONDS  # others may be at work on this machine
     (line,) = caught.value.problems
@@ -161,7 +161,7 @@ def problem(path: Path) -> str:
 
 @pytest.mark.parametrize("values", [SEARCH, TEXT, GIVEN])
 def test_what_the_mistakes_are_made_in_is_right(values: dict[str, Any], tmp_path: Path) -> None:
-    experiment_file.check(written(tmp_path, values), quick=True)
+    check.check(written(tmp_path, values), quick=True)
 
 
 # One key is changed.
@@ -629,13 +629,13 @@ def test_texts(content: str | bytes, expected: str, tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
-    experiment_file.check(written(tmp_path, b"\xef\xbb\xbf" + GOOD.encode()), quick=True)
+    check.check(written(tmp_path, b"\xef\xbb\xbf" + GOOD.encode()), quick=True)
 
 
 def test_aliases_and_merges_are_followed(tmp_path: Path) -> None:
     text = (ROOT / "experiments/darts.yml").read_text().replace("..", str(ROOT))
     assert "<<: *training" in text
-    _, settings = experiment_file.check(written(tmp_path, text), quick=True)
+    _, settings = check.check(written(tmp_path, text), quick=True)
     assert settings.evaluate is not None
     assert settings.select is not None
     # What is merged, but for what stands there itself.
@@ -648,7 +648,7 @@ def test_keys_as_nni_takes_them_too(tmp_path: Path) -> None:
     values["trial_concurrency"] = values.pop("trialConcurrency")
     values["max_trial_number"] = values.pop("maxTrialNumber")
     values["tuner"]["class_args"] = values["tuner"].pop("classArgs")
-    config, _ = experiment_file.check(written(tmp_path, values), quick=True)
+    config, _ = check.check(written(tmp_path, values), quick=True)
     assert config.max_trial_number == 5
 
 
@@ -671,7 +671,7 @@ def test_not_a_regular_file(tmp_path: Path) -> None:
 def test_many_mistakes_are_not_thousands_of_lines(tmp_path: Path) -> None:
     values = changed(SEARCH, f"{OURS}search.seeds", ["x"] * 900)
     with pytest.raises(SettingsError) as caught:
-        experiment_file.check(written(tmp_path, values), quick=True)
+        check.check(written(tmp_path, values), quick=True)
     assert len(caught.value.problems) == 21
     assert caught.value.problems[-1].endswith("880 more mistakes")
 

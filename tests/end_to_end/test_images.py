@@ -17,7 +17,8 @@ import yaml
 from live import BIN, RUNS, Shell, experiment_file, free_port, status, until
 from PIL import Image
 
-from nni_darts import load, loopback, stored
+from nni_darts import load
+from nni_darts.experiment import loopback, nni_database
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.runs.reporter import MAX_KEY
 from search_spaces import DartsNetwork
@@ -33,7 +34,7 @@ def run(home: Path) -> Shell:
 Outcome = dict[str, tuple[Any, ...]]
 
 
-def outcome(experiment: stored.Experiment) -> Outcome:
+def outcome(experiment: nni_database.Experiment) -> Outcome:
     """What matters of each run, exactly: which architecture, how good."""
     table = pd.read_csv(experiment.folder / "results.csv")
     assert table["key"].is_unique
@@ -135,7 +136,7 @@ def test_nni_darts_run_gives_the_same(
     assert outcome(run.experiment) == undisturbed[2]
 
 
-def reported(experiment: stored.Experiment, stage: str) -> str | None:
+def reported(experiment: nni_database.Experiment, stage: str) -> str | None:
     """The id of a trial of a stage that is under way and has reported an epoch."""
     for trial in experiment.trials():
         if trial.alive and trial.result is None and str(trial.key).startswith(stage):

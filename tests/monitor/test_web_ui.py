@@ -18,7 +18,7 @@ import pytest
 import yaml
 from live import free_port, until
 
-from nni_darts import loopback
+from nni_darts.experiment import loopback
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 

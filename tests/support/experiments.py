@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nni_darts import stored
+from nni_darts.experiment import nni_database
 from nni_darts.genotypes import stored_text
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
 
@@ -97,11 +97,11 @@ def store(
     home: Path,
     id_: str,
     outcomes: Sequence[Outcome],
-    class_name: str = stored.TUNER,
+    class_name: str = nni_database.TUNER,
     start: int = 1,
     settings: dict[str, Any] | None = None,
     **config: Any,
-) -> stored.Experiment:
+) -> nni_database.Experiment:
     """Write an experiment to a home folder; its trials are trial0, trial1, ...
 
     Args:
@@ -139,7 +139,7 @@ def store(
                 row = [number, trial, kind, json.dumps(json.dumps(report))]
                 db.execute("insert into MetricData values (?, ?, ?, ?)", row)
     db.close()
-    return stored.find(id_, experiments)
+    return nni_database.find(id_, experiments)
 
 
 def _as_nni_does(home: Path, class_name: str, settings: dict[str, Any]) -> dict[str, Any]:

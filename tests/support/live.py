@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from nni_darts import loopback, stored
+from nni_darts.experiment import loopback, nni_database
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -62,8 +62,8 @@ class Shell:
         )
 
     @property
-    def experiment(self) -> stored.Experiment:
-        return stored.find(None, self.home / "nni-experiments")
+    def experiment(self) -> nni_database.Experiment:
+        return nni_database.find(None, self.home / "nni-experiments")
 
 
 def until(condition: Callable[[], Any], seconds: float = 300) -> Any:

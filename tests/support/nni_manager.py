@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nni_darts.experiment.nni_database import INTERRUPTED
 from nni_darts.runs.run_key import key
-from nni_darts.stored import INTERRUPTED
 from nni_darts.tasks.registry import parse_run
 from nni_darts.tuner import DartsProtocol
 

@@ -23,7 +23,7 @@ def made(values: Mapping[str, Any], folder: Path) -> Any:
     """The experiment that has these keys.
 
     Args:
-        values: the keys as `nni_darts.experiment_keys.require` gives them.
+        values: the keys as `nni_darts.experiment.nni_keys.require` gives them.
         folder: to which relative paths refer.
 
     Raises:

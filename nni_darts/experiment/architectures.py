@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nni_darts._common.metric import ACCURACY, Metric, metric_of
+from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import stored_text
-from nni_darts.stored import Experiment
 
 STAGES = ("search", "select", "evaluate")
 

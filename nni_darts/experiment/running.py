@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nni_darts import loopback, manager, ports, stored
 from nni_darts._common.validation import SettingsError
+from nni_darts.experiment import loopback, nni_database, nni_manager, ports
 
 
 class StartError(RuntimeError):
@@ -41,7 +41,7 @@ class Running:
         folder = Path(config.canonical_copy().experiment_working_directory) / self._nni.id
         self.id: str = self._nni.id
         self.port = 0
-        self.stored = stored.Experiment(self.id, folder)
+        self.stored = nni_database.Experiment(self.id, folder)
 
     @property
     def address(self) -> str:
@@ -88,7 +88,7 @@ class Running:
         self._nni.stop()
 
     def _require_ours(self) -> None:
-        manager.require(f"{self.address}/api/v1/nni", self.id)
+        nni_manager.require(f"{self.address}/api/v1/nni", self.id)
 
 
 def require_way_back(config: Any, host: str, port: int | None) -> list[str]:

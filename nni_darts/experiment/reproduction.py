@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from nni_darts import protocol, results
 from nni_darts._common.messages import printable_lines
 from nni_darts._common.redaction import redacted
-from nni_darts.found import Found
-from nni_darts.stored import Experiment
+from nni_darts.experiment import protocol, results
+from nni_darts.experiment.architectures import Found
+from nni_darts.experiment.nni_database import Experiment
 from nni_darts.tasks.base import IMAGES
 from nni_darts.tasks.registry import TRAININGS
 from nni_darts.tasks.settings import Component, Settings, Training

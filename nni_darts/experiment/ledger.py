@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nni_darts import rows
 from nni_darts._common import files, limits
 from nni_darts._common.messages import say_once
-from nni_darts.protocol import ATTEMPTS
-from nni_darts.stored import RESUMED, STOPPED, Trial
+from nni_darts.experiment import rows
+from nni_darts.experiment.nni_database import RESUMED, STOPPED, Trial
+from nni_darts.experiment.protocol import ATTEMPTS
 
 
 @dataclass

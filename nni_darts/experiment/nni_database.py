@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nni_darts import rows
 from nni_darts._common import files
 from nni_darts._common.environment import UNABLE, last_words
 from nni_darts._common.messages import say_once
 from nni_darts._common.redaction import redacted
+from nni_darts.experiment import rows
 
 TUNER = "nni_darts.tuner.DartsProtocol"
 

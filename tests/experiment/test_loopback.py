@@ -16,8 +16,8 @@ import psutil
 import pytest
 from live import free_port, until
 
-from nni_darts import loopback
 from nni_darts.cli import main
+from nni_darts.experiment import loopback
 
 NODE = Path(nni_node.__path__[0]) / "node"
 MANAGER = """

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from experiments import NAME_A, A, B, ended, evaluated, searched, selected, store
-from nni_darts import stored
 from nni_darts._common import messages
 from nni_darts.cli import main
-from nni_darts.stored import Experiment, StoredError
+from nni_darts.experiment import nni_database
+from nni_darts.experiment.nni_database import Experiment, StoredError
 
 WHOLE = [
     searched(0, (-3.0, A)),
@@ -99,7 +99,7 @@ def test_a_damaged_experiment_file(
 def test_a_damaged_list_of_experiments(text: str, home: Path, message: Any) -> None:
     record = store(home, "abc", WHOLE).folder.parent / ".experiment"
     record.write_text(text)
-    assert str(record) in message(StoredError, stored.find, "abc")
+    assert str(record) in message(StoredError, nni_database.find, "abc")
 
 
 def test_a_list_that_is_being_written_is_read_again(
@@ -110,7 +110,7 @@ def test_a_list_that_is_being_written_is_read_again(
     whole = record.read_text()
     record.write_text("")  # as NNI leaves it for a moment
     monkeypatch.setattr("time.sleep", lambda _: record.write_text(whole))
-    assert [experiment.id for experiment in stored.experiments()] == ["whole"]
+    assert [experiment.id for experiment in nni_database.experiments()] == ["whole"]
 
 
 def test_a_damaged_entry_of_the_list(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +118,7 @@ def test_a_damaged_entry_of_the_list(home: Path, capsys: pytest.CaptureFixture[s
     entries = json.loads(record.read_text())
     bad = {"a": 3, "b": {}, "c": {"id": 1}, "d": {"id": "x", "startTime": "y"}}
     record.write_text(json.dumps({**entries, **bad}))
-    assert stored.find(None).id == "abc"
+    assert nni_database.find(None).id == "abc"
     assert str(record) in capsys.readouterr().err
 
 
@@ -169,14 +169,16 @@ def test_a_test_metric_that_is_no_number(
 
 def test_why_a_trial_was_interrupted(home: Path) -> None:
     experiment = store(home, "abc", [ended("FAILED", "search-0")])
-    said = {"default": 0.1, "key": "search-0", stored.INTERRUPTED: "the disk is full"}
+    said = {"default": 0.1, "key": "search-0", nni_database.INTERRUPTED: "the disk is full"}
     row = [5, "trial0", "PERIODICAL", json.dumps(json.dumps(said))]
     change(experiment, "insert into MetricData values (?, ?, ?, ?)", *row)
     (trial,) = experiment.trials()
     assert trial.cause == "the disk is full"
     assert list(trial.reports) == [0, 1]
     # It is started again, and has said nothing since.
-    change(experiment, "insert into TrialJobEvent values (?, ?, ?)", 6, "trial0", stored.RESUMED)
+    change(
+        experiment, "insert into TrialJobEvent values (?, ?, ?)", 6, "trial0", nni_database.RESUMED
+    )
     row[0] = 7
     row[3] = json.dumps(json.dumps({"default": 0.1, "epoch": 0, "key": "search-0"}))
     change(experiment, "insert into MetricData values (?, ?, ?, ?)", *row)

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nni_darts import experiment_keys, protocol
 from nni_darts._common import yaml_file
 from nni_darts._common.files import DamagedError, is_folder, unwritable
 from nni_darts._common.messages import line, shown, unknown
 from nni_darts._common.redaction import redacted
 from nni_darts._common.validation import SettingsError
 from nni_darts._common.yaml_file import YamlError
+from nni_darts.experiment import nni_keys, protocol
+from nni_darts.experiment.nni_database import TUNER
 from nni_darts.genotypes import published
 from nni_darts.monitor.collapse import parse_rules
-from nni_darts.stored import TUNER
 from nni_darts.tasks.registry import parse, run_of
 from nni_darts.tasks.settings import Settings
 
@@ -39,10 +39,10 @@ def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
     Raises:
         SettingsError: a line per mistake, each naming the file, the key and what is allowed.
     """
-    from nni_darts import nni_config
+    from nni_darts.experiment import nni_config
 
     try:
-        values = experiment_keys.require(_read(path))
+        values = nni_keys.require(_read(path))
         _check_folders(values, path.parent)
         settings = _check_ours(values)
         config = nni_config.made(values, path.parent)

@@ -10,15 +10,15 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from nni_darts import protocol, reproduction, results
 from nni_darts._common.messages import printable
 from nni_darts._common.redaction import redacted
-from nni_darts.found import cells, found, short_name
+from nni_darts.experiment import protocol, reproduction, results
+from nni_darts.experiment.architectures import cells, found, short_name
+from nni_darts.experiment.ledger import Ledger
+from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import stored_text
-from nni_darts.ledger import Ledger
 from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.runs import run_key
-from nni_darts.stored import Experiment
 from nni_darts.tasks.base import IMAGES, TEXT
 from nni_darts.tasks.settings import Component, Settings
 
@@ -79,7 +79,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters["cells"] = cells
     environment.filters["drawing"] = _drawing
-    source = importlib.resources.files("nni_darts").joinpath("report.html.j2")
+    source = importlib.resources.files("nni_darts.experiment").joinpath("report.html.j2")
     return environment.from_string(source.read_text(encoding="utf-8"))
 
 

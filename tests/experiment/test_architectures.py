@@ -20,7 +20,7 @@ from experiments import (
     selected,
     store,
 )
-from nni_darts.found import cells, found, short_name
+from nni_darts.experiment.architectures import cells, found, short_name
 
 
 def test_those_first_that_came_furthest(home: Path) -> None:

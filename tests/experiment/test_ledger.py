@@ -11,8 +11,8 @@ import pytest
 
 from experiments import A, searched
 from nni_darts._common.files import DamagedError
-from nni_darts.ledger import Ledger, kept
-from nni_darts.stored import Trial
+from nni_darts.experiment.ledger import Ledger, kept
+from nni_darts.experiment.nni_database import Trial
 
 
 def trial(status: str, key: str | None = None, done: bool = False) -> Trial:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from live import free_port
 
-from nni_darts import ports
 from nni_darts._common.validation import SettingsError
+from nni_darts.experiment import ports
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_two_that_start_at_once_do_not_choose_the_same() -> None:
     """The second one gets to look when the first one listens."""
     code = """
 import socket, sys, time
-from nni_darts import ports
+from nni_darts.experiment import ports
 ports.FIRST = int(sys.argv[1])
 with ports.held() as port:
     time.sleep(0.5)

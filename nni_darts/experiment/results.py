@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from nni_darts import protocol
 from nni_darts._common import files
 from nni_darts._common.metric import Metric, metric_of
 from nni_darts._common.validation import SettingsError
-from nni_darts.found import found, short_name
-from nni_darts.ledger import Ledger, kept
-from nni_darts.stored import TUNER, Experiment, StoredError, Trial
+from nni_darts.experiment import protocol
+from nni_darts.experiment.architectures import found, short_name
+from nni_darts.experiment.ledger import Ledger, kept
+from nni_darts.experiment.nni_database import TUNER, Experiment, StoredError, Trial
 from nni_darts.tasks.registry import parse, task_of
 from nni_darts.tasks.settings import Settings
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from experiments import A, evaluated, searched, selected
-from nni_darts import rows
 from nni_darts._common.files import DamagedError
+from nni_darts.experiment import rows
 
 RESULTS = [searched(0, (-3.0, A)), selected(A, 0.6), evaluated(A, 0, 0.96)]
 NOTHING = object()

@@ -23,11 +23,11 @@ from experiments import (
     selected,
     store,
 )
-from nni_darts import results
 from nni_darts._common.metric import ACCURACY, PERPLEXITY
-from nni_darts.found import short_name
-from nni_darts.ledger import Ledger
-from nni_darts.stored import StoredError
+from nni_darts.experiment import results
+from nni_darts.experiment.architectures import short_name
+from nni_darts.experiment.ledger import Ledger
+from nni_darts.experiment.nni_database import StoredError
 
 WHOLE = [
     searched(1, (-4.0, B)),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nni_darts import protocol
+from nni_darts.experiment import protocol
 from nni_darts.genotypes import stored_text
 from nni_darts.genotypes.published import get
 from nni_darts.genotypes.random_cells import draw, draw_recurrent

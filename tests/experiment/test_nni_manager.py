@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nni_darts.manager import cancel, set_max_trials
+from nni_darts.experiment.nni_manager import cancel, set_max_trials
 
 Requests = list[tuple[str, dict[str, Any]]]
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from nni_darts import rows
 from nni_darts._common.files import DamagedError
-from nni_darts.stored import Experiment, Trial
+from nni_darts.experiment import rows
+from nni_darts.experiment.nni_database import Experiment, Trial
 
 
 class Resumed:

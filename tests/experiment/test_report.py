@@ -28,12 +28,12 @@ from experiments import (
     selected,
     store,
 )
-from nni_darts import experiment_file, reproduction, results
 from nni_darts.cli import main
-from nni_darts.found import found
+from nni_darts.experiment import check, reproduction, results
+from nni_darts.experiment.architectures import found
+from nni_darts.experiment.nni_database import Experiment, StoredError
+from nni_darts.experiment.report import html
 from nni_darts.genotypes import stored_text
-from nni_darts.report import html
-from nni_darts.stored import Experiment, StoredError
 from nni_darts.tasks.registry import parse
 
 WHOLE = [
@@ -233,7 +233,7 @@ def test_the_experiment_file_is_the_users(home: Path, tmp_path: Path) -> None:
     assert "&" not in text  # no aliases
     path = tmp_path / reproduction.FILE
     path.write_text(text)
-    _, settings = experiment_file.check(path)
+    _, settings = check.check(path)
     assert settings == parse(SETTINGS)
 
 

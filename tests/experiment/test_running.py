@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from nni_darts import cli_run, loopback, stored
+from nni_darts import cli_run
 from nni_darts._common import signals
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli import main
-from nni_darts.running import GoneError, Running, StartError, require_way_back
+from nni_darts.experiment import loopback, nni_database
+from nni_darts.experiment.running import GoneError, Running, StartError, require_way_back
 
 
 class FakeProcess:
@@ -56,7 +57,7 @@ class FakeExperiment:
 @pytest.fixture
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     monkeypatch.setattr("nni.experiment.Experiment", FakeExperiment)
-    monkeypatch.setattr("nni_darts.ports.is_free", lambda port: True)
+    monkeypatch.setattr("nni_darts.experiment.ports.is_free", lambda port: True)
     monkeypatch.setenv("NODE_OPTIONS", "")
     monkeypatch.setenv(loopback.HOST, "")
     copy = SimpleNamespace(experiment_working_directory=str(tmp_path))
@@ -124,7 +125,7 @@ def test_what_ends_the_command_ends_the_experiment(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("nni_darts.experiment_file.check", lambda path: (SimpleNamespace(), None))
+    monkeypatch.setattr("nni_darts.experiment.check.check", lambda path: (SimpleNamespace(), None))
     monkeypatch.setattr(cli_run, "Running", lambda config, host: running)
     monkeypatch.setattr(cli_run, "require_way_back", lambda config, host, port: [])
 
@@ -139,7 +140,7 @@ def test_what_ends_the_command_ends_the_experiment(
         f"{signals.ended_by(number)}: stopping experiment ours; go on with: nnictl resume ours"
     )
     assert running._nni.stopped == [True]
-    assert isinstance(running.stored, stored.Experiment)
+    assert isinstance(running.stored, nni_database.Experiment)
 
 
 def remote(ip: str | None) -> Any:

@@ -1,0 +1,1 @@
+"""An experiment as a whole: protocol, NNI's database and manager, results, report."""
