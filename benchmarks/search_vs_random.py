@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from nni_darts import cli
+from nni_darts.cli import main
 from nni_darts.experiment import nni_database, protocol, results
 from nni_darts.experiment.architectures import Found, found
 from nni_darts.genotypes import stored_text
@@ -86,6 +86,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.yml"
         path.write_text(yaml.safe_dump(random_experiment(searched, options.n, options.seed)))
-        if status := cli.main(["run", str(path)]):
+        if status := main.main(["run", str(path)]):
             sys.exit(status)
     print(compare(best, found(nni_database.find(None))))

@@ -12,7 +12,7 @@ PURE = [
     "_common.checks",
     "genotypes.cell",
     "pictures.cell_graph",
-    "cli_parser",
+    "cli.parser",
     "pictures.cell_figure",
     "pictures.choice_figure",
     "history.choice_weights",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nni_darts import cli
+from nni_darts.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,14 +44,14 @@ def test_nnictl_starts_no_open_manager(block: str) -> None:
     "arguments", [a for block in BLOCKS for a in commands(block)], ids=lambda a: " ".join(a)[:40]
 )
 def test_commands_are_taken(arguments: list[str]) -> None:
-    options = cli._parser().parse_args(arguments)
+    options = main._parser().parse_args(arguments)
     if hasattr(options, "file"):
         assert (ROOT / options.file).exists()
 
 
 def test_every_command_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["--help"])
+        main.main(["--help"])
     known = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
     assert set(known) == set(re.findall(r"^\| `nni-darts (\w+)", README, re.MULTILINE))
 

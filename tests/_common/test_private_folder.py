@@ -9,7 +9,7 @@ from PIL import Image
 
 from nni_darts._common import files, private_folder
 from nni_darts._common.validation import SettingsError
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.tasks.images import data_sets, image_check
 from nni_darts.training import devices
 

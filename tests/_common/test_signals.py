@@ -10,7 +10,7 @@ import pytest
 from live import until
 
 from nni_darts._common import signals
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 
 RETRAIN = [
     *("retrain", "DARTS_V2", "--data", "digits", "--channels", "4", "--num-cells", "3"),
@@ -22,7 +22,7 @@ RETRAIN = [
 def test_a_training_that_is_told_to_end(
     number: int, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = "import sys; from nni_darts.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from nni_darts.cli.main import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *RETRAIN, "-o", str(tmp_path)],
         stdout=subprocess.DEVNULL,
@@ -74,7 +74,7 @@ def test_any_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         os.kill(os.getpid(), signal.SIGTERM)
         raise AssertionError("it goes on")
 
-    monkeypatch.setattr("nni_darts.cli_networks.show", show)
+    monkeypatch.setattr("nni_darts.cli.networks.show", show)
     before = signal.getsignal(signal.SIGTERM)
     assert main(["show", "DARTS_V2"]) == 143
     (line,) = capsys.readouterr().err.splitlines()

@@ -14,7 +14,7 @@ import pytest
 from histories import reports
 
 from experiments import A, searched, store
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment import report as reporting
 from nni_darts.pictures import drawing as pictures
 from nni_darts.runs import build, train  # noqa: F401  they load slowly: not in a test's time
@@ -260,8 +260,8 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(module, name, never)
     for name in ("found", "_table"):
-        monkeypatch.setattr(f"nni_darts.cli_experiments.{name}", never)
-    monkeypatch.setattr("nni_darts.cli_pictures._history", never)
+        monkeypatch.setattr(f"nni_darts.cli.experiments.{name}", never)
+    monkeypatch.setattr("nni_darts.cli.pictures._history", never)
 
 
 WRITING = {
@@ -324,7 +324,11 @@ def test_folders_to_train_in(output: str, refused: Refused) -> None:
 
 # As a process
 
-COMMAND = [sys.executable, "-c", "import sys; from nni_darts.cli import main; sys.exit(main())"]
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; from nni_darts.cli.main import main; sys.exit(main())",
+]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import yaml
 from experiments import ROOT, R
 from nni_darts._common import limits
 from nni_darts._common.validation import SettingsError
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment import check
 from nni_darts.genotypes.random_cells import draw
 

@@ -30,7 +30,7 @@ from PIL import Image
 from experiments import A, searched, store
 from nni_darts._common import files, limits, signals
 from nni_darts._common.messages import printable
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment import ledger
 from nni_darts.genotypes import published
 from nni_darts.history import csv_file

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from live import free_port, until
 
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment import loopback
 
 NODE = Path(nni_node.__path__[0]) / "node"

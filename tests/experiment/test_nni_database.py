@@ -12,7 +12,7 @@ import pytest
 
 from experiments import NAME_A, A, B, ended, evaluated, searched, selected, store
 from nni_darts._common import messages
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment import nni_database
 from nni_darts.experiment.nni_database import Experiment, StoredError
 

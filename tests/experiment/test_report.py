@@ -28,7 +28,7 @@ from experiments import (
     selected,
     store,
 )
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment import check, reproduction, results
 from nni_darts.experiment.architectures import found
 from nni_darts.experiment.nni_database import Experiment, StoredError

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from nni_darts import cli_run
 from nni_darts._common import signals
 from nni_darts._common.validation import SettingsError
-from nni_darts.cli import main
+from nni_darts.cli import run
+from nni_darts.cli.main import main
 from nni_darts.experiment import loopback, nni_database
 from nni_darts.experiment.running import GoneError, Running, StartError, require_way_back
 
@@ -126,14 +126,14 @@ def test_what_ends_the_command_ends_the_experiment(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("nni_darts.experiment.check.check", lambda path: (SimpleNamespace(), None))
-    monkeypatch.setattr(cli_run, "Running", lambda config, host: running)
-    monkeypatch.setattr(cli_run, "require_way_back", lambda config, host, port: [])
+    monkeypatch.setattr(run, "Running", lambda config, host: running)
+    monkeypatch.setattr(run, "require_way_back", lambda config, host, port: [])
 
     def follow(running: Running, settings: Any) -> str:
         os.kill(os.getpid(), number)
         raise AssertionError("it goes on")
 
-    monkeypatch.setattr(cli_run, "_follow", follow)
+    monkeypatch.setattr(run, "_follow", follow)
     assert main(["run", "file.yml", "--port", str(server[0])]) == status
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (

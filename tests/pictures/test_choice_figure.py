@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.pictures import drawing
 from nni_darts.pictures.animation import animation, frames_of

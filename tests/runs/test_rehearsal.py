@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from experiments import ROOT
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.runs import rehearsal
 
 PACKAGE = """

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.history import csv_file
 from nni_darts.history.choice_weights import choices_of
 from nni_darts.history.epoch import gaps

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.runs import train

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from nni_darts._common import limits, signals
 from nni_darts._common.messages import printable, shortened
 from nni_darts._common.validation import SettingsError
-from nni_darts.cli_parser import Parser, path, root, whole
+from nni_darts.cli.parser import Parser, path, root, whole
 from nni_darts.experiment import loopback
 from nni_darts.experiment.nni_database import StoredError
 from nni_darts.genotypes.genotype import FORMATS
@@ -69,8 +69,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def _add_experiment_commands(commands: Commands) -> None:
-    from nni_darts import cli_experiments as experiments
-    from nni_darts import cli_run as running
+    from nni_darts.cli import experiments
+    from nni_darts.cli import run as running
 
     check = commands.add_parser(
         "check",
@@ -125,7 +125,7 @@ def _add_experiment_commands(commands: Commands) -> None:
 
 
 def _add_network_commands(commands: Commands) -> None:
-    from nni_darts import cli_networks as networks
+    from nni_darts.cli import networks
 
     retrain = commands.add_parser(
         "retrain",
@@ -194,7 +194,7 @@ def _add_settings(retrain: argparse.ArgumentParser) -> None:
 
 
 def _add_picture_commands(commands: Commands) -> None:
-    from nni_darts import cli_pictures as pictures
+    from nni_darts.cli import pictures
 
     draw = commands.add_parser("draw", help="draw the cells of a genotype")
     _add_genotype(draw)

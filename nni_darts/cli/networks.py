@@ -139,7 +139,7 @@ def _require_finished(path: Path, training: str) -> None:
 def show(options: argparse.Namespace) -> int:
     genotype = _genotype(options.genotype)
 
-    from nni_darts.sizes import table
+    from nni_darts.cli.sizes import table
 
     if options.genotype in published.names():
         print(f"{options.genotype}  ({published.source(options.genotype)})")

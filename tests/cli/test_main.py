@@ -20,7 +20,7 @@ from experiments import (
     selected,
     store,
 )
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment.architectures import cells
 from nni_darts.genotypes.genotype import Genotype
 
@@ -334,7 +334,7 @@ def test_what_the_system_refuses_is_one_line(
     def show(options: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nni_darts.cli_networks.show", show)
+    monkeypatch.setattr("nni_darts.cli.networks.show", show)
     assert main(["show", "DARTS_V2"]) == 1
     assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
 

@@ -13,7 +13,7 @@ import pytest
 from histories import reports
 from PIL import Image
 
-from nni_darts.cli import main
+from nni_darts.cli.main import main
 from nni_darts.experiment import nni_database
 from nni_darts.genotypes.cell import RNN_PRIMITIVES
 from nni_darts.pictures import graphviz
