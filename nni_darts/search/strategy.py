@@ -25,7 +25,7 @@ from nni_darts._common.checks import (
     truth,
 )
 from nni_darts._common.messages import shown
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.hypergradient import HYPERGRADIENTS, Hypergradient
 from nni_darts.search.loader import BilevelLoader, shuffled
 from nni_darts.search.module import UnrolledDartsModule
 from nni_darts.search.penalties import penalty_of
@@ -135,6 +135,7 @@ class UnrolledDARTS(DARTS):
         self.fused = fused
         self.recompute = recompute
         self.virtual_clip = virtual_clip
+        self.architect = _architect(hypergradient, virtual_clip)
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -148,8 +149,7 @@ class UnrolledDARTS(DARTS):
     def configure_oneshot_module(self, training_module: Any) -> UnrolledDartsModule:
         return UnrolledDartsModule(
             training_module,
-            hypergradient=self.hypergradient,
-            virtual_clip=self.virtual_clip,
+            hypergradient=self.architect,
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,
@@ -228,6 +228,11 @@ class _Chosen(RawFormatModelSpace):
     def executable_model(self) -> Any:
         # NNI's shares them with the supernet, and so with other networks: trained, all would move.
         return copy.deepcopy(super().executable_model())
+
+
+def _architect(name: str, clip: float | None) -> Hypergradient:
+    options = {} if clip is None else {"clip": clip}
+    return HYPERGRADIENTS[name](**options)
 
 
 def _betas(value: Any) -> tuple[float, float]:
