@@ -75,6 +75,7 @@ WITHOUT_NNI = (
     "nni_darts.search.functions",
     "nni_darts.search.hypergradient",
     "nni_darts.search.loader",
+    "nni_darts.search.neumann",
     "nni_darts.search.random_state",
     "nni_darts.search.side_effects",
     "nni_darts.search.twice_differentiable",

@@ -64,15 +64,11 @@ class FirstOrder(Hypergradient):
             return derivatives(run(step.val_loss), step.alphas)
 
 
-@dataclass(frozen=True)
 class Unrolled(Hypergradient):
-    """A hypergradient through the coming step of SGD, Adam or AdamW.
+    """A hypergradient through the coming step of SGD, Adam or AdamW."""
 
-    Args:
-        clip: the norm that the gradient of the step is clipped to, positive; None for no clipping.
-    """
-
-    clip: float | None = None
+    clip: float | None
+    """The norm that the gradient of the step is clipped to, positive; None for no clipping."""
 
     def __post_init__(self) -> None:
         if self.clip is not None:
@@ -89,6 +85,8 @@ class FiniteDifference(Unrolled):
     Where the loss has kinks (ReLU, max pooling) within epsilon of w, the difference is not close to
     the derivative; `Exact` is. Peak memory is that of one pass plus three copies of the weights.
     """
+
+    clip: float | None = None
 
     def __call__(self, step: BilevelStep) -> tuple[Tensor, ...]:
         weights, alphas, optimizer = step.weights, step.alphas, step.optimizer
@@ -140,6 +138,8 @@ class Exact(Unrolled):
     The graph of the training gradient is held while L_val is computed at w', which costs memory.
     ValueError for an operation of the network that has no second derivative in torch.
     """
+
+    clip: float | None = None
 
     def __call__(self, step: BilevelStep) -> tuple[Tensor, ...]:
         weights, alphas = step.weights, step.alphas
