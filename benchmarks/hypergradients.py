@@ -64,7 +64,7 @@ def measured(name: str, work: Work, repeats: int) -> dict[str, Any]:
 
     from nni_darts import UnrolledDARTS
     from nni_darts.search.bilevel_step import BilevelStep
-    from nni_darts.search.hypergradient import HYPERGRADIENTS
+    from nni_darts.search.parts import HYPERGRADIENTS
     from search_spaces import DartsCNN
 
     torch.manual_seed(0)

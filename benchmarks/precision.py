@@ -75,7 +75,7 @@ def numbers(start: Any, batches: Sequence[Any], dtype: Any, *, autocast: bool) -
     from torch import nn
 
     from nni_darts.search.bilevel_step import BilevelStep
-    from nni_darts.search.hypergradient import HYPERGRADIENTS
+    from nni_darts.search.parts import HYPERGRADIENTS
 
     net = copy.deepcopy(start).to(dtype)
     named = dict(net.named_parameters())

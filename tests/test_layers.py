@@ -45,6 +45,7 @@ PURE = (
     "nni_darts.history",
     "nni_darts.pictures",
     "nni_darts.supernet.decisions",
+    "nni_darts.search.parts",
     "nni_darts.tasks.base",
     "nni_darts.tasks.images.settings",
     "nni_darts.tasks.language.settings",

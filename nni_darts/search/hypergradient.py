@@ -26,7 +26,6 @@ the decoder shares where it was (loading w' by name writes the old decoder over 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -157,10 +156,3 @@ class Exact(Unrolled):
             step.put(w)
             implicit = derivatives(w_prime, alphas, v)
             return tuple(dalpha_ + i_ for dalpha_, i_ in zip(dalpha, implicit, strict=True))
-
-
-HYPERGRADIENTS: Mapping[str, type[Hypergradient]] = {
-    "finite_difference": FiniteDifference,
-    "exact": Exact,
-    "first_order": FirstOrder,
-}

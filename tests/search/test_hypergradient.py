@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam, Optimizer, RMSprop
 
 from nni_darts.search.bilevel_step import BilevelStep
 from nni_darts.search.functions import exact, finite_difference, first_order
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS
 
 # The two-variable problem of figure 2 of the paper, solved by hand.
 

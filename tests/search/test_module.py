@@ -427,7 +427,7 @@ MEMORY = """
     from torch import nn
     from nni_darts import UnrolledDARTS
     from nni_darts.search.bilevel_step import BilevelStep
-    from nni_darts.search.hypergradient import HYPERGRADIENTS
+    from nni_darts.search.parts import HYPERGRADIENTS
     from search_spaces import DartsCNN
     torch.manual_seed(0)
     strategy = UnrolledDARTS()

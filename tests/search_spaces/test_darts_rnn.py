@@ -20,7 +20,7 @@ from nni_darts.genotypes.genotype import RNN_PRIMITIVES, Genotype
 from nni_darts.pictures import drawing
 from nni_darts.search.bilevel_step import BilevelStep
 from nni_darts.search.functions import exact, finite_difference
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.supernet import architectures
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.training.network_size import parameters

@@ -14,7 +14,7 @@ from torch.optim import SGD
 from nni_darts import UnrolledDARTS
 from nni_darts.genotypes.genotype import PRIMITIVES
 from nni_darts.search.bilevel_step import BilevelStep
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.fused.run import FusedNodes
 from nni_darts.supernet.mixed import MixedNode, Node

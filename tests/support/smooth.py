@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from nni_darts.search.bilevel_step import BilevelStep
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS
 
 
 def flat(tensors: Any) -> Tensor:
