@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
 from nni_darts._common import limits
 from nni_darts._common.messages import shown, unknown
+from nni_darts._common.user_class import imported, is_path, with_place
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.runs import argument_kinds
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.supernet.nodes import recompute
 from nni_darts.tasks.base import IMAGES, TASKS, TEXT, Task, of_data
 from nni_darts.tasks.settings import Component, Run, Search, Training
@@ -130,6 +129,10 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     """
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
+    try:
+        HYPERGRADIENTS.make(run.search.architect)
+    except ValueError as error:
+        raise SettingsError([f"search.hypergradient: {error}"]) from None
     with problems_of_the_data():
         module = search_data(run.data, run.search)
         _load(run.data, module, load)
@@ -257,40 +260,13 @@ def _class(what: str, path: str, base: type, short: Mapping[str, str]) -> Any:
         raise SettingsError(
             [f"{what}.name: must be a short name or package.module.Class, got {shown(path)}"]
         )
-    module_name, _, name = path.rpartition(".")
-    if not module_name:
+    if not is_path(path):
         hint = "or give an importable package.module.Class"
         raise SettingsError([f"{what}.name: {unknown(what, path, short)}; {hint}"])
-    if not all(map(str.isidentifier, path.split("."))):
-        raise SettingsError([f"{what}.name: expected package.module.Class, got {path!r}"])
     try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise SettingsError([f"{what}.name: cannot import {module_name!r}: {error}"]) from None
-    except (Exception, SystemExit) as error:  # it is the user's
-        raise SettingsError(
-            [f"{what}.name: cannot import {module_name!r}: {_with_place(error)}"]
-        ) from None
-    if not hasattr(module, name):
-        known = _own_classes(module, base)
-        raise SettingsError([f"{what}.name: {unknown(f'class in {module_name}', name, known)}"])
-    found = getattr(module, name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise SettingsError([f"{what}.name: {path} must be a subclass of {base.__name__}"])
-    return found
-
-
-def _own_classes(module: ModuleType, base: type) -> list[str]:
-    """What a module or package offers of a kind: what it defines, or says to be its own."""
-    offered = set(getattr(module, "__all__", ()))
-    return sorted(
-        name
-        for name in {*vars(module), *offered}
-        # What is offered may be made at first use only.
-        if isinstance(value := vars(module).get(name, base if name in offered else None), type)
-        and issubclass(value, base)
-        and (name in offered or f"{value.__module__}.".startswith(f"{module.__name__}."))
-    )
+        return imported(path, base)
+    except ValueError as error:
+        raise SettingsError([f"{what}.name: {error}"]) from None
 
 
 def _make(
@@ -317,7 +293,7 @@ def _make(
     except (OSError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # it is the user's
-        raise SettingsError([f"{what}: {_with_place(error)}"]) from None
+        raise SettingsError([f"{what}: {with_place(error)}"]) from None
 
 
 def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
@@ -332,10 +308,3 @@ def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
         elif most is not None and isinstance(value, int) and value > most:
             problems.append(f"{what}.{name}: must be at most {most}, got {shown(value)}")
     return problems
-
-
-def _with_place(error: BaseException) -> str:
-    """An exception of a user's own code, and the line that raised it."""
-    places = traceback.extract_tb(error.__traceback__)
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return f"{text} ({places[-1].filename}, line {places[-1].lineno})" if places else text
