@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
 from nni_darts._common import limits
+from nni_darts._common.classes import class_at, with_place
 from nni_darts._common.messages import shown, unknown
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import argument_kinds
@@ -58,7 +56,9 @@ def space(component: Component, data: Any, task: Task) -> Any:
     """
     from nni.nas.nn.pytorch import ModelSpace
 
-    made = _class("space", SPACES.get(component.name, component.name), ModelSpace, SPACES)
+    made = class_at(
+        "space.name", "space", SPACES.get(component.name, component.name), ModelSpace, SPACES
+    )
     parameters = inspect.signature(_constructor(made)).parameters
     tasks = list(dict.fromkeys((*TASKS, task)))
     known = [name for each in tasks for name in each.for_space]
@@ -255,48 +255,7 @@ def problems_of_the_data() -> Iterator[None]:
 
 
 def _data_class(path: str) -> Any:
-    return _class("data", path, LightningDataModule, {})
-
-
-def _class(what: str, path: str, base: type, short: Mapping[str, str]) -> Any:
-    if not all(part.isidentifier() for part in path.split(".")):
-        raise SettingsError(
-            [f"{what}.name: must be a short name or package.module.Class, got {shown(path)}"]
-        )
-    module_name, _, name = path.rpartition(".")
-    if not module_name:
-        hint = "or give an importable package.module.Class"
-        raise SettingsError([f"{what}.name: {unknown(what, path, short)}; {hint}"])
-    if not all(map(str.isidentifier, path.split("."))):
-        raise SettingsError([f"{what}.name: expected package.module.Class, got {path!r}"])
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise SettingsError([f"{what}.name: cannot import {module_name!r}: {error}"]) from None
-    except (Exception, SystemExit) as error:  # it is the user's
-        raise SettingsError(
-            [f"{what}.name: cannot import {module_name!r}: {_with_place(error)}"]
-        ) from None
-    if not hasattr(module, name):
-        known = _own_classes(module, base)
-        raise SettingsError([f"{what}.name: {unknown(f'class in {module_name}', name, known)}"])
-    found = getattr(module, name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise SettingsError([f"{what}.name: {path} must be a subclass of {base.__name__}"])
-    return found
-
-
-def _own_classes(module: ModuleType, base: type) -> list[str]:
-    """What a module or package offers of a kind: what it defines, or says to be its own."""
-    offered = set(getattr(module, "__all__", ()))
-    return sorted(
-        name
-        for name in {*vars(module), *offered}
-        # What is offered may be made at first use only.
-        if isinstance(value := vars(module).get(name, base if name in offered else None), type)
-        and issubclass(value, base)
-        and (name in offered or f"{value.__module__}.".startswith(f"{module.__name__}."))
-    )
+    return class_at("data.name", "data", path, LightningDataModule, ())
 
 
 def _make(
@@ -323,7 +282,7 @@ def _make(
     except (OSError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # it is the user's
-        raise SettingsError([f"{what}: {_with_place(error)}"]) from None
+        raise SettingsError([f"{what}: {with_place(error)}"]) from None
 
 
 def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
@@ -338,10 +297,3 @@ def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
         elif most is not None and isinstance(value, int) and value > most:
             problems.append(f"{what}.{name}: must be at most {most}, got {shown(value)}")
     return problems
-
-
-def _with_place(error: BaseException) -> str:
-    """An exception of a user's own code, and the line that raised it."""
-    places = traceback.extract_tb(error.__traceback__)
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return f"{text} ({places[-1].filename}, line {places[-1].lineno})" if places else text
