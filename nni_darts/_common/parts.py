@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
+from nni_darts._common.classes import imported, is_path, with_place
 from nni_darts._common.messages import unknown
-from nni_darts._common.user_class import imported, is_path, with_place
 
 T = TypeVar("T")
 

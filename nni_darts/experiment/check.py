@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from nni_darts._common.validation import SettingsError
 from nni_darts._common.yaml_file import YamlError
 from nni_darts.experiment import nni_keys, protocol
 from nni_darts.experiment.nni_database import TUNER
-from nni_darts.genotypes import published
 from nni_darts.monitor.collapse import parse_rules
 from nni_darts.tasks.registry import parse, run_of
 from nni_darts.tasks.settings import Settings
@@ -163,13 +162,13 @@ def _check_parts(settings: Settings) -> None:
 
     problems: list[str] = []
     try:
-        genotypes = [published.named(text) for text in settings.genotypes]
+        genotypes: Sequence[Any] = [settings.task.given(text) for text in settings.genotypes]
         if settings.search is not None:
             run = run_of(settings, "search", 0)
             _, space = build.parts(run, load=False)
             if settings.select or settings.evaluate:
-                build.require_cells(settings.space, space, settings.task)
-            genotypes = settings.task.parts.draw(1, 0)
+                build.require_trained(settings.space, space, settings.task)
+            genotypes = settings.task.drawn(1, 0)
     except SettingsError as error:
         problems += error.problems
         genotypes = []
@@ -182,7 +181,7 @@ def _check_parts(settings: Settings) -> None:
                 job = train.Job(genotype, training, settings.data, 0, Path.cwd(), stage)
                 data, _ = train.prepare(job, load=False)
             if stage == "evaluate" and genotypes:
-                build.require_test(settings.data, data)
+                build.require_test(settings.data, data, settings.task)
         except SettingsError as error:
             problems += [
                 problem if problem.startswith("data") else f"{stage}: {problem}"

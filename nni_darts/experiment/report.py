@@ -19,14 +19,7 @@ from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import stored_text
 from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.runs import run_key
-from nni_darts.tasks.base import IMAGES, TEXT
 from nni_darts.tasks.settings import Component, Settings
-
-_STATES = {
-    IMAGES: "0 and 1 are the outputs of the two cells before, the others are nodes",
-    TEXT: "0 joins the word and the state before, the others are nodes",
-}
-"""What the numbers in a genotype are."""
 
 
 def html(experiment: Experiment) -> str:
@@ -62,7 +55,7 @@ def html(experiment: Experiment) -> str:
         genotypes=[f for f in best if f.name in runs or f.text in runs],
         networks={stage: _network(settings, stage) for stage in ("select", "evaluate")},
         counted=settings.task.counted,
-        states=_STATES[settings.task],
+        states=settings.task.states,
         file_name=reproduction.FILE,
         file=reproduction.experiment_file(experiment),
         commands=reproduction.commands(

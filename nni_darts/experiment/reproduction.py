@@ -15,8 +15,6 @@ from nni_darts._common.redaction import redacted
 from nni_darts.experiment import protocol, results
 from nni_darts.experiment.architectures import Found
 from nni_darts.experiment.nni_database import Experiment
-from nni_darts.tasks.base import IMAGES
-from nni_darts.tasks.registry import TRAININGS
 from nni_darts.tasks.settings import Component, Settings, Training
 
 FILE = "experiment.yml"
@@ -111,7 +109,7 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
     elif settings.select is not None:
         training, seed, how = settings.select, settings.select.seed, "as to select it"
     else:
-        training, seed = TRAININGS[settings.task](), 0
+        training, seed = settings.task.training(), 0
         how = "with the paper's settings, which its flags change"
     made.append((f"{best.name} trained from scratch, {how}", retrain(best, training, data, seed)))
     last = "best.ckpt" if training.validates_on_its_own else "last.ckpt"
@@ -125,7 +123,7 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
 def retrain(genotype: Found, training: Training, data: Component, seed: int) -> str:
     """The command that trains a genotype with these settings."""
     words = ["nni-darts", "retrain", genotype.text, *_data(data, _DATA_FLAGS), "--seed", str(seed)]
-    for name, field in TRAININGS[training.task].model_fields.items():
+    for name, field in training.task.training.model_fields.items():
         if (value := getattr(training, name)) != field.default:
             words += [f"--{name.replace('_', '-')}", "none" if value is None else str(value)]
     return shlex.join(words)
@@ -157,9 +155,7 @@ def versions(reports: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def seeds(settings: Settings) -> str:
     """The seeds of all stages."""
-    parts = []
-    if settings.task is IMAGES:
-        parts.append(f"of the split of the data {settings.data.arguments.get('seed', 0)}")
+    parts = list(settings.task.data_seeds(settings.data))
     if settings.search is not None:
         parts.append(f"search {', '.join(map(str, settings.search.seeds))}")
     if settings.select is not None:

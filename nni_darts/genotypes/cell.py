@@ -43,6 +43,12 @@ KINDS = {
     "recurrent": Kind(1, 1, "concat"),
 }
 
+FAMILIES = {
+    ("normal", "reduce"): "a genotype of convolutional cells (normal and reduction)",
+    ("recurrent",): "a genotype of a recurrent cell",
+}
+"""The kinds of cells that make up a genotype, and such a genotype in words."""
+
 
 class Edge(NamedTuple):
     """An operation applied to an earlier state of the cell."""

@@ -16,6 +16,7 @@ from nni_darts._common.checks import instance, several, texts
 from nni_darts._common.messages import shown
 from nni_darts.genotypes import parser
 from nni_darts.genotypes.cell import (
+    FAMILIES,
     KINDS,
     OPERATIONS,
     PRIMITIVES,
@@ -64,7 +65,7 @@ class Genotype:
     def __post_init__(self) -> None:
         found = several("cells", self.cells, Cell, "cells (nni_darts.genotypes.genotype.Cell)")
         cells = tuple(sorted(found, key=lambda cell: list(KINDS).index(cell.kind)))
-        if (kinds := [cell.kind for cell in cells]) not in (["normal", "reduce"], ["recurrent"]):
+        if (kinds := tuple(cell.kind for cell in cells)) not in FAMILIES:
             raise ValueError(
                 "a genotype has one normal and one reduce cell, or one recurrent cell, "
                 f"got {', '.join(kinds) or 'no cell'}"

@@ -75,7 +75,7 @@ def search(run: Run) -> str | None:
     """
     data, space = build.parts(run, load=False)
     loaded = fits(data)
-    batch = run.task.parts.tiny_batch(data, EXAMPLES, loaded)
+    batch = run.task.tiny_batch(data, EXAMPLES, loaded)
     if batch is None:
         return "the data is not there yet"
     if (size := network_size.parameters(space)) > PARAMETERS:
@@ -124,14 +124,14 @@ def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    recipe = run.task.parts.search_recipe(settings, data)
+    recipe = run.task.search_module(settings, data)
     evaluator = Lightning(recipe, trainer, datamodule=_Tiny(batch))
     try:
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
         _, best = strategy.top_k(1)[0]
         chosen = space.freeze(best)
         with torch.no_grad():
-            run.task.parts.require_output(chosen.eval(), batch, data)
+            misshapen = run.task.misshapen(chosen.eval(), batch, data)
     except SettingsError:
         raise
     except Exception as error:  # whatever the user's space, or a library, has to say
@@ -142,6 +142,8 @@ def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
                 f"{type(error).__name__}: {what}"
             ]
         ) from None
+    if misshapen:
+        raise SettingsError([f"space: the network must give {what}" for what in misshapen])
 
 
 def _shape(batch: Any) -> str:

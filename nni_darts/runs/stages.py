@@ -107,7 +107,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     with free_devices() as (device,):
         print(f"{key(run)}: on {device}; results in {output}", flush=True)
         evaluator = search_evaluator(
-            run.task.parts.search_recipe(settings, data),
+            run.task.search_module(settings, data),
             settings,
             data,
             output,

@@ -25,7 +25,6 @@ from nni_darts.runs.reporter import Report, Reporter
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.settings import Component, Training
-from nni_darts.training import checkpoint
 from nni_darts.training.bounded import built
 from nni_darts.training.devices import free_devices
 from nni_darts.training.memory import advised_out_of_memory
@@ -94,19 +93,19 @@ def train(
     """
     started = time.time()
     settings, output = job.settings, job.output
-    task, metric, parts = settings.task, settings.task.metric, settings.task.parts
+    task, metric = settings.task, settings.task.metric
     data, network = prepare(job)
-    validates = parts.validates(data)
+    validates = task.validates(data)
     if compared and not validates:
         raise SettingsError([f"data: {job.data.name} has no validation data to compare on"])
     if tested:
-        build.require_test(job.data, data)
+        build.require_test(job.data, data, task)
     identity = job.identity
     fit = go_on(output, identity, validates)
     output.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(send, output, job.key, job.seed, settings.epochs)
-    described = checkpoint.describe(network, parts.input_of(data), identity.what)
-    recipe = parts.training_recipe(network, settings, described)
+    described = task.described(network, data, identity.what)
+    recipe = task.training_module(network, settings, described)
     with _devices(settings.processes) as (devices, is_first):
         if is_first:
             print(f"{job.key}: trained on {devices[0]}; results in {output}", flush=True)
@@ -121,7 +120,10 @@ def train(
         if settings.processes > 1:
             data.trainer = None  # the others are gone: what is tested on is not shared out any more
         weights = output / (BEST if validates else LAST)
-        found = test(checkpoint.load(weights), data, devices[0], task) if tested else {}
+        found = {}
+        if tested:
+            trained = task.trained(weights, job.genotype, settings, data)
+            found = test(trained, data, devices[0], task)
     history = reporter.history.table()
     best = history.iloc[metric.best(history["default"]) if validates else -1]
     if validates:
@@ -129,7 +131,7 @@ def train(
     return {
         "default": found.get(metric.val, found.get(metric.test, float(best["default"]))),
         **found,
-        **parts.count(network, data),
+        **task.count(network, data),
         "best_epoch": int(best["epoch"]),
         "weights": str(weights),
         "device": str(devices[0]),
@@ -161,7 +163,7 @@ def prepare(job: Job, load: bool = True) -> tuple[Any, Any]:
     pl.seed_everything(job.seed, workers=True, verbose=False)
     try:
         network = built(
-            lambda: settings.task.parts.network(job.genotype, settings, data),
+            lambda: settings.task.network(job.genotype, settings, data),
             f"the sizes of the network, {settings.network}",
         )
     except ValueError as error:
@@ -190,5 +192,4 @@ def test(network: nn.Module, data: Any, device: torch.device, task: Task) -> dic
     """
     data.prepare_data()
     data.setup("test")
-    found: dict[str, float] = task.parts.test(network.to(device).eval(), data, device)
-    return found
+    return task.test(network.to(device).eval(), data, device)

@@ -164,9 +164,9 @@ def test_hints_name_only_what_a_module_defines_itself() -> None:
 
 def test_cells_with_another_choice_are_not_trained_as_cells_alone() -> None:
     space: Any = DartsCNN(channels=4, num_cells=3, num_nodes=2)
-    build.require_cells(None, space, IMAGES)
+    build.require_trained(None, space, IMAGES)
     with pytest.raises(SettingsError, match="leave out select and evaluate"):
-        build.require_cells(None, CellsAndChoices(), IMAGES)
+        build.require_trained(None, CellsAndChoices(), IMAGES)
 
 
 def test_all_seeds_share_the_split() -> None:

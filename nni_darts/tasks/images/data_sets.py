@@ -11,7 +11,6 @@ from pathlib import Path
 from nni_darts._common.checks import as_path
 from nni_darts._common.files import at_home
 from nni_darts._common.messages import unknown
-from nni_darts.tasks.base import TEXT
 from nni_darts.tasks.images.augmentation import ReadAndCrop, ShiftAndFlip, Transform
 from nni_darts.tasks.images.sources import Digits, Folder, Source, Torchvision
 
@@ -103,6 +102,10 @@ def check_test(name: str, root: str | os.PathLike[str] | None = None) -> None:
 
 def find(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Source]:
     if not isinstance(name, str) or name not in DATA_SETS:
-        raise ValueError(unknown("data set", name, [*DATA_SETS, *TEXT.data]))
+        # A slip in the name of another task's data ends here, too.
+        from nni_darts.tasks.registry import TASKS
+
+        others = [known for task in TASKS for known in task.data]
+        raise ValueError(unknown("data set", name, [*DATA_SETS, *others]))
     data_set = DATA_SETS[name]
     return data_set, data_set.source(None if root is None else at_home(as_path("root", root)))

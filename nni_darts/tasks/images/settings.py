@@ -19,7 +19,8 @@ from nni_darts._common.fields import (
     Positive,
     Share,
 )
-from nni_darts.tasks.base import IMAGES, Task
+from nni_darts.tasks.base import Task
+from nni_darts.tasks.images.task import IMAGES
 from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
 
 

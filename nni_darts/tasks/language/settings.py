@@ -16,7 +16,8 @@ from nni_darts._common.fields import (
     Steps,
 )
 from nni_darts.search.parts import HYPERGRADIENTS
-from nni_darts.tasks.base import TEXT, Task
+from nni_darts.tasks.base import Task
+from nni_darts.tasks.language.task import TEXT
 from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
 
 

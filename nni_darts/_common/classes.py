@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import traceback
+from collections.abc import Iterable
 from types import ModuleType
+from typing import Any
 
 from nni_darts._common.messages import shown, unknown
+from nni_darts._common.validation import SettingsError
 
 
 def is_path(name: str) -> bool:
@@ -40,6 +43,31 @@ def imported(path: str, base: type) -> type:
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ValueError(f"{path} must be a subclass of {base.__name__}")
     return found
+
+
+def class_at(key: str, what: str, path: Any, base: type, short: Iterable[str] | None = None) -> Any:
+    """The class of that path; its module is imported.
+
+    Args:
+        key: that holds the path, for errors.
+        what: the class is, in a word.
+        path: `package.module.Class`.
+        base: what it must derive from.
+        short: names that may stand there instead of a path; None where there are none.
+
+    Raises:
+        SettingsError: there is no such class, or it cannot be imported.
+    """
+    if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
+        words = "package.module.Class" if short is None else "a short name or package.module.Class"
+        raise SettingsError([f"{key}: must be {words}, got {shown(path)}"])
+    if not is_path(path):
+        hint = "or give an importable package.module.Class"
+        raise SettingsError([f"{key}: {unknown(what, path, short or ())}; {hint}"])
+    try:
+        return imported(path, base)
+    except ValueError as error:
+        raise SettingsError([f"{key}: {error}"]) from None
 
 
 def with_place(error: BaseException) -> str:
