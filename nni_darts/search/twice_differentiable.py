@@ -1,4 +1,4 @@
-"""What a network needs to be differentiated twice, and what to say where that cannot be."""
+"""Second derivatives of a network: the kernel they need, and the error where there are none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_IMPLEMENTED = re.compile(
 
 @contextmanager
 def differentiated_twice() -> Iterator[None]:
-    """Within, attention is computed by the one kernel of torch that has a second derivative.
+    """Context in which attention uses the one kernel of torch that has a second derivative.
 
     Raises:
         ValueError: in place of torch's error for an operation that has none.
