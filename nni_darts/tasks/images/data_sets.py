@@ -18,13 +18,13 @@ from nni_darts.tasks.images.sources import Digits, Folder, Source, Torchvision
 
 @dataclass(frozen=True)
 class DataSet:
-    """All that a search or a training needs to know about one data set."""
+    """Description of one data set: all that a search or a training needs to know."""
 
     source: Callable[[Path | None], Source]
     transform: Transform
     in_channels: int
     image_size: int
-    """Unless another is asked for; the images are square."""
+    """Default size of the images, which are square."""
 
 
 # The settings of the authors' code for CIFAR-10, taken for CIFAR-100 too.
@@ -82,7 +82,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 def check(name: str, root: str | os.PathLike[str] | None = None) -> None:
-    """Whether a data set can be had, as far as that shows without a download or reading an image.
+    """Check that a data set can be had, without a download or reading an image.
 
     Raises:
         ValueError: no such data set, a root where none is wanted or none where one is, or a folder
@@ -93,7 +93,7 @@ def check(name: str, root: str | os.PathLike[str] | None = None) -> None:
 
 
 def check_test(name: str, root: str | os.PathLike[str] | None = None) -> None:
-    """Whether a data set has test images, as far as `check` would see it. Raises as `check` does.
+    """Check that a data set has test images, as far as `check` would see it. Raises as `check`.
 
     Only an image folder may lack them: it needs root/test/<class> or root/val/<class> beside
     root/train/<class>, with the same classes.
