@@ -1,4 +1,4 @@
-"""How large the networks of a genotype are at the sizes of the papers."""
+"""Sizes of a genotype's networks at the settings of the papers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXTS = (
 
 
 def table(genotype: Genotype, task: Task) -> list[str]:
-    """Parameters and multiply-adds in lines; ValueError where no network can be made of it."""
+    """Lines of parameters and multiply-adds; ValueError if no network can be made of it."""
     return _of_images(genotype) if task is IMAGES else _of_texts(genotype)
 
 
