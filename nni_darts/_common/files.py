@@ -20,7 +20,7 @@ class DamagedError(ValueError):
 
 
 class NoHomeError(OSError, ValueError):
-    """There is no home folder that a path could begin with."""
+    """Path that begins with the home folder of a user who has none."""
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:

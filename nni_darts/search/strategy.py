@@ -211,7 +211,7 @@ class UnrolledDARTS(DARTS):
             yield _Chosen(self.model_space.model_space, self.model_space.evaluator).freeze(sample)
 
     def top_k(self, limit: int) -> Ranked:
-        """(score, sample) of the `limit` most probable distinct architectures, best first.
+        """Best distinct architectures, best first, as (score, sample); at most `limit`.
 
         The score is the log probability of the choices made, at most 0. A sample names every label
         of the space. There are fewer than `limit` if the space is smaller.

@@ -29,7 +29,7 @@ Decided: TypeAlias = "dict[str, Value]"
 Scores: TypeAlias = Mapping[str, Sequence[float]]
 """Label -> score of each option, finite or -inf; labels that are missing score 0."""
 Rating: TypeAlias = "list[tuple[float, Decided]]"
-"""(score, decisions), best first."""
+"""Decisions with their scores, best first."""
 _Option: TypeAlias = "tuple[float, Value]"
 
 _MOST_WORK = 200_000  # parts ranked under the cases of what they share: some seconds

@@ -66,7 +66,7 @@ class Chains:
 
 @dataclass(frozen=True)
 class Reductions:
-    """`FactorizedReduce` operations, on every edge that leaves a state."""
+    """Operations `FactorizedReduce`, on every edge that leaves a state."""
 
     operation: int
     kind: Reduction

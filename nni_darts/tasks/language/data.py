@@ -153,7 +153,7 @@ class TextSearchData(_Text):
         return self._measured("valid", self.batch_size)
 
     def val_dataloader(self) -> StreamLoader:
-        """Loader of the validation text in `batch_size` streams; they are normalised over."""
+        """Loader of the validation text; the supernet normalises over its `batch_size` streams."""
         return self._measured("valid", self.batch_size)
 
 
