@@ -105,9 +105,9 @@ class Plan:
     sources: Sequence[Source]
     layers: Sequence[Any]
     """Mixed layer of every edge, by source."""
-    turns: Sequence[int]
+    target_order: Sequence[int]
     """Edges ordered by target, as they would run one by one."""
-    alone: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
+    unfused: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
     """Unfused operations by target, in the plain order: source, edge, operation, module."""
     kernels: Kernels
     watch: Watch
@@ -126,24 +126,26 @@ def make_plan(nodes: Nodes) -> Plan | None:
     inputs, names = len(edges[0]), edges[0][0].names
     kernels = Kernels()
     planned: list[nn.Module] = []
-    alone: dict[int, list[tuple[int, int, int, nn.Module]]] = {}
+    unfused: dict[int, list[tuple[int, int, int, nn.Module]]] = {}
     layers: list[Any] = []
     places: list[tuple[int, int]] = []
     sources = []
     for source in range(len(edges[-1])):
         first = len(layers)
-        leaving = [(inputs + i, node[source]) for i, node in enumerate(edges) if source < len(node)]
-        targets = tuple(target for target, _ in leaving)
-        layers += [edge for _, edge in leaving]
+        outgoing = [
+            (inputs + i, node[source]) for i, node in enumerate(edges) if source < len(node)
+        ]
+        targets = tuple(target for target, _ in outgoing)
+        layers += [edge for _, edge in outgoing]
         places += [(target, source) for target in targets]
         chains, reductions, features = [], [], []
         for o, name in enumerate(names):
-            modules = [edge[name] for _, edge in leaving]
+            modules = [edge[name] for _, edge in outgoing]
             kinds = {recognise(module) for module in modules}
             kind = kinds.pop() if len(kinds) == 1 else None
             if kind is None:
                 for i, (target, module) in enumerate(zip(targets, modules, strict=True)):
-                    alone.setdefault(target, []).append((source, first + i, o, module))
+                    unfused.setdefault(target, []).append((source, first + i, o, module))
                 continue
             planned += modules
             if isinstance(kind, Chain):
@@ -165,10 +167,10 @@ def make_plan(nodes: Nodes) -> Plan | None:
     together = all(s.chains or s.reductions or s.features for s in sources)
     if not together or len(channels) > 1:
         return None
-    turns = sorted(range(len(layers)), key=places.__getitem__)
+    target_order = sorted(range(len(layers)), key=places.__getitem__)
     mixed = [cast(MixedNode, node) for node in nodes]
     watch = Watch([nodes, *(node.edges for node in mixed)], [*mixed, *layers], planned)
-    return Plan(sources, layers, turns, alone, kernels, watch)
+    return Plan(sources, layers, target_order, unfused, kernels, watch)
 
 
 def _mixed_edges(nodes: Nodes) -> list[list[Any]] | None:

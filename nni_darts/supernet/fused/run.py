@@ -78,8 +78,8 @@ def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     for s, source in enumerate(plan.sources):
         if s == len(states):
             states.append(_complete(plan, s, total, p, states))
-        leaving = _leaving(source, states[s], mixtures[s], scales[s], kernels)
-        for t, x in zip(source.targets, leaving, strict=True):
+        contributions = _contributions(source, states[s], mixtures[s], scales[s], kernels)
+        for t, x in zip(source.targets, contributions, strict=True):
             total[t] = x if t not in total else total[t] + x
     states.append(_complete(plan, len(states), total, p, states))
     return states
@@ -91,7 +91,7 @@ def mixing_weights(plan: Plan) -> Tensor:
     if all(_plain_softmax(layer._softmax) for layer in layers):
         return torch.stack([layer._arch_alpha for layer in layers]).softmax(-1)
     # One that draws must draw in the same order as ever.
-    rows = {i: layers[i]._softmax(layers[i]._arch_alpha) for i in plan.turns}
+    rows = {i: layers[i]._softmax(layers[i]._arch_alpha) for i in plan.target_order}
     return torch.stack([rows[i] for i in range(len(layers))])
 
 
@@ -129,13 +129,13 @@ def _complete(
 ) -> Tensor:
     """State (N, C, H, W) of a node: its total so far plus the unfused operations."""
     x = total.pop(target).permute(0, 3, 1, 2) if target in total else None
-    for source, edge, operation, module in plan.alone.get(target, ()):
+    for source, edge, operation, module in plan.unfused.get(target, ()):
         part = p[operation][edge] * module(states[source])
         x = part if x is None else x + part
     return layout.channels_last(cast(Tensor, x))
 
 
-def _leaving(
+def _contributions(
     source: Source,
     x: Tensor,
     mixture: Sequence[Tensor],
