@@ -134,7 +134,7 @@ _NUMBERS = ("dropped", "seen", "resumed")
 
 def _is_result(value: object) -> bool:
     try:
-        rows.result(value if isinstance(value, dict) else {})
+        rows.require_result(value if isinstance(value, dict) else {})
     except files.DamagedError:
         return False
     return True

@@ -147,10 +147,10 @@ class Experiment:
     def _take(self, trial: Trial, kind: str, data: Any, *, since_its_start: bool) -> None:
         """Record a message of a trial; damaged ones are left out, with a message."""
         try:
-            value = rows.value(data)
+            value = rows.decode(data)
             if not isinstance(value, dict):
                 return  # somebody else's trial: ours send dicts
-            (rows.result if kind == "FINAL" else rows.report)(value)
+            (rows.require_result if kind == "FINAL" else rows.require_report)(value)
         except files.DamagedError as error:
             what = "the result" if kind == "FINAL" else "a report"
             if self.is_ours():

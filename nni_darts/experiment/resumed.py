@@ -53,7 +53,7 @@ class Resumed:
             self._reports = row
             if trial in self._trials:
                 try:
-                    value = rows.value(data)
+                    value = rows.decode(data)
                 except DamagedError:  # the tuner, which reads it too, says so
                     continue
                 if isinstance(value, dict):

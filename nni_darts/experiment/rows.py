@@ -12,7 +12,7 @@ _KEY = re.compile(r"(search|select|evaluate)(-\w+)?-\d{1,10}")
 _STAGES = ("search", "select", "evaluate")
 
 
-def value(data: object) -> Any:
+def decode(data: object) -> Any:
     """Value of a row of NNI's: JSON, encoded once more by NNI.
 
     Raises:
@@ -24,14 +24,14 @@ def value(data: object) -> Any:
     return parse_json(once, object) if isinstance(once, str) else once
 
 
-def report(value: Mapping[str, Any]) -> None:
+def require_report(value: Mapping[str, Any]) -> None:
     """Raise DamagedError unless it is a report of ours, as far as anything depends on it."""
     for name, right in {"epoch": _whole, "default": _number, "key": _key}.items():
         if name in value and not right(value[name]):
             raise DamagedError(f"is damaged: {name} is {value[name]!r:.60}")
 
 
-def result(value: Mapping[str, Any]) -> None:
+def require_result(value: Mapping[str, Any]) -> None:
     """Raise DamagedError unless it is a result of ours, whole and of the right types."""
     needed = ["stage", "key", "seed", "default"]
     searched = value.get("stage") == "search"

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from nni_darts.search import random_state
-from nni_darts.search.side_effects import HostCall, copies, detached, replaced, written_down
+from nni_darts.search.side_effects import HostCall, copies, detached, recorded, replaced
 
 REHEARSALS = 3
 """Steps that run as usual before one like them is captured: what is made at first use (momentum,
@@ -250,7 +250,7 @@ class StepGraph:
             inner = module.training_module
             functions = [(module, "log"), (inner, "log"), (module, "see")]
             with random_state.at_rest(), _steps_uncounted(module):
-                with written_down(inner, functions) as calls:
+                with recorded(inner, functions) as calls:
                     output = module.step(static, batch_idx)
             return calls, detached(output)
 

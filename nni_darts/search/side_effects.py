@@ -69,7 +69,7 @@ class HostCall:
 
 
 @contextmanager
-def written_down(module: Any, functions: Iterable[tuple[Any, str]]) -> Iterator[list[HostCall]]:
+def recorded(module: Any, functions: Iterable[tuple[Any, str]]) -> Iterator[list[HostCall]]:
     """Context in which calls to functions and to the module's metrics are recorded, not made.
 
     A metric that is called gives its value for the batch all the same.

@@ -20,7 +20,7 @@ from nni_darts._common import limits
 from nni_darts._common.checks import truth, whole
 from nni_darts.tasks.images.augmentation import Items, ShiftAndFlip
 from nni_darts.tasks.images.batches import Batch, Images, as_it_is
-from nni_darts.tasks.images.data_sets import find
+from nni_darts.tasks.images.data_sets import data_set_and_source
 from nni_darts.tasks.images.device_batches import DeviceBatches
 from nni_darts.tasks.images.sources import stratified_split
 
@@ -44,7 +44,7 @@ class TrainingImages(LightningDataModule):
         on_device: bool,
     ) -> None:
         super().__init__()
-        self._data_set, self._source = find(name, root)
+        self._data_set, self._source = data_set_and_source(name, root)
         self.name = name
         self.batch_size = whole("batch_size", batch_size, 1, limit=limits.BATCH_SIZE)
         self.seed = whole("seed", seed, 0, limits.SEED)

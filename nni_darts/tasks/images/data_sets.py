@@ -89,7 +89,7 @@ def check(name: str, root: str | os.PathLike[str] | None = None) -> None:
             with fewer than two classes or a class with fewer than two images.
         MissingDataError: the image folder is not there.
     """
-    find(name, root)[1].check()
+    data_set_and_source(name, root)[1].check()
 
 
 def check_test(name: str, root: str | os.PathLike[str] | None = None) -> None:
@@ -98,10 +98,10 @@ def check_test(name: str, root: str | os.PathLike[str] | None = None) -> None:
     Only an image folder may lack them: it needs root/test/<class> or root/val/<class> beside
     root/train/<class>, with the same classes.
     """
-    find(name, root)[1].check_test()
+    data_set_and_source(name, root)[1].check_test()
 
 
-def find(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Source]:
+def data_set_and_source(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Source]:
     if not isinstance(name, str) or name not in DATA_SETS:
         raise ValueError(unknown("data set", name, [*DATA_SETS, *TEXT.data]))
     data_set = DATA_SETS[name]

@@ -21,7 +21,7 @@ MANY = 10_000
 """Number of images whose check takes a while, so that a line announces it."""
 
 
-def remembered() -> Path:
+def checked_folder() -> Path:
     """Folder of notes on checked images: an empty file for each set of them."""
     cache = os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts"
     return at_home(cache) / "checked"
@@ -34,11 +34,11 @@ def require_readable(paths: Sequence[str]) -> None:
         UnreadableImageError: one line that names those that cannot be read.
     """
     try:
-        note = remembered() / f"{len(paths)}-{_digest(paths)}"
+        note = checked_folder() / f"{len(paths)}-{_digest(paths)}"
     except NoHomeError:  # nothing can be noted
         _look(paths)
         return
-    with _alone(note.parent):
+    with _locked(note.parent):
         if note.exists():
             return
         if len(paths) >= MANY:
@@ -50,7 +50,7 @@ def require_readable(paths: Sequence[str]) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Lock that lets one of several trials check, while the others wait."""
     with ExitStack() as held:
         with suppress(OSError):
