@@ -173,7 +173,7 @@ def _add_network_commands(commands: Commands) -> None:
 
 
 def _add_settings(retrain: argparse.ArgumentParser) -> None:
-    """Those that all networks have, and those of one task only."""
+    """Add the settings that all networks have, and those of one task only."""
     group = retrain.add_argument_group("settings (`none` for none)")
     groups = {
         task: retrain.add_argument_group(f"settings for {task.name}, data {task.data_in_words}")

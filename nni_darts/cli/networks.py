@@ -120,7 +120,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _require_finished(path: Path, training: str) -> None:
-    """SettingsError where the training beside a checkpoint is not over; copies stand alone."""
+    """Raise SettingsError if the training beside a checkpoint is not over; copies stand alone."""
     done = signals.epochs_done(path.parent)
     try:
         planned = int(json.loads(training)["settings"]["epochs"])

@@ -1,4 +1,4 @@
-"""Checks an experiment file before anything is launched."""
+"""Check of an experiment file before anything is launched."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ ASSESSOR = "nni_darts.assessor.AlphaMonitor"
 
 
 def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
-    """The experiment as NNI's `ExperimentConfig`, and its settings; all is right with them.
+    """Check a file; returns the experiment as NNI's `ExperimentConfig`, and its settings.
 
     Nothing is downloaded or launched. The classes that the file names are imported, from the
     trialCodeDirectory as in a trial, and executed: the space is built, and a tiny step of the
     search is taken on the CPU (see `nni_darts.runs.rehearsal`).
 
     Args:
-        path: of the experiment file.
-        quick: leave out the step.
+        path: path of the experiment file.
+        quick: whether to leave out the step of the search.
 
     Raises:
         SettingsError: a line per mistake, each naming the file, the key and what is allowed.
@@ -64,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_ours(values: dict[str, Any]) -> Settings:
-    """What NNI leaves to us: tuner, trial command and number of trials."""
+    """Check the keys that NNI leaves to us: tuner, trial command and number of trials."""
     problems = []
     tuner = values["tuner"]
     if tuner.get("className") != TUNER:
@@ -99,7 +99,7 @@ def _check_ours(values: dict[str, Any]) -> Settings:
 
 
 def _assessor(values: Any) -> list[str]:
-    """What is wrong with ours; another one, or none, is NNI's business."""
+    """Mistakes in our assessor; another assessor, or none, is NNI's business."""
     if not isinstance(values, dict) or not str(values.get("className")).startswith("nni_darts."):
         return []
     if values["className"] != ASSESSOR:
@@ -131,7 +131,7 @@ def _check_folders(values: dict[str, Any], base: Path) -> None:
 
 @contextmanager
 def _code_on_path(config: Any) -> Iterator[None]:
-    """Within, what lies in the trialCodeDirectory can be imported: there trials are started."""
+    """Context in which the trialCodeDirectory can be imported from: trials are started there."""
     folder = str(config.canonical_copy().trial_code_directory)
     sys.path.insert(0, folder)
     try:
@@ -157,7 +157,7 @@ def _rehearse(settings: Settings) -> None:
 
 
 def _check_parts(settings: Settings) -> None:
-    """The space, the data and the networks of every stage, as far as they are known before."""
+    """Check the space, the data and the networks of every stage, as far as they are known yet."""
     from nni_darts.runs import build, train
 
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""An experiment as one HTML page that stands alone: what was found, and how to do it again."""
+"""Report of an experiment as one self-contained HTML page: findings and reproduction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nni_darts.tasks.settings import Component, Settings
 
 
 def html(experiment: Experiment) -> str:
-    """The page of an experiment, running or ended. Nothing on it is executed or fetched.
+    """Page of an experiment, running or ended. Nothing on it is executed or fetched.
 
     Raises:
         StoredError: no run has ended yet, or it is not an experiment of ours.
@@ -77,7 +77,7 @@ def _template() -> jinja2.Template:
 
 
 def _subject(settings: Settings) -> str:
-    """What the experiment is about, in a line."""
+    """Subject of the experiment, in a line."""
     what = "Genotypes that were given"
     if settings.space is not None:
         what = f"Search in {_named(settings.space)}"
@@ -91,7 +91,7 @@ def _named(component: Component) -> str:
 
 
 def _status(plan: protocol.Plan, ledger: Ledger) -> str:
-    """How far the protocol has come, in a sentence."""
+    """Progress of the protocol, in a sentence."""
     keys = [run_key.key(run) for run in plan.runs]
     ready = [run_key.key(run) for run in plan.ready]
     done = sum(key in ledger.results for key in keys)
@@ -114,7 +114,7 @@ def _status(plan: protocol.Plan, ledger: Ledger) -> str:
 
 
 def _runs(table: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
-    """The rows of the table of runs, by column."""
+    """Rows of the table of runs, by column."""
     text = results.readable(table, folder)
     weights = text.pop("weights")
     for name, form in (("epochs", "{:,}"), ("seconds", "{:,.1f}"), ("device", "{}")):
@@ -125,14 +125,14 @@ def _runs(table: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
 
 
 def _weights(table: pd.DataFrame, name: str) -> str | None:
-    """The weights of a genotype's first evaluation."""
+    """Weights of a genotype's first evaluation."""
     of_it = (table["stage"] == "evaluate") & (table["genotype"] == name)
     weights: list[Any] = list(table.loc[of_it, "weights"].dropna())
     return str(weights[0]) if weights else None
 
 
 def _network(settings: Settings, stage: str) -> str:
-    """The network that a stage trains, in words."""
+    """Network that a stage trains, in words."""
     training = getattr(settings, stage)
     if training is None:
         return ""
@@ -140,7 +140,7 @@ def _network(settings: Settings, stage: str) -> str:
 
 
 def _drawing(text: str) -> str | None:
-    """The address of a drawing of a genotype: the source of an image, where no script can run."""
+    """Address of a drawing of a genotype: the source of an image, where no script can run."""
     try:
         genotype = stored_text.found(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How to do an experiment, or one of its trainings, again: its file, commands, versions, seeds."""
+"""Reproduction of an experiment, or of one of its trainings: file, commands, versions, seeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nni_darts.experiment.nni_database import Experiment
 from nni_darts.tasks.settings import Component, Settings, Training
 
 FILE = "experiment.yml"
-"""What the commands call the experiment file."""
+"""Name of the experiment file in the commands."""
 
 _DEFAULTS = {
     "experimentType": "hpo",
@@ -28,7 +28,7 @@ _DEFAULTS = {
     "maxTrialNumberPerGpu": 1,
     "reuseMode": False,
 }
-"""What NNI adds to the file of a user, who may have written the same."""
+"""Keys that NNI adds to the file of a user, who may have written the same."""
 _DATA_FLAGS = {
     "root": "--root",
     "image_size": "--image-size",
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists of plain values in one line, all else in a line each."""
+    """YAML dumper that writes lists of plain values in one line, all else in a line each."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -91,12 +91,12 @@ _Dumper.add_representer(str, _text)
 
 
 def commands(settings: Settings, best: Found | None, weights: str | None) -> list[tuple[str, str]]:
-    """What can be done again: what it is, and the command.
+    """Commands to do parts of the experiment again, each with a title.
 
     Args:
-        settings: of the experiment.
+        settings: settings of the experiment.
         best: the genotype to train again, if there is one.
-        weights: of its first evaluation, if it had one.
+        weights: weights of its first evaluation, if it had one.
     """
     data = settings.data
     made = [("The whole experiment, from the file above", f"nni-darts run {FILE}")]
@@ -145,7 +145,7 @@ def _data(data: Component, flags: Mapping[str, str]) -> list[str]:
 
 
 def versions(reports: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The versions that the results tell of: a line, or several where they differ."""
+    """Versions that the results name: a line, or several if they differ."""
     texts = dict.fromkeys(str(r["versions"]) for r in reports if "versions" in r)
     return [
         ", ".join(f"{name} {version}" for name, version in json.loads(text).items())

@@ -1,4 +1,4 @@
-"""What trials report that `nnictl resume` started again, read from NNI's database.
+"""Reports of trials that `nnictl resume` started again, read from NNI's database.
 
 NNI's dispatcher drops the reports of such trials before they come to the assessor, and does not
 tell it of their end (nni/runtime/msg_dispatcher.py, is_created_in_previous_exp).
@@ -17,7 +17,7 @@ from nni_darts.experiment.nni_database import Experiment, Trial
 
 
 class Resumed:
-    """The trials of an experiment that are not over yet, from now on.
+    """Trials of an experiment that are not over yet, from now on.
 
     Made when NNI's dispatcher starts, these are the ones that NNI resumes, or has just marked so.
     """
@@ -36,7 +36,7 @@ class Resumed:
         self._trials = {trial for trial, event in last_events.items() if _alive(event)}
 
     def news(self) -> Iterator[tuple[str, dict[str, Any] | str]]:
-        """(trial, report), and (trial, status) when it has ended; each once.
+        """Yield (trial, report), and (trial, status) when it has ended; each once.
 
         Raises:
             sqlite3.Error: the database cannot be read now.
@@ -53,7 +53,7 @@ class Resumed:
             self._reports = row
             if trial in self._trials:
                 try:
-                    value = rows.value(data)
+                    value = rows.decode(data)
                 except DamagedError:  # the tuner, which reads it too, says so
                     continue
                 if isinstance(value, dict):

@@ -33,7 +33,7 @@ def of_run(run: Run) -> Identity:
 def of_training(
     key: str, genotype: Genotype, settings: Training, data: Component, seed: int
 ) -> Identity:
-    """The identity of a training from scratch."""
+    """Identity of a training from scratch."""
     how = settings.model_dump(mode="json", exclude={"cpu_threads"})
     what = {"genotype": json.loads(genotype.to_json()), "seed": seed}
     return Identity(

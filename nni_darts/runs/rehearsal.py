@@ -28,17 +28,17 @@ from nni_darts.training import network_size
 
 SECONDS = 60.0
 PARAMETERS = 50_000_000
-"""Of a supernet; a larger one is not stepped."""
+"""Highest number of parameters of a supernet that is rehearsed."""
 PIXELS = 256 * 256
 EXAMPLES = 2
 
 
 class _TooLong(BaseException):
-    """No exception that a library would take for its own."""
+    """Timeout that a library would not catch."""
 
 
 class _One:
-    """A loader of one batch."""
+    """Loader of one batch."""
 
     def __init__(self, batch: Any) -> None:
         self.batch = batch
@@ -51,7 +51,7 @@ class _One:
 
 
 class _Tiny(LightningDataModule):
-    """One batch, to train on and to measure on."""
+    """Data of one batch, to train on and to measure on."""
 
     def __init__(self, batch: Any) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class _Tiny(LightningDataModule):
 
 
 def search(run: Run) -> str | None:
-    """Build the supernet of a search and take one step; why that was left out, if it was.
+    """Build the supernet of a search and take one step; returns the reason if that was left out.
 
     Raises:
         SettingsError: the step fails, or no batch can be made of the data.
@@ -91,7 +91,7 @@ def search(run: Run) -> str | None:
 
 
 def fits(data: Any) -> bool:
-    """Whether the data is there; SettingsError where it does not give one batch."""
+    """Whether the data is there; SettingsError if it does not give one batch."""
     with build.problems_of_the_data():
         try:
             data.setup("fit")
@@ -157,7 +157,7 @@ def _tensors(batch: Any) -> Iterable[torch.Tensor]:
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """Within, _TooLong is raised once `SECONDS` are over."""
+    """Context in which _TooLong is raised once `SECONDS` are over."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -176,7 +176,7 @@ def _limited() -> Iterator[None]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Within, nothing is logged, and the random state is as before afterwards."""
+    """Context in which nothing is logged, and whose end restores the random state."""
     disabled = logging.root.manager.disable
     deterministic = torch.are_deterministic_algorithms_enabled()
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):

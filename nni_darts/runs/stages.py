@@ -1,4 +1,4 @@
-"""The stages of the protocol: what a run does once it has its parameters."""
+"""Stages of the protocol: the work of a run once it has its parameters."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _ReportEpoch(pl.Callback):
 
 
 def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
-    """(score, JSON text) of the best architectures, best first."""
+    """Best architectures, best first, as (score, JSON text)."""
     return [(score, as_text(sample)) for score, sample in strategy.top_k(limit)]
 
 
@@ -78,7 +78,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     """Search with one seed; returns the final result: flat, and enough to do it again.
 
     Args:
-        run: what to do.
+        run: run to do.
         output: the folder for checkpoint, history.csv and genotypes.json.
         send: takes each epoch's report.
 
@@ -162,7 +162,7 @@ def _train(run: Run, output: Path, send: Callable[[Any], None], **purpose: bool)
 
 
 def _again(run: Run, output: Path) -> dict[str, Any]:
-    """What run this was, and all that it takes to do it again."""
+    """Identity of the run, and all that it takes to do it again."""
     versions = {
         name: importlib.metadata.version(name) for name in ("torch", "pytorch-lightning", "nni")
     }

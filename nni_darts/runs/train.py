@@ -45,11 +45,11 @@ class Job:
     seed: int
     output: Path
     key: str
-    """What its reports echo (`nni_darts.runs.run_key.key`)."""
+    """Key that its reports echo (`nni_darts.runs.run_key.key`)."""
 
     @property
     def identity(self) -> Identity:
-        """What tells it from every other training."""
+        """Identity that distinguishes it from every other training."""
         return of_training(self.key, self.genotype, self.settings, self.data, self.seed)
 
 
@@ -75,9 +75,9 @@ def train(
     """Train; goes on from the last checkpoint in the output folder if there is one.
 
     Args:
-        job: what to train.
-        send: takes each epoch's report.
-        compared: whether its validation metric is to be compared with others': there must be one.
+        job: training to do.
+        send: function that takes each epoch's report.
+        compared: whether its validation metric is compared with others', so that there must be one.
         tested: whether the weights are tested in the end: of the epoch that is best on the
             validation data, of the last one where there is none.
 
@@ -186,7 +186,7 @@ def _devices(count: int) -> Iterator[tuple[list[torch.device], bool]]:
 
 
 def test(network: nn.Module, data: Any, device: torch.device, task: Task) -> dict[str, float]:
-    """The task's metric and the mean cross entropy on the test data, in float32.
+    """Test metric of the task and mean cross entropy on the test data, in float32.
 
     This is the only place where test data is read.
     """

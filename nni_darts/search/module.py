@@ -104,7 +104,7 @@ class UnrolledDartsModule(DartsLightningModule):
         return output
 
     def _shape(self, batch: Any, batch_idx: int) -> None:
-        """A first pass for lazy modules, whose parameters get their shape from it, once."""
+        """Run a first pass once for lazy modules, whose parameters get their shape from it."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             modes = {module: module.training for module in self.training_module.modules()}
             self.training_module.eval()  # nothing is counted
@@ -122,7 +122,7 @@ class UnrolledDartsModule(DartsLightningModule):
         return cast(bool, self.trainer.current_epoch >= self.warmup_epochs)
 
     def step(self, batch: dict[str, Any], batch_idx: int) -> Any:
-        """What the device does in a step; nothing in it waits for the device."""
+        """Compute a step on the device, without waiting for the device."""
         if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
         output = self.training_module.training_step(batch["train"], batch_idx)
@@ -132,7 +132,7 @@ class UnrolledDartsModule(DartsLightningModule):
         return output
 
     def see(self, what: str, loss: Tensor) -> None:
-        """Raise DivergedError, where the device has to be waited for later, for a bad loss."""
+        """Record a loss; a bad one raises DivergedError, perhaps only later."""
         self.finite.see(what, loss, self.trainer.current_epoch, self._batch_idx)
 
     def _architecture_step(self, train_batch: Any, val_batch: Any, batch_idx: int) -> None:
@@ -165,7 +165,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
 
     def _penalised(self, loss: Tensor) -> Tensor:
-        """NNI's penalty, on weights that lead back to the alphas; NNI's own are bare numbers."""
+        """Loss plus NNI's penalty, on weights that lead back to the alphas (NNI's own do not)."""
         penalty = cast(Callable[..., tuple[Tensor, dict[str, Any]]], self.penalty)
         total, details = penalty(loss, architectures.probabilities(self.model))
         self.log_dict({f"penalty/{k}": torch.as_tensor(v).detach() for k, v in details.items()})
@@ -209,7 +209,7 @@ class UnrolledDartsModule(DartsLightningModule):
             alpha.requires_grad_(False)
 
     def before_epoch(self) -> None:
-        """Take up the random state of a checkpoint at the moment where the next epoch draws."""
+        """Restore the random state of a checkpoint at the moment where the next epoch draws."""
         if self._resumed_random_state is not None:
             random_state.set_state(self._resumed_random_state)
             self._resumed_random_state = None
@@ -272,7 +272,7 @@ def _require_precision(precision: str, parameters: Iterable[tuple[str, nn.Parame
 
 
 def _optimizers(configured: Any) -> Iterator[Optimizer]:
-    """All optimisers in whatever form Lightning allows `configure_optimizers` to return."""
+    """Optimisers in whatever form Lightning allows `configure_optimizers` to return."""
     if isinstance(configured, Optimizer):
         yield configured
     elif isinstance(configured, dict):
@@ -283,7 +283,7 @@ def _optimizers(configured: Any) -> Iterator[Optimizer]:
 
 
 def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
-    """What tells two state dicts apart, in a few words; empty where nothing does."""
+    """Difference of two state dicts in a few words; empty where there is none."""
     missing = [name for name in ours if name not in theirs]
     foreign = [name for name in theirs if name not in ours]
     shapes = [

@@ -67,9 +67,9 @@ class UnrolledDARTS(DARTS):
             itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
-        arc_learning_rate: of alpha's Adam, positive.
-        arc_betas: of alpha's Adam.
-        arc_weight_decay: of alpha's Adam.
+        arc_learning_rate: learning rate of alpha's Adam, positive.
+        arc_betas: betas of alpha's Adam.
+        arc_weight_decay: weight decay of alpha's Adam.
         gradient_clip_val: norm that the weights' gradient is clipped to, None for no clipping.
         virtual_clip: norm that the gradient of the virtual step is clipped to, None for no
             clipping, as the reference has it for convolutional cells; for recurrent ones it has
@@ -210,7 +210,7 @@ class UnrolledDARTS(DARTS):
             yield _Chosen(self.model_space.model_space, self.model_space.evaluator).freeze(sample)
 
     def top_k(self, limit: int) -> Ranked:
-        """(score, sample) of the `limit` most probable distinct architectures, best first.
+        """Best distinct architectures, best first, as (score, sample); at most `limit`.
 
         The score is the log probability of the choices made, at most 0. A sample names every label
         of the space. There are fewer than `limit` if the space is smaller.
@@ -222,7 +222,7 @@ class UnrolledDARTS(DARTS):
 
 
 class _Chosen(RawFormatModelSpace):
-    """An architecture of the space; each of its networks has weights of its own."""
+    """Architecture of the space; each of its networks has weights of its own."""
 
     def executable_model(self) -> Any:
         # NNI's shares them with the supernet, and so with other networks: trained, all would move.
@@ -272,7 +272,7 @@ def _limit(value: Any) -> int:
 
 
 def _only(loader: Any) -> Any:
-    """The loader itself, also where it comes as a list of one."""
+    """Loader itself, also where it comes as a list of one."""
     if isinstance(loader, list | tuple) and len(loader) == 1:
         return loader[0]
     if isinstance(loader, list | tuple | dict):

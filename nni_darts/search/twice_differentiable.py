@@ -1,4 +1,4 @@
-"""What a network needs to be differentiated twice, and what to say where that cannot be."""
+"""Second derivatives of a network: the kernel they need, and the error where there are none."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NOT_IMPLEMENTED = re.compile(
 
 @contextmanager
 def differentiated_twice(name: str) -> Iterator[None]:
-    """Compute attention within by the one kernel of torch that has a second derivative.
+    """Context in which attention uses the one kernel of torch that has a second derivative.
 
     Args:
-        name: of the hypergradient, for the message.
+        name: Hypergradient, for the message.
 
     Raises:
         ValueError: in place of torch's error for an operation that has none.

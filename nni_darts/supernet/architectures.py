@@ -1,4 +1,4 @@
-"""What the alphas of a supernet say: mixing weights by label, and the best architectures."""
+"""Mixing weights of a supernet by label, and its best architectures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nni_darts.supernet.mixed import Ranked
 
 
 def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
-    """The mixing weight of every choice under every label, with its graph to the alphas.
+    """Mixing weight of every choice under every label, with its graph to the alphas.
 
     Labels come in declaration order. NNI's `Cell` has an emulated `none` after its operations; it
     has no name and is left out, so that the weights of its edges sum to less than one.

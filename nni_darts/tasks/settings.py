@@ -71,13 +71,13 @@ Hypergradient = Annotated[str | Component, BeforeValidator(_hypergradient)]
 
 
 class Search(Frozen):
-    """The search: what it has on images and on text alike."""
+    """Settings of the search that images and text share."""
 
     seeds: Seeds = (0, 1, 2, 3)
-    """One search each."""
+    """Seeds, one search each."""
     epochs: Epochs = 50
     batch_size: BatchSize = 64
-    """For w, and as many again for alpha."""
+    """Batch size for w, and as many again for alpha."""
     hypergradient: Hypergradient = "finite_difference"
     top_k: TopK = 3
     """Genotypes that a search hands on."""
@@ -93,11 +93,11 @@ class Search(Frozen):
     cuda_graphs: Flag = False
     """Launch the step as a whole (`UnrolledDARTS`)."""
     cpu_threads: Threads | None = None
-    """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
+    """Threads of each trial; all cores by default. Trials side by side on one CPU need theirs set:
     with more threads than cores, each epoch can take twenty times as long."""
 
     for_data: ClassVar[tuple[str, ...]] = ("batch_size",)
-    """Those that the data takes."""
+    """Settings that the data takes."""
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -112,7 +112,7 @@ class Search(Frozen):
 
     @property
     def own(self) -> dict[str, Any]:
-        """Arguments of `UnrolledDARTS` that are for one task alone."""
+        """Arguments of `UnrolledDARTS` that only one task has."""
         return {}
 
     @property
@@ -123,11 +123,11 @@ class Search(Frozen):
 
 
 class Training(Frozen):
-    """Training a network from scratch: what it has on images and on text alike."""
+    """Settings of a training from scratch that images and text share."""
 
     task: ClassVar[Task]
     for_data: ClassVar[tuple[str, ...]]
-    """Those that the data takes, besides the seed of the run."""
+    """Settings that the data takes, besides the seed of the run."""
 
     epochs: Epochs = 600
     batch_size: BatchSize = 96
@@ -136,26 +136,26 @@ class Training(Frozen):
     gradient_clip: Positive | None = 5.0
     precision: Precision = "32-true"
     cpu_threads: Threads | None = None
-    """As for the search."""
+    """Threads of each trial, as in the search."""
 
     @property
     def processes(self) -> int:
-        """How many train together."""
+        """Number of processes that train together."""
         return 1
 
     @property
     def network(self) -> str:
-        """The network that is trained, in words."""
+        """Description of the network that is trained."""
         raise NotImplementedError
 
     @property
     def validates_on_its_own(self) -> bool:
-        """Whether there is validation data, as far as that hangs on the settings."""
+        """Whether the settings give validation data."""
         return True
 
 
 class Select(Training):
-    """Which of the genotypes found is trained in full: each is trained briefly (paper, 3.2)."""
+    """Selection of the genotypes to train in full: each is trained briefly (paper, 3.2)."""
 
     seed: Seed = 0
     per_search: Handed = 1
@@ -165,14 +165,14 @@ class Select(Training):
 
 
 class Evaluate(Training):
-    """The survivors are trained in full and tested, once for each seed."""
+    """Evaluation: the survivors are trained in full and tested, once for each seed."""
 
     seeds: Seeds = (0,)
 
 
 class Settings(Frozen):
-    """All that the tuner and the trials need; `nni_darts.tasks.registry` has the classes for each
-    task.
+    """Settings of an experiment, as the tuner and the trials need them; each task has a subclass,
+    see `nni_darts.tasks.registry`.
     """
 
     task: ClassVar[Task]
@@ -180,13 +180,13 @@ class Settings(Frozen):
     space: Component | None = None
     data: Component
     search: Search | None = None
-    """The paper's, if a space is given and nothing else is said."""
+    """Settings of the search; the paper's, if a space is given and nothing else is said."""
     genotypes: Genotypes = ()
-    """Instead of a space and its search: published names, or texts in any format."""
+    """Genotypes in place of a space and its search: published names, or texts in any format."""
     select: Select | None = None
     evaluate: Evaluate | None = None
     optimize_mode: Literal["maximize", "minimize"] | None = None
-    """By what NNI's own pages sort the results; nothing else hangs on it. NNI knows no other way
+    """Order in which NNI's own pages sort the results; nothing else uses it. NNI knows no other way
     than an argument of its tuner, and takes "maximize" where there is none."""
 
     @field_validator("optimize_mode")
@@ -240,12 +240,12 @@ class Settings(Frozen):
 
 
 class Run(Settings):
-    """One trial: what it gets from NNI as its parameters."""
+    """Parameters of one trial, as NNI hands them out."""
 
     stage: Literal["search", "select", "evaluate"]
     seed: Seed
     genotype: Text | None = None
-    """JSON; what select and evaluate train."""
+    """Genotype (JSON) that select and evaluate train."""
 
     @model_validator(mode="after")
     def _possible(self) -> Run:
@@ -257,6 +257,6 @@ class Run(Settings):
 
     @property
     def training(self) -> Training:
-        """The settings of the stage, select or evaluate; KeyError in a search."""
+        """Settings of the stage, select or evaluate; KeyError in a search."""
         trainings = {"select": self.select, "evaluate": self.evaluate}
         return cast(Training, trainings[self.stage])
