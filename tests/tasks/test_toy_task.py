@@ -21,8 +21,6 @@ from nni_darts.runs.run_key import key
 from nni_darts.runs.stages import STAGES
 from nni_darts.tasks.images.settings import ImageSettings
 from nni_darts.tasks.registry import parse, parse_run
-from nni_darts.training.checkpoint import CheckpointError
-from nni_darts.training.weights import fill
 
 SETTINGS: dict[str, Any] = {
     "space": {"name": "toy_parts.ToySpace"},
@@ -88,18 +86,6 @@ def test_search_select_and_evaluate(tmp_path: Path) -> None:
     data = TOY.training_data("vectors", 32, 0, size=60)
     network = TOY.trained(Path(best["weights"]), sample, settings.evaluate, data)
     assert TOY.test(network, data, torch.device("cpu"))["test_loss"] == best["test_loss"]
-
-
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    network = torch.nn.Linear(2, 2)
-    weights = {"state_dict": {f"network.{k}": v for k, v in network.state_dict().items()}}
-    torch.save(weights, tmp_path / "a.ckpt")
-    assert fill(torch.nn.Linear(2, 2), tmp_path / "a.ckpt").weight.equal(network.weight)
-    with pytest.raises(CheckpointError, match=r"a.ckpt: has the weights of another network"):
-        fill(torch.nn.Linear(3, 2), tmp_path / "a.ckpt")
-    torch.save([1], tmp_path / "b.ckpt")
-    with pytest.raises(CheckpointError, match=r"b.ckpt: is no checkpoint of a training"):
-        fill(torch.nn.Linear(3, 2), tmp_path / "b.ckpt")
 
 
 def test_its_experiment_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
