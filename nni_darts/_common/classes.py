@@ -1,4 +1,4 @@
-"""Classes that settings name as `package.module.Class`."""
+"""Classes by their path, package.module.Class, of which many are the user's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,39 @@ from typing import Any
 
 from nni_darts._common.messages import shown, unknown
 from nni_darts._common.validation import SettingsError
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is a path, by its form."""
+    return "." in name and all(map(str.isidentifier, name.split(".")))
+
+
+def imported(path: str, base: type) -> type:
+    """The class at a path.
+
+    Args:
+        path: package.module.Class.
+        base: what it must be a subclass of.
+
+    Raises:
+        ValueError: in one line, there is no such class.
+    """
+    if not is_path(path):
+        raise ValueError(f"expected package.module.Class, got {shown(path)}")
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"cannot import {module_name!r}: {error}") from None
+    except (Exception, SystemExit) as error:  # it is the user's
+        raise ValueError(f"cannot import {module_name!r}: {with_place(error)}") from None
+    if not hasattr(module, name):
+        known = _own_classes(module, base)
+        raise ValueError(unknown(f"class in {module_name}", name, known))
+    found = getattr(module, name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(f"{path} must be a subclass of {base.__name__}")
+    return found
 
 
 def class_at(key: str, what: str, path: Any, base: type, short: Iterable[str] | None = None) -> Any:
@@ -28,25 +61,13 @@ def class_at(key: str, what: str, path: Any, base: type, short: Iterable[str] | 
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         words = "package.module.Class" if short is None else "a short name or package.module.Class"
         raise SettingsError([f"{key}: must be {words}, got {shown(path)}"])
-    module_name, _, name = path.rpartition(".")
-    if not module_name:
+    if not is_path(path):
         hint = "or give an importable package.module.Class"
         raise SettingsError([f"{key}: {unknown(what, path, short or ())}; {hint}"])
     try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise SettingsError([f"{key}: cannot import {module_name!r}: {error}"]) from None
-    except (Exception, SystemExit) as error:  # it is the user's
-        raise SettingsError(
-            [f"{key}: cannot import {module_name!r}: {with_place(error)}"]
-        ) from None
-    if not hasattr(module, name):
-        known = _own_classes(module, base)
-        raise SettingsError([f"{key}: {unknown(f'class in {module_name}', name, known)}"])
-    found = getattr(module, name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise SettingsError([f"{key}: {path} must be a subclass of {base.__name__}"])
-    return found
+        return imported(path, base)
+    except ValueError as error:
+        raise SettingsError([f"{key}: {error}"]) from None
 
 
 def with_place(error: BaseException) -> str:

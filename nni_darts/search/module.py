@@ -17,10 +17,10 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
 from nni_darts.search import random_state
+from nni_darts.search.bilevel_step import BilevelStep
 from nni_darts.search.cuda_graph import StepGraph, capturable
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.hypergradient import FirstOrder, Hypergradient
 from nni_darts.search.side_effects import unlogged
-from nni_darts.search.virtual_step import require_followable
 from nni_darts.supernet import architectures
 from nni_darts.training.finite_losses import FiniteWatch
 
@@ -32,8 +32,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self,
         training_module: Any,
         *,
-        hypergradient: str,
-        virtual_clip: float | None,
+        hypergradient: Hypergradient,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
         cuda_graphs: bool = False,
@@ -41,7 +40,6 @@ class UnrolledDartsModule(DartsLightningModule):
     ) -> None:
         super().__init__(training_module, **kwargs)
         self.hypergradient = hypergradient
-        self.virtual_clip = virtual_clip
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.graph = StepGraph(self) if cuda_graphs else None
@@ -76,9 +74,8 @@ class UnrolledDartsModule(DartsLightningModule):
     def configure_optimizers(self) -> Any:
         configured = super().configure_optimizers()
         for optimizer in _optimizers(configured):
-            weights = not getattr(optimizer, "is_arch_optimizer", False)
-            if weights and self.hypergradient != "first_order":
-                require_followable(optimizer)
+            if not getattr(optimizer, "is_arch_optimizer", False):
+                self.hypergradient.require(optimizer)
         return configured
 
     def _optimizer(self, arch: bool) -> Optimizer:
@@ -153,16 +150,12 @@ class UnrolledDartsModule(DartsLightningModule):
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
         alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
         # Weights that are all frozen are where the virtual step would leave them.
-        hypergradient = HYPERGRADIENTS[self.hypergradient if weights else "first_order"]
+        hypergradient = self.hypergradient if weights else FirstOrder()
         with unlogged(self.training_module):
             gradients = hypergradient(
-                train_loss,
-                val_loss,
-                weights,
-                alphas,
-                optimizer,
-                [self.training_module],
-                self.virtual_clip,
+                BilevelStep(
+                    train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
+                )
             )
         self.see("validation loss of the architect", seen[-1])
         for alpha, gradient in zip(alphas, gradients, strict=True):

@@ -6,9 +6,11 @@ or a data set may be is known to the classes themselves; `nni_darts.runs.build` 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     ValidationInfo,
     field_validator,
@@ -32,9 +34,9 @@ from nni_darts._common.fields import (
     Warmup,
 )
 from nni_darts._common.validation import Frozen
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.tasks.base import Task
 
-Hypergradient = Literal["finite_difference", "exact", "first_order"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
 
 
@@ -65,6 +67,24 @@ class Data(Component):
     @property
     def arguments(self) -> dict[str, Any]:
         return {name: value for name, value in super().arguments.items() if name != TASK}
+
+
+def _hypergradient(value: Any) -> str | Component:
+    """A name, or a name with options; the options are known to the classes themselves."""
+    if isinstance(value, Component):
+        return value
+    try:
+        name, options = HYPERGRADIENTS.named(value)
+    except ValueError as error:
+        *some, last = HYPERGRADIENTS
+        raise ValueError(
+            f"input should be {', '.join(some)} or {last}, {{name: ..., option: ...}} or "
+            f"package.module.Class: {error}"
+        ) from None
+    return Component(name=name, **options) if isinstance(value, Mapping) else name
+
+
+Hypergradient = Annotated[str | Component, BeforeValidator(_hypergradient)]
 
 
 class Search(Frozen):
@@ -111,6 +131,12 @@ class Search(Frozen):
     def own(self) -> dict[str, Any]:
         """Arguments of `UnrolledDARTS` that are for one task alone."""
         return {}
+
+    @property
+    def architect(self) -> str | dict[str, Any]:
+        """The hypergradient as `UnrolledDARTS` takes it."""
+        part = self.hypergradient
+        return part if isinstance(part, str) else {"name": part.name, **part.arguments}
 
 
 class Training(Frozen):

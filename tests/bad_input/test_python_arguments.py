@@ -35,7 +35,7 @@ from nni_darts.pictures.drawing import (
     plot_history,
     save,
 )
-from nni_darts.search import hypergradient, loader
+from nni_darts.search import functions, loader
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.supernet.mixed import Node
 from nni_darts.supernet.nodes import Nodes, recompute
@@ -101,7 +101,7 @@ def step(**arguments: Any) -> Any:
         "optimizer": SGD,
         "modules": [LINEAR],
     }
-    return hypergradient.finite_difference(**{**good, **arguments})
+    return functions.finite_difference(**{**good, **arguments})
 
 
 def devices(count: Any) -> None:

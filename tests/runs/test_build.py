@@ -11,11 +11,14 @@ import pytorch_lightning as pl
 import spaces
 from choice_spaces import CellsAndChoices
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import build
 from nni_darts.runs.stages import search
+from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.hypergradient import FirstOrder
 from nni_darts.tasks.registry import IMAGES, parse_run
 from search_spaces import DartsCNN
 
@@ -52,6 +55,46 @@ RUN: dict[str, Any] = {
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.setitem(sys.modules, "test_build", sys.modules[__name__])
+
+
+class MyHypergradient(FirstOrder):
+    """A class of the user's."""
+
+    def __init__(self, scale: float) -> None:
+        object.__setattr__(self, "scale", scale)
+
+    def __call__(self, step: BilevelStep) -> tuple[Tensor, ...]:
+        return tuple(self.scale * g for g in super().__call__(step))
+
+
+def test_hypergradients_with_options(tmp_path: Path) -> None:
+    found = {}
+    for name, given in {
+        "first": "first_order",
+        "mine": {"name": "test_build.MyHypergradient", "scale": -1.0},
+        "short": {"name": "neumann", "terms": 0},
+        "long": {"name": "neumann", "terms": 9},
+    }.items():
+        run = parse_run({**RUN, "search": {**RUN["search"], "hypergradient": given}})
+        result = search(run, tmp_path / name, lambda _: None)
+        found[name] = result["score_1"], result["genotype_1"]
+    assert len(set(found.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"name": "neumann", "term": 5}, "unknown option of hypergradient neumann, 'term'; did"),
+        ({"name": "neumann", "terms": "5"}, "hypergradient neumann: terms must be a whole number"),
+        ("test_build.MyData", "hypergradient: test_build.MyData must be a subclass of Hyper"),
+        ("test_build.MyHypergradient", "MyHypergradient: .* missing .* 'scale'"),
+    ],
+)
+def test_a_hypergradient_that_cannot_be_made(given: Any, expected: str) -> None:
+    run = parse_run({**RUN, "search": {**RUN["search"], "hypergradient": given}})
+    with pytest.raises(SettingsError, match=f"^search.hypergradient: .*{expected}") as caught:
+        build.parts(run)
+    assert len(caught.value.problems) == 1
 
 
 def test_a_search_over_a_space_and_data_of_the_users(tmp_path: Path) -> None:

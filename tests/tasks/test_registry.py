@@ -55,6 +55,15 @@ def test_only_the_unrolled_step_is_clipped() -> None:
     first = parse({**SEARCH, "search": {"hypergradient": "first_order"}}).search
     assert first is not None
     assert first.own["virtual_clip"] is None
+    for given, clip in (
+        ("neumann", 0.25),
+        ({"name": "exact"}, 0.25),
+        ({"name": "exact", "clip": 1.0}, None),
+        ("mine.Own", None),
+    ):
+        search = parse({**SEARCH, "search": {"hypergradient": given}}).search
+        assert search is not None
+        assert search.own["virtual_clip"] == clip
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from nni_darts._common.fields import (
     Share,
     Steps,
 )
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.language.task import TEXT
 from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
@@ -46,8 +47,10 @@ class TextSearch(Search):
 
     @property
     def own(self) -> dict[str, Any]:
-        unrolled = self.hypergradient != "first_order"
-        return {"virtual_clip": self.gradient_clip if unrolled else None}
+        name, options = HYPERGRADIENTS.named(self.architect)
+        # A class of the user's is clipped as its own options say.
+        clips = name in HYPERGRADIENTS and name != "first_order" and "clip" not in options
+        return {"virtual_clip": self.gradient_clip if clips else None}
 
 
 class TextTraining(Training):

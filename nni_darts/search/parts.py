@@ -1,0 +1,26 @@
+"""The parts of a search method by their names in experiment files.
+
+Neither torch nor NNI is imported until one of them is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nni_darts._common.parts import Parts
+
+if TYPE_CHECKING:
+    from nni_darts.search.hypergradient import Hypergradient
+
+_HYPERGRADIENT = "nni_darts.search.hypergradient"
+
+HYPERGRADIENTS: Parts[Hypergradient] = Parts(
+    "hypergradient",
+    f"{_HYPERGRADIENT}.Hypergradient",
+    {
+        "finite_difference": f"{_HYPERGRADIENT}.FiniteDifference",
+        "exact": f"{_HYPERGRADIENT}.Exact",
+        "first_order": f"{_HYPERGRADIENT}.FirstOrder",
+        "neumann": "nni_darts.search.neumann.Neumann",
+    },
+)
