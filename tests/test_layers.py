@@ -53,6 +53,7 @@ PURE = (
     "nni_darts.tasks.language.settings",
     "nni_darts.tasks.language.task",
     "nni_darts.tasks.registry",
+    "nni_darts.tasks.samples",
     "nni_darts.tasks.settings",
     "nni_darts.training.run_folder",
     "nni_darts.runs.run_key",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,9 +44,9 @@ def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
     try:
         values = nni_keys.require(_read(path))
         _check_folders(values, path.parent)
-        settings = _check_ours(values)
-        config = nni_config.made(values, path.parent)
-        with _code_on_path(config):
+        with _code_on_path(values, path.parent):
+            settings = _check_ours(values)
+            config = nni_config.made(values, path.parent)
             _check_parts(settings)
             if not quick:
                 _rehearse(settings)
@@ -130,9 +131,11 @@ def _check_folders(values: dict[str, Any], base: Path) -> None:
 
 
 @contextmanager
-def _code_on_path(config: Any) -> Iterator[None]:
+def _code_on_path(values: dict[str, Any], base: Path) -> Iterator[None]:
     """Context in which the trialCodeDirectory can be imported from: trials are started there."""
-    folder = str(config.canonical_copy().trial_code_directory)
+    from nni.experiment.config.utils import resolve_path
+
+    folder = str(resolve_path(values.get("trialCodeDirectory", "."), base))
     sys.path.insert(0, folder)
     try:
         yield
@@ -167,8 +170,10 @@ def _check_parts(settings: Settings) -> None:
             run = run_of(settings, "search", 0)
             _, space = build.parts(run, load=False)
             if settings.select or settings.evaluate:
-                build.require_trained(settings.space, space, settings.task)
-            genotypes = settings.task.drawn(1, 0)
+                found = build.require_trained(settings.space, space, settings.task)
+                genotypes = settings.task.drawn(1, 0) or [
+                    settings.task.architecture(json.dumps(found))
+                ]
     except SettingsError as error:
         problems += error.problems
         genotypes = []

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from nni_darts.genotypes import published
-from nni_darts.genotypes.stored_text import digest
 from nni_darts.runs.run_key import key
 from nni_darts.tasks.registry import run_of
 from nni_darts.tasks.settings import Run, Settings
@@ -133,8 +131,8 @@ def make_plan(
             return draft.plan(problem="no search has a result: there is nothing to go on with")
         genotypes = _handed_on(draft, done, per_search) if select or evaluate else []
     else:
-        texts = [published.named(text).to_json() for text in settings.genotypes]
-        genotypes = list({digest(text): text for text in texts}.values())
+        given = [settings.task.given(text) for text in settings.genotypes]
+        genotypes = list({each.digest: each.to_json() for each in given}.values())
     # select
     if select is not None:
         trainings = [draft.run("select", select.seed, text) for text in genotypes]
@@ -193,7 +191,7 @@ def _handed_on(draft: _Draft, searches: Sequence[Run], per_search: int) -> list[
             text = draft.results[key(search)].get(f"genotype_{rank}")
             if text is None:  # the space is smaller than that
                 continue
-            name = digest(text)
+            name = draft.settings.task.architecture(text).digest
             if name in genotypes:
                 draft.notes.append(
                     f"{key(search)} found {name} too, as {finders[name]} did: it is trained once"

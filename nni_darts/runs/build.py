@@ -215,14 +215,19 @@ def require_test(component: Component, module: Any, task: Task) -> None:
         raise SettingsError([f"data: {component.name} has no test_dataloader, evaluate needs one"])
 
 
-def require_trained(component: Component | None, space: Any, task: Task) -> None:
-    """SettingsError where select and evaluate do not train what a search of the space finds."""
+def require_trained(component: Component | None, space: Any, task: Task) -> dict[str, Any]:
+    """A sample of the space, such as a search finds.
+
+    Raises:
+        SettingsError: select and evaluate do not train such samples.
+    """
     sample = {label: choice.random() for label, choice in space.simplify().items()}
     try:
         task.require_found(sample)
     except ValueError as error:
         name = "" if component is None else component.name
         raise SettingsError([f"space: {name} {error}"]) from None
+    return sample
 
 
 def _load(component: Component, module: Any, task: Task, load: bool) -> None:

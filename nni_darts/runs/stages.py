@@ -19,7 +19,6 @@ from nni.nas.space import RawFormatModelSpace
 from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.genotypes.stored_text import found
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.identity import of_run
@@ -150,12 +149,12 @@ def evaluate(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, A
 
 
 def _train(run: Run, output: Path, send: Callable[[Any], None], **purpose: bool) -> dict[str, Any]:
-    genotype = found(str(run.genotype))
-    job = Job(genotype, run.training, run.data, run.seed, output, key(run))
+    architecture = run.task.architecture(str(run.genotype))
+    job = Job(architecture, run.training, run.data, run.seed, output, key(run))
     result = train(job, send, **purpose)
     return {
         **result,
-        "genotype": genotype.to_json(),
+        "genotype": architecture.to_json(),
         "epochs": run.training.epochs,
         **_again(run, output),
     }

@@ -18,12 +18,11 @@ from torch import nn
 from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.genotypes.genotype import Genotype
 from nni_darts.runs import build
 from nni_darts.runs.identity import of_training
 from nni_darts.runs.reporter import Report, Reporter
 from nni_darts.runs.trainer import trainer
-from nni_darts.tasks.base import Task
+from nni_darts.tasks.base import Architecture, Task
 from nni_darts.tasks.settings import Component, Training
 from nni_darts.training.bounded import built
 from nni_darts.training.devices import free_devices
@@ -39,7 +38,7 @@ DEVICES = "NNI_DARTS_DEVICES"
 class Job:
     """A training: what, how, with which seed, and where its checkpoints go."""
 
-    genotype: Genotype
+    genotype: Architecture
     settings: Training
     data: Component
     seed: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nni_darts._common.metric import Metric
 
@@ -22,11 +22,22 @@ if TYPE_CHECKING:
     from nni_darts.tasks.settings import Component, Run, Settings, Training
 
 
+class Architecture(Protocol):
+    """What a search found and a network is made of: a `Genotype`, or a `Sample`."""
+
+    @property
+    def digest(self) -> str:
+        """A short name, the same for the same architecture."""
+
+    def to_json(self) -> str:
+        """One line, which `Task.architecture` reads."""
+
+
 class Task(ABC):
     """What networks are trained for. Stateless: two tasks are equal where they are of one class.
 
-    "Data" is a data module, of the task's own class or a user's; an "architecture" is what a search
-    found and `architecture` reads.
+    "Data" is a data module, of the task's own class or a user's. `CellTask` and `SampleTask` have
+    what hangs on the kind of its architectures.
     """
 
     def __eq__(self, other: object) -> bool:
@@ -165,11 +176,11 @@ class Task(ABC):
     # Architectures
 
     @abstractmethod
-    def architecture(self, text: str) -> Any:
-        """What was stored as JSON; it has `digest` and `to_json()`. ValueError for any other."""
+    def architecture(self, text: str) -> Architecture:
+        """The architecture that was stored as JSON. ValueError for any other text."""
 
     @abstractmethod
-    def given(self, text: str) -> Any:
+    def given(self, text: str) -> Architecture:
         """The architecture that a user's text names. ValueError for any other."""
 
     @abstractmethod
@@ -180,7 +191,7 @@ class Task(ABC):
     def require_found(self, sample: Mapping[str, Any]) -> None:
         """ValueError where what a search finds, a sample of its space, is not trained here."""
 
-    def drawn(self, count: int, seed: int) -> Sequence[Any]:
+    def drawn(self, count: int, seed: int) -> Sequence[Architecture]:
         """Random architectures that networks can be tried with; none where it knows none."""
         return ()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nni_darts._common.validation import validated
+from nni_darts._common.classes import class_at, with_place
+from nni_darts._common.validation import SettingsError, validated
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.cells import CellTask
 from nni_darts.tasks.images.task import IMAGES
 from nni_darts.tasks.language.task import TEXT
-from nni_darts.tasks.settings import Run, Settings, Training
+from nni_darts.tasks.settings import TASK, Run, Settings, Training
 
 TASKS: tuple[CellTask, ...] = (IMAGES, TEXT)
 """Those that ship; data that none of them names is of the first."""
@@ -27,8 +28,20 @@ def of_cells(kinds: Sequence[str]) -> CellTask | None:
 
 
 def task_of(values: Mapping[str, Any]) -> Task:
-    """By the data; images where it is not said."""
+    """The task of settings or of a run, by their data: its key `task`, or else its name.
+
+    Images where nothing is said.
+
+    Raises:
+        SettingsError: there is no such class, or it is no whole task.
+    """
     data = values.get("data")
+    if isinstance(data, Mapping) and data.get(TASK) is not None:
+        made = class_at("data.task", "task", data[TASK], Task)
+        try:
+            return made()  # type: ignore[no-any-return]
+        except Exception as error:  # it is the user's
+            raise SettingsError([f"data.task: {with_place(error)}"]) from None
     return of_data(str(data.get("name") if isinstance(data, Mapping) else data))
 
 

@@ -40,6 +40,10 @@ from nni_darts.tasks.base import Task
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
 
 
+TASK = "task"
+"""The key of data that names the class of its task."""
+
+
 class Component(Frozen):
     """A space or a data set: its name, and the arguments for it."""
 
@@ -50,6 +54,19 @@ class Component(Frozen):
     @property
     def arguments(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+class Data(Component):
+    """A data set: its name and arguments and, where no shipped task knows it, its task."""
+
+    @property
+    def task_class(self) -> Any:
+        """The `package.module.Class` of its task; None where the name says what it is for."""
+        return (self.model_extra or {}).get(TASK)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {name: value for name, value in super().arguments.items() if name != TASK}
 
 
 def _hypergradient(value: Any) -> str | Component:
@@ -178,7 +195,7 @@ class Settings(Frozen):
     task: ClassVar[Task]
 
     space: Component | None = None
-    data: Component
+    data: Data
     search: Search | None = None
     """Settings of the search; the paper's, if a space is given and nothing else is said."""
     genotypes: Genotypes = ()
