@@ -11,6 +11,7 @@ from nni_darts._common.parts import Parts
 
 if TYPE_CHECKING:
     from nni_darts.search.hypergradient import Hypergradient
+    from nni_darts.supernet.relaxation import Relaxation
 
 _HYPERGRADIENT = "nni_darts.search.hypergradient"
 
@@ -23,4 +24,10 @@ HYPERGRADIENTS: Parts[Hypergradient] = Parts(
         "first_order": f"{_HYPERGRADIENT}.FirstOrder",
         "neumann": "nni_darts.search.neumann.Neumann",
     },
+)
+
+RELAXATIONS: Parts[Relaxation] = Parts(
+    "relaxation",
+    "nni_darts.supernet.relaxation.Relaxation",
+    {"softmax": "nni_darts.supernet.relaxation.Softmax"},
 )

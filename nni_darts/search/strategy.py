@@ -27,7 +27,7 @@ from nni_darts._common.messages import shown
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
 from nni_darts.search.loader import BilevelLoader, shuffled
 from nni_darts.search.module import UnrolledDartsModule
-from nni_darts.search.parts import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS, RELAXATIONS
 from nni_darts.search.penalties import penalty_of
 from nni_darts.supernet import mixed_operations
 from nni_darts.supernet.architectures import top_k
@@ -36,6 +36,7 @@ from nni_darts.supernet.mixed import Ranked
 from nni_darts.supernet.nni_cell import MixedCell
 from nni_darts.supernet.nodes import recompute
 from nni_darts.supernet.relaxable import refuse_dangling, require_categorical, require_decided
+from nni_darts.supernet.relaxation import Relaxation, relax
 
 
 class UnrolledDARTS(DARTS):
@@ -67,6 +68,9 @@ class UnrolledDARTS(DARTS):
             itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
+        relaxation: how alphas become mixing weights: "softmax" (the published one), or a class of
+            yours or an object, given as a hypergradient is. What it draws is mixed with only:
+            architectures are ranked and reported by its probabilities.
         arc_learning_rate: of alpha's Adam, positive.
         arc_betas: of alpha's Adam.
         arc_weight_decay: of alpha's Adam.
@@ -93,6 +97,7 @@ class UnrolledDARTS(DARTS):
         hypergradient: str | Mapping[str, Any] | Hypergradient = "finite_difference",
         fused: bool = True,
         recompute: bool = False,
+        relaxation: str | Mapping[str, Any] | Relaxation = "softmax",
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -105,6 +110,7 @@ class UnrolledDARTS(DARTS):
         cuda_graphs: bool = False,
     ) -> None:
         architect = HYPERGRADIENTS.make(hypergradient)
+        mixing = RELAXATIONS.make(relaxation)
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
@@ -135,6 +141,8 @@ class UnrolledDARTS(DARTS):
         self.recompute = recompute
         self.virtual_clip = virtual_clip
         self.architect = architect
+        self.relaxation = relaxation
+        self.mixing = mixing
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -173,6 +181,7 @@ class UnrolledDARTS(DARTS):
         require_categorical(model)
         supernet = super().mutate_model(model)
         require_decided(supernet)
+        relax(supernet, self.mixing)
         if self.fused:
             fuse(supernet)
         if self.recompute:
