@@ -5,7 +5,8 @@ Neither torch nor NNI is imported until one of them is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from nni_darts._common.parts import Parts
 
@@ -31,3 +32,8 @@ RELAXATIONS: Parts[Relaxation] = Parts(
     "nni_darts.supernet.relaxation.Relaxation",
     {"softmax": "nni_darts.supernet.relaxation.Softmax"},
 )
+
+PARTS: Mapping[str, Parts[Any]] = {
+    kind.what: kind for kind in cast("list[Parts[Any]]", [HYPERGRADIENTS, RELAXATIONS])
+}
+"""By the argument that they are given as."""

@@ -7,6 +7,7 @@ or a data set may be is known to the classes themselves; `nni_darts.runs.build` 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
@@ -33,9 +34,10 @@ from nni_darts._common.fields import (
     TopK,
     Warmup,
 )
+from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
 from nni_darts.genotypes import published
-from nni_darts.search.parts import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS, PARTS, RELAXATIONS
 from nni_darts.tasks.base import Task
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
@@ -53,22 +55,22 @@ class Component(Frozen):
         return dict(self.model_extra or {})
 
 
-def _hypergradient(value: Any) -> str | Component:
+def _part(known: Parts[Any], value: Any) -> str | Component:
     """A name, or a name with options; the options are known to the classes themselves."""
     if isinstance(value, Component):
         return value
     try:
-        name, options = HYPERGRADIENTS.named(value)
+        name, options = known.named(value)
     except ValueError as error:
-        *some, last = HYPERGRADIENTS
+        names = " or ".join(filter(None, [", ".join(list(known)[:-1]), list(known)[-1]]))
         raise ValueError(
-            f"input should be {', '.join(some)} or {last}, {{name: ..., option: ...}} or "
-            f"package.module.Class: {error}"
+            f"input should be {names}, {{name: ..., option: ...}} or package.module.Class: {error}"
         ) from None
     return Component(name=name, **options) if isinstance(value, Mapping) else name
 
 
-Hypergradient = Annotated[str | Component, BeforeValidator(_hypergradient)]
+Hypergradient = Annotated[str | Component, BeforeValidator(partial(_part, HYPERGRADIENTS))]
+Relaxation = Annotated[str | Component, BeforeValidator(partial(_part, RELAXATIONS))]
 
 
 class Search(Frozen):
@@ -80,6 +82,7 @@ class Search(Frozen):
     batch_size: BatchSize = 64
     """For w, and as many again for alpha."""
     hypergradient: Hypergradient = "finite_difference"
+    relaxation: Relaxation = "softmax"
     top_k: TopK = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
@@ -117,10 +120,13 @@ class Search(Frozen):
         return {}
 
     @property
-    def architect(self) -> str | dict[str, Any]:
-        """The hypergradient as `UnrolledDARTS` takes it."""
-        part = self.hypergradient
-        return part if isinstance(part, str) else {"name": part.name, **part.arguments}
+    def parts(self) -> dict[str, Any]:
+        """The parts of the method as `UnrolledDARTS` takes them."""
+        given = {name: getattr(self, name) for name in PARTS}
+        return {
+            name: part if isinstance(part, str) else {"name": part.name, **part.arguments}
+            for name, part in given.items()
+        }
 
 
 class Training(Frozen):
