@@ -11,7 +11,7 @@ from nni_darts.runs.run_key import key
 from nni_darts.tasks.settings import Component, Run, Training
 from nni_darts.training.run_folder import Identity
 
-_LATER = {"relaxation": "softmax"}
+_LATER = {"relaxation": "softmax", "selection": "strongest"}
 """Settings that older checkpoints know nothing of, with what these were searched with."""
 
 

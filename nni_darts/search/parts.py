@@ -12,6 +12,7 @@ from nni_darts._common.parts import Parts
 
 if TYPE_CHECKING:
     from nni_darts.search.hypergradient import Hypergradient
+    from nni_darts.search.selection import Selection
     from nni_darts.supernet.relaxation import Relaxation
 
 _HYPERGRADIENT = "nni_darts.search.hypergradient"
@@ -33,7 +34,13 @@ RELAXATIONS: Parts[Relaxation] = Parts(
     {"softmax": "nni_darts.supernet.relaxation.Softmax"},
 )
 
+SELECTIONS: Parts[Selection] = Parts(
+    "selection",
+    "nni_darts.search.selection.Selection",
+    {"strongest": "nni_darts.search.selection.Strongest"},
+)
+
 PARTS: Mapping[str, Parts[Any]] = {
-    kind.what: kind for kind in cast("list[Parts[Any]]", [HYPERGRADIENTS, RELAXATIONS])
+    kind.what: kind for kind in cast("list[Parts[Any]]", [HYPERGRADIENTS, RELAXATIONS, SELECTIONS])
 }
 """By the argument that they are given as."""

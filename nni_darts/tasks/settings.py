@@ -37,7 +37,7 @@ from nni_darts._common.fields import (
 from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
 from nni_darts.genotypes import published
-from nni_darts.search.parts import HYPERGRADIENTS, PARTS, RELAXATIONS
+from nni_darts.search.parts import HYPERGRADIENTS, PARTS, RELAXATIONS, SELECTIONS
 from nni_darts.tasks.base import Task
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
@@ -70,6 +70,7 @@ def _part(known: Parts[Any], value: Any) -> str | Component:
 
 
 Hypergradient = Annotated[str | Component, BeforeValidator(partial(_part, HYPERGRADIENTS))]
+Selection = Annotated[str | Component, BeforeValidator(partial(_part, SELECTIONS))]
 Relaxation = Annotated[str | Component, BeforeValidator(partial(_part, RELAXATIONS))]
 
 
@@ -83,6 +84,7 @@ class Search(Frozen):
     """For w, and as many again for alpha."""
     hypergradient: Hypergradient = "finite_difference"
     relaxation: Relaxation = "softmax"
+    selection: Selection = "strongest"
     top_k: TopK = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
