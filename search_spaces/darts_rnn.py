@@ -13,6 +13,7 @@ from nni_darts._common import limits
 from nni_darts._common.checks import size
 from nni_darts.genotypes.genotype import RNN_PRIMITIVES
 from nni_darts.supernet.mixed import MixedNode, Node
+from nni_darts.supernet.relaxation import together, weights_at_once, weights_in_turn
 from search_spaces.activations import ACTIVATIONS, NONE, Activation, edge
 from search_spaces.cell_space import CellSpace
 from search_spaces.darts_rnn_network import (
@@ -120,7 +121,7 @@ def _edges(target: int, primitives: Sequence[str]) -> Node:
 class MixedHighways(MixedNode):
     """Sum of mixtures over edges that are highways, all with the same operations.
 
-    With p the softmax of an edge's alphas, and q the part of p that is not `none`'s,
+    With p the weights of an edge's operations, and q the part of p that is not `none`'s,
 
         sum_o p_o * (s + gate * (f_o(h) - s)) = q * s + gate * (sum_o p_o * f_o(h) - q * s),
 
@@ -138,7 +139,8 @@ class MixedHighways(MixedNode):
     def _mixture(self) -> tuple[Tensor, Tensor]:
         """Weights p but for `none` (edges, operations), and q (edges, 1, 1)."""
         edges = [cast(Any, edge) for edge in self.edges]
-        p = edges[0]._softmax(torch.stack([edge._arch_alpha for edge in edges]))
+        every = range(len(edges))
+        p = weights_at_once(edges) if together(edges) else weights_in_turn(edges, every)
         named = zip(edges[0].names, p.unbind(1), strict=True)
         p = torch.stack([p_o for name, p_o in named if name != NONE], dim=1)
         return p, p.sum(1)[:, None, None]

@@ -15,7 +15,7 @@ from nni_darts._common.classes import class_at, with_place
 from nni_darts._common.messages import shown, unknown
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import argument_kinds
-from nni_darts.search.parts import HYPERGRADIENTS
+from nni_darts.search.parts import PARTS
 from nni_darts.supernet.nodes import recompute
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.registry import TASKS, of_data
@@ -130,10 +130,7 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     """
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
-    try:
-        HYPERGRADIENTS.make(run.search.architect)
-    except ValueError as error:
-        raise SettingsError([f"search.hypergradient: {error}"]) from None
+    _require_parts(run.search)
     with problems_of_the_data():
         module = search_data(run.data, run.search, run.task)
         _load(run.data, module, run.task, load)
@@ -144,6 +141,18 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
         except ValueError as error:
             raise SettingsError([f"search.recompute: {error}"]) from None
     return module, made
+
+
+def _require_parts(settings: Search) -> None:
+    """SettingsError for parts of the method that cannot be made, all of them."""
+    problems = []
+    for name, given in settings.parts.items():
+        try:
+            PARTS[name].make(given)
+        except ValueError as error:
+            problems.append(f"search.{name}: {error}")
+    if problems:
+        raise SettingsError(problems)
 
 
 def training_data(component: Component, settings: Training, seed: int, load: bool = True) -> Any:

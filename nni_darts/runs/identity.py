@@ -10,6 +10,9 @@ from nni_darts.tasks.base import Architecture
 from nni_darts.tasks.settings import Component, Run, Training
 from nni_darts.training.run_folder import Identity
 
+_LATER = {"relaxation": "softmax", "selection": "strongest"}
+"""Settings that older checkpoints know nothing of, with what these were searched with."""
+
 
 def of_run(run: Run) -> Identity:
     """The identity of a run of an experiment."""
@@ -19,6 +22,7 @@ def of_run(run: Run) -> Identity:
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
     settings = run.search.model_dump(mode="json", exclude={"cpu_threads", "seeds"})
+    settings = {k: v for k, v in settings.items() if _LATER.get(k) != v}
     what = {
         "stage": run.stage,
         "seed": run.seed,

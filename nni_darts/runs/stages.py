@@ -62,7 +62,7 @@ def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
 def strategy_of(settings: Search) -> UnrolledDARTS:
     """The strategy that the settings of a search describe."""
     return UnrolledDARTS(
-        hypergradient=settings.architect,
+        **settings.parts,
         arc_learning_rate=settings.arc_learning_rate,
         arc_betas=settings.arc_betas,
         arc_weight_decay=settings.arc_weight_decay,

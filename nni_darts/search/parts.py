@@ -5,12 +5,15 @@ Neither torch nor NNI is imported until one of them is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from nni_darts._common.parts import Parts
 
 if TYPE_CHECKING:
     from nni_darts.search.hypergradient import Hypergradient
+    from nni_darts.search.selection import Selection
+    from nni_darts.supernet.relaxation import Relaxation
 
 _HYPERGRADIENT = "nni_darts.search.hypergradient"
 
@@ -24,3 +27,20 @@ HYPERGRADIENTS: Parts[Hypergradient] = Parts(
         "neumann": "nni_darts.search.neumann.Neumann",
     },
 )
+
+RELAXATIONS: Parts[Relaxation] = Parts(
+    "relaxation",
+    "nni_darts.supernet.relaxation.Relaxation",
+    {"softmax": "nni_darts.supernet.relaxation.Softmax"},
+)
+
+SELECTIONS: Parts[Selection] = Parts(
+    "selection",
+    "nni_darts.search.selection.Selection",
+    {"strongest": "nni_darts.search.selection.Strongest"},
+)
+
+PARTS: Mapping[str, Parts[Any]] = {
+    kind.what: kind for kind in cast("list[Parts[Any]]", [HYPERGRADIENTS, RELAXATIONS, SELECTIONS])
+}
+"""By the argument that they are given as."""

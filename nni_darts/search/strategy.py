@@ -27,15 +27,16 @@ from nni_darts._common.messages import shown
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
 from nni_darts.search.loader import BilevelLoader, shuffled
 from nni_darts.search.module import UnrolledDartsModule
-from nni_darts.search.parts import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS, RELAXATIONS, SELECTIONS
 from nni_darts.search.penalties import penalty_of
+from nni_darts.search.selection import Selection
 from nni_darts.supernet import mixed_operations
-from nni_darts.supernet.architectures import top_k
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import Ranked
 from nni_darts.supernet.nni_cell import MixedCell
 from nni_darts.supernet.nodes import recompute
 from nni_darts.supernet.relaxable import refuse_dangling, require_categorical, require_decided
+from nni_darts.supernet.relaxation import Relaxation, relax
 
 
 class UnrolledDARTS(DARTS):
@@ -67,6 +68,11 @@ class UnrolledDARTS(DARTS):
             itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
+        relaxation: how alphas become mixing weights: "softmax" (the published one), or a class of
+            yours or an object, given as a hypergradient is. What it draws is mixed with only:
+            architectures are ranked and reported by its probabilities.
+        selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
+            yours or an object.
         arc_learning_rate: learning rate of alpha's Adam, positive.
         arc_betas: betas of alpha's Adam.
         arc_weight_decay: weight decay of alpha's Adam.
@@ -93,6 +99,8 @@ class UnrolledDARTS(DARTS):
         hypergradient: str | Mapping[str, Any] | Hypergradient = "finite_difference",
         fused: bool = True,
         recompute: bool = False,
+        relaxation: str | Mapping[str, Any] | Relaxation = "softmax",
+        selection: str | Mapping[str, Any] | Selection = "strongest",
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -105,6 +113,8 @@ class UnrolledDARTS(DARTS):
         cuda_graphs: bool = False,
     ) -> None:
         architect = HYPERGRADIENTS.make(hypergradient)
+        mixing = RELAXATIONS.make(relaxation)
+        rule = SELECTIONS.make(selection)
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
@@ -135,6 +145,10 @@ class UnrolledDARTS(DARTS):
         self.recompute = recompute
         self.virtual_clip = virtual_clip
         self.architect = architect
+        self.relaxation = relaxation
+        self.mixing = mixing
+        self.selection = selection
+        self.rule = rule
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -173,6 +187,7 @@ class UnrolledDARTS(DARTS):
         require_categorical(model)
         supernet = super().mutate_model(model)
         require_decided(supernet)
+        relax(supernet, self.mixing)
         if self.fused:
             fuse(supernet)
         if self.recompute:
@@ -210,15 +225,16 @@ class UnrolledDARTS(DARTS):
             yield _Chosen(self.model_space.model_space, self.model_space.evaluator).freeze(sample)
 
     def top_k(self, limit: int) -> Ranked:
-        """Best distinct architectures, best first, as (score, sample); at most `limit`.
+        """Best distinct architectures by the selection, as (score, sample), at most `limit`.
 
-        The score is the log probability of the choices made, at most 0. A sample names every label
-        of the space. There are fewer than `limit` if the space is smaller.
+        By "strongest" they are the most probable ones, and the score is the log probability of the
+        choices made, at most 0. A sample names every label of the space. There are fewer than
+        `limit` if the space is smaller.
         """
         limit = _limit(limit)
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
-        return [(score, {**strongest, **part}) for score, part in top_k(self.supernet, limit)]
+        return [(score, {**strongest, **part}) for score, part in self.rule(self.supernet, limit)]
 
 
 class _Chosen(RawFormatModelSpace):

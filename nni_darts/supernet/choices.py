@@ -53,7 +53,7 @@ class Choices:
             yield from self._cell(unit)
         elif isinstance(unit, InputChoice):
             ((label, sources, alpha),) = alphas(unit)
-            self.scores[label] = log_probabilities(unit._softmax, alpha)
+            self.scores[label] = log_probabilities(unit, alpha)
             yield self._several(label, cast(int, unit.n_chosen), [()] * len(sources))
         else:
             values = {label: self._values(unit, label, v, a) for label, v, a in alphas(unit)}
@@ -68,7 +68,7 @@ class Choices:
     def _values(self, unit: Any, label: str, values: Sequence[Any], alpha: Tensor) -> Sequence[Any]:
         """Enter a label that has one of these values, and return the values."""
         self._declare(label, "one of", *values)
-        self.scores[label] = log_probabilities(unit._softmax, alpha)[: len(values)]
+        self.scores[label] = log_probabilities(unit, alpha)[: len(values)]
         self._readers[label] = lambda decided: {label: values[cast(int, decided[label])]}
         return values
 

@@ -17,8 +17,8 @@ from nni_darts.supernet.nodes import ChosenEdges
 class MixedCell(DifferentiableMixedCell):
     """Version of NNI's `Cell` in the supernet that can be frozen and ranks soundly.
 
-    NNI ranks by raw alpha; here it is by the softmax over the operations and the `none` that NNI
-    emulates by one more alpha (paper, section 2.4).
+    NNI ranks by raw alpha; here it is by the probabilities of the operations and of the `none` that
+    NNI emulates by one more alpha (paper, section 2.4).
     """
 
     def export(self, memo: Sample) -> Sample:
@@ -27,7 +27,7 @@ class MixedCell(DifferentiableMixedCell):
             alphas = [self._arch_alpha[f"{self.label}/{node}_{source}"] for source in range(node)]
             # The emulated none is the one alpha more than there are names.
             options = [
-                but_none(log_probabilities(self._softmax, a)[: len(self.op_names)], self.op_names)
+                but_none(log_probabilities(self, a)[: len(self.op_names)], self.op_names)
                 for a in alphas
             ]
             ((_, chosen),) = best_subsets(options, min(self.num_ops_per_node, node), 1)

@@ -7,6 +7,7 @@ or a data set may be is known to the classes themselves; `nni_darts.runs.build` 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
@@ -33,8 +34,9 @@ from nni_darts._common.fields import (
     TopK,
     Warmup,
 )
+from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
-from nni_darts.search.parts import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS, PARTS, RELAXATIONS, SELECTIONS
 from nni_darts.tasks.base import Task
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
@@ -69,22 +71,23 @@ class Data(Component):
         return {name: value for name, value in super().arguments.items() if name != TASK}
 
 
-def _hypergradient(value: Any) -> str | Component:
+def _part(known: Parts[Any], value: Any) -> str | Component:
     """A name, or a name with options; the options are known to the classes themselves."""
     if isinstance(value, Component):
         return value
     try:
-        name, options = HYPERGRADIENTS.named(value)
+        name, options = known.named(value)
     except ValueError as error:
-        *some, last = HYPERGRADIENTS
+        names = " or ".join(filter(None, [", ".join(list(known)[:-1]), list(known)[-1]]))
         raise ValueError(
-            f"input should be {', '.join(some)} or {last}, {{name: ..., option: ...}} or "
-            f"package.module.Class: {error}"
+            f"input should be {names}, {{name: ..., option: ...}} or package.module.Class: {error}"
         ) from None
     return Component(name=name, **options) if isinstance(value, Mapping) else name
 
 
-Hypergradient = Annotated[str | Component, BeforeValidator(_hypergradient)]
+Hypergradient = Annotated[str | Component, BeforeValidator(partial(_part, HYPERGRADIENTS))]
+Selection = Annotated[str | Component, BeforeValidator(partial(_part, SELECTIONS))]
+Relaxation = Annotated[str | Component, BeforeValidator(partial(_part, RELAXATIONS))]
 
 
 class Search(Frozen):
@@ -96,6 +99,8 @@ class Search(Frozen):
     batch_size: BatchSize = 64
     """Batch size for w, and as many again for alpha."""
     hypergradient: Hypergradient = "finite_difference"
+    relaxation: Relaxation = "softmax"
+    selection: Selection = "strongest"
     top_k: TopK = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
@@ -133,10 +138,13 @@ class Search(Frozen):
         return {}
 
     @property
-    def architect(self) -> str | dict[str, Any]:
-        """The hypergradient as `UnrolledDARTS` takes it."""
-        part = self.hypergradient
-        return part if isinstance(part, str) else {"name": part.name, **part.arguments}
+    def parts(self) -> dict[str, Any]:
+        """The parts of the method as `UnrolledDARTS` takes them."""
+        given = {name: getattr(self, name) for name in PARTS}
+        return {
+            name: part if isinstance(part, str) else {"name": part.name, **part.arguments}
+            for name, part in given.items()
+        }
 
 
 class Training(Frozen):

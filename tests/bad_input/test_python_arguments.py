@@ -111,6 +111,8 @@ def devices(count: Any) -> None:
 
 TABLE: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (UnrolledDARTS, "hypergradient", [None, 5, ["exact"], "exakt", True]),
+    (UnrolledDARTS, "relaxation", [None, 5, ["softmax"], "softmx", True, {"nam": "softmax"}]),
+    (UnrolledDARTS, "selection", [None, 5, ["strongest"], "strong", True, {"name": 5}]),
     (UnrolledDARTS, "fused", NO_TRUTH),
     (UnrolledDARTS, "recompute", NO_TRUTH),
     (UnrolledDARTS, "cuda_graphs", NO_TRUTH),

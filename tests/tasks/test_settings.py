@@ -34,7 +34,7 @@ def test_good_settings() -> None:
 def test_a_hypergradient_comes_through_as_it_was_given(given: Any) -> None:
     settings = parse(change(hypergradient=given))
     assert settings.search is not None
-    assert settings.search.architect == given
+    assert settings.search.parts["hypergradient"] == given
     run = run_of(settings, "search", 3)
     text = run.model_dump_json(exclude_defaults=True)
     assert json.loads(text)["search"]["hypergradient"] == given
@@ -53,6 +53,12 @@ def test_settings_are_frozen() -> None:
         ({**GOOD, "spaces": {}}, "spaces: unknown key 'spaces'; did you mean 'space'?"),
         ({"data": {"name": "digits"}}, "space: field required"),
         ({**GOOD, "data": {}}, "data.name: field required"),
+        (
+            change(relaxation="softmx"),
+            "search.relaxation: input should be softmax, {name: ..., option: ...} or "
+            "package.module.Class: unknown relaxation 'softmx'; did you mean 'softmax'?",
+        ),
+        (change(selection="strong"), "search.selection: input should be strongest, {name:"),
         (change(hypergradient="second"), "search.hypergradient: input should be"),
         (
             change(hypergradient={"terms": 5}),

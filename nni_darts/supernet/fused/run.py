@@ -1,6 +1,6 @@
 """Runs a cell of the supernet by its plan: the sum of section 2.2, in another order.
 
-    x_t = sum_{s < t} sum_o p_(s,t),o * o(x_s)        p = softmax(alpha)
+    x_t = sum_{s < t} sum_o p_(s,t),o * o(x_s)        p of the relaxation, softmax(alpha)
 
 All edges that leave a state s run together. What hangs on x_s alone (ReLU, pools, their
 normalisation) is computed once; the convolutions of k edges are one with k times the channels; and
@@ -32,6 +32,7 @@ from nni_darts.supernet.fused.plan import (
 )
 from nni_darts.supernet.fused.watch import hooked
 from nni_darts.supernet.nodes import Nodes
+from nni_darts.supernet.relaxation import together, weights_at_once, weights_in_turn
 
 
 class FusedNodes(Nodes, MutableModule):
@@ -88,15 +89,10 @@ def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
 def mixing_weights(plan: Plan) -> Tensor:
     """p (edges, operations), by whatever relaxation the layers have."""
     layers = plan.layers
-    if all(_plain_softmax(layer._softmax) for layer in layers):
-        return torch.stack([layer._arch_alpha for layer in layers]).softmax(-1)
+    if together(layers) and not any(hooked(layer._softmax) for layer in layers):
+        return weights_at_once(layers)
     # One that draws must draw in the same order as ever.
-    rows = {i: layers[i]._softmax(layers[i]._arch_alpha) for i in plan.target_order}
-    return torch.stack([rows[i] for i in range(len(layers))])
-
-
-def _plain_softmax(relaxation: nn.Module) -> bool:
-    return type(relaxation) is nn.Softmax and relaxation.dim == -1 and not hooked(relaxation)
+    return weights_in_turn(layers, plan.target_order)
 
 
 def _per_source(

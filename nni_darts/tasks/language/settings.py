@@ -47,7 +47,7 @@ class TextSearch(Search):
 
     @property
     def own(self) -> dict[str, Any]:
-        name, options = HYPERGRADIENTS.named(self.architect)
+        name, options = HYPERGRADIENTS.named(self.parts["hypergradient"])
         # A class of the user's is clipped as its own options say.
         clips = name in HYPERGRADIENTS and name != "first_order" and "clip" not in options
         return {"virtual_clip": self.gradient_clip if clips else None}
