@@ -10,7 +10,6 @@ import functools
 import json
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -25,7 +24,9 @@ from nni_darts.experiment.nni_database import Experiment
 from nni_darts.experiment.resumed import Resumed
 from nni_darts.monitor.collapse import judge, parse_rules
 from nni_darts.monitor.page_data import VERSION, Epoch, Search
+from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.registry import parse
+from nni_darts.tasks.stage import Stage
 
 PAGE = "alphas.html"
 FOLDER = "alphas"
@@ -34,7 +35,6 @@ POLL_SECONDS = 5.0
 """How often the trials that NNI resumed are looked at."""
 
 _logger = logging.getLogger("nni_darts.assessor")
-_KEY = re.compile(r"search-(\d{1,10})", re.ASCII)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -53,6 +53,15 @@ def _harmlessly(method: Method) -> Method:
                 return AssessResult.Good
 
     return cast(Method, wrapped)
+
+
+def _search_of(report: Any) -> RunKey | None:
+    """The search that a report is of; None for what is anything else."""
+    try:
+        run = RunKey.parse(report["key"] if isinstance(report, dict) else None)
+    except (ValueError, KeyError):
+        return None
+    return run if run.stage is Stage.SEARCH else None
 
 
 class AlphaMonitor(Assessor):
@@ -136,19 +145,17 @@ class AlphaMonitor(Assessor):
             self._complain(f"the alpha page begins anew, {index.parent} cannot be read: {error!r}")
 
     def _path(self, key: str) -> Path:
-        # Only numbers vary in a key, so that it cannot lead anywhere else.
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"no key of a search: {key!r}")
-        return self._folder / FOLDER / f"{key}.json"
+        # What parses as a key cannot lead anywhere else.
+        return self._folder / FOLDER / f"{RunKey.parse(key)}.json"
 
     def _take(self, trial: str, reports: Sequence[Any]) -> AssessResult:
         search = None
         for report in reports:
-            match = _KEY.fullmatch(str(report.get("key"))) if isinstance(report, dict) else None
-            if match is None or "epoch" not in report:
+            run = _search_of(report)
+            if run is None or "epoch" not in report:
                 continue
-            key = match[0]
-            search = self._searches.setdefault(key, Search(key, int(match[1]), trial))
+            key = str(run)
+            search = self._searches.setdefault(key, Search(key, run.seed, trial))
             if search.trial != trial or search.status != "running":
                 # Another attempt, which goes on from the checkpoint.
                 search.trial, search.status, search.stopped = trial, "running", False

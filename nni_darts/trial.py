@@ -36,6 +36,7 @@ try:
     from nni_darts.runs.tensorboard import FOLDER, show_in_nni
     from nni_darts.tasks.registry import parse_run
     from nni_darts.tasks.settings import Run
+    from nni_darts.tasks.stage import Stage
     from nni_darts.training import run_folder
 except ModuleNotFoundError as error:
     if __name__ != "__main__":
@@ -131,7 +132,7 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
 
 
 def _how_to_go_on(run: Run, output: Path) -> str:
-    stage = getattr(run, run.stage)
+    stage = getattr(run, run.stage.value)
     experiment = os.environ.get("NNI_EXP_ID", "ID")
     return (
         f"{where(output, stage.epochs)} of {key(run)}; where the experiment was stopped, "
@@ -200,7 +201,7 @@ def _show(run: Run, output: Path) -> None:
         show_in_nni(output / FOLDER, experiment, trial.name)
     except OSError as error:
         print(f"NNI's TensorBoard button will not find {output / FOLDER}: {error}", flush=True)
-    if run.stage == "search" and (experiment / "log" / PAGE).exists():
+    if run.stage is Stage.SEARCH and (experiment / "log" / PAGE).exists():
         print(f"the alphas are drawn at {manager}/logs/{PAGE}", flush=True)
 
 

@@ -16,11 +16,12 @@ from nni_darts.experiment import protocol
 from nni_darts.experiment.architectures import found, short_name
 from nni_darts.experiment.ledger import Ledger, kept
 from nni_darts.experiment.nni_database import TUNER, Experiment, StoredError, Trial
+from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.registry import parse, task_of
 from nni_darts.tasks.settings import Settings
+from nni_darts.tasks.stage import Stage
 
 _WHOLE = ("seed", "params", "multiply_adds", "best_epoch", "epochs")
-_ORDER = {"search": 0, "select": 1, "evaluate": 2}
 _LEFT = ("stage", "genotype", "device", "weights")
 
 
@@ -80,8 +81,8 @@ def table(experiment: Experiment) -> pd.DataFrame:
 
 def _place(row: Mapping[str, Any]) -> tuple[int, str, int]:
     """Searches by seed; trainings by genotype, each by seed."""
-    genotype = "" if row["stage"] == "search" else row["genotype"]
-    return _ORDER[row["stage"]], genotype, row["seed"]
+    stage = Stage(row["stage"])
+    return stage.number, "" if stage is Stage.SEARCH else row["genotype"], row["seed"]
 
 
 def _row(trial: Trial, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -97,13 +98,13 @@ def _row(trial: Trial, result: Mapping[str, Any], names: Sequence[str]) -> dict[
 
 
 def _failed_row(trial: Trial, key: str) -> dict[str, Any]:
-    stage, *genotype, seed = key.split("-")
+    run = RunKey.parse(key)
     # A trial may end in peace and yet have handed in no result.
     status = "FAILED" if trial.status == "SUCCEEDED" else trial.status
     return {
-        "stage": stage,
-        "seed": int(seed),
-        "genotype": "".join(genotype),
+        "stage": run.stage.value,
+        "seed": run.seed,
+        "genotype": run.genotype or "",
         "trial": trial.id,
         "status": status,
         "key": key,
@@ -212,7 +213,7 @@ def summary(experiment: Experiment) -> str:
     if not results.empty:
         folder = weights_folder(results, experiment.folder)
         lines += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
-    if "search" in set(results["stage"]):
+    if Stage.SEARCH in set(results["stage"]):
         lines.append(f"({supernet(metric_of(results))})")
     lines += [f"{f.name}: test {f.metric.name} {f.tested}" for f in found(experiment) if f.tests]
     known = ledger(experiment)

@@ -9,19 +9,20 @@ from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.stored_text import found
 from nni_darts.runs.run_key import key
 from nni_darts.tasks.settings import Component, Run, Training
+from nni_darts.tasks.stage import Stage
 from nni_darts.training.run_folder import Identity
 
 
 def of_run(run: Run) -> Identity:
     """The identity of a run of an experiment."""
-    if run.stage != "search":
+    if run.stage is not Stage.SEARCH:
         genotype = found(str(run.genotype))
         return of_training(key(run), genotype, run.training, run.data, run.seed)
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
     settings = run.search.model_dump(mode="json", exclude={"cpu_threads", "seeds"})
     what = {
-        "stage": run.stage,
+        "stage": run.stage.value,
         "seed": run.seed,
         "space": run.space.model_dump(mode="json"),
         "data": run.data.model_dump(mode="json"),

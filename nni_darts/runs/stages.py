@@ -28,6 +28,7 @@ from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.tasks.settings import Run, Search
+from nni_darts.tasks.stage import Stage
 from nni_darts.training.devices import free_devices
 from nni_darts.training.memory import advised_out_of_memory
 from nni_darts.training.trainer_options import Signed, go_on
@@ -168,7 +169,7 @@ def _again(run: Run, output: Path) -> dict[str, Any]:
     }
     return {
         "key": key(run),
-        "stage": run.stage,
+        "stage": run.stage.value,
         "seed": run.seed,
         "output": str(output),
         "run": run.model_dump_json(),
@@ -176,5 +177,9 @@ def _again(run: Run, output: Path) -> dict[str, Any]:
     }
 
 
-Stage = Callable[[Run, Path, Callable[[Any], None]], dict[str, Any]]
-STAGES: Mapping[str, Stage] = {"search": search, "select": select, "evaluate": evaluate}
+Perform = Callable[[Run, Path, Callable[[Any], None]], dict[str, Any]]
+STAGES: Mapping[Stage, Perform] = {
+    Stage.SEARCH: search,
+    Stage.SELECT: select,
+    Stage.EVALUATE: evaluate,
+}

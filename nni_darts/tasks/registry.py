@@ -10,6 +10,7 @@ from nni_darts.tasks.base import IMAGES, TEXT, Task, of_data
 from nni_darts.tasks.images.settings import ImageRun, ImageSettings, ImageTraining
 from nni_darts.tasks.language.settings import TextRun, TextSettings, TextTraining
 from nni_darts.tasks.settings import Run, Settings, Training
+from nni_darts.tasks.stage import Stage
 
 _SETTINGS: Mapping[Task, type[Settings]] = {IMAGES: ImageSettings, TEXT: TextSettings}
 _RUNS: Mapping[Task, type[Run]] = {IMAGES: ImageRun, TEXT: TextRun}
@@ -56,11 +57,11 @@ def _typed(value: Any) -> Any:
     return value
 
 
-def run_of(settings: Settings, stage: str, seed: int, genotype: str | None = None) -> Run:
+def run_of(settings: Settings, stage: Stage, seed: int, genotype: str | None = None) -> Run:
     """A run of an experiment."""
     return _RUNS[settings.task](
         **settings.model_dump(),
-        stage=stage,  # type: ignore[arg-type]
+        stage=stage,
         seed=seed,
         genotype=genotype,
     )

@@ -34,6 +34,7 @@ from nni_darts._common.fields import (
 from nni_darts._common.validation import Frozen
 from nni_darts.genotypes import published
 from nni_darts.tasks.base import Task
+from nni_darts.tasks.stage import Stage
 
 Hypergradient = Literal["finite_difference", "exact", "first_order"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
@@ -217,21 +218,21 @@ class Settings(Frozen):
 class Run(Settings):
     """One trial: what it gets from NNI as its parameters."""
 
-    stage: Literal["search", "select", "evaluate"]
+    stage: Stage
     seed: Seed
     genotype: Text | None = None
     """JSON; what select and evaluate train."""
 
     @model_validator(mode="after")
     def _possible(self) -> Run:
-        if getattr(self, self.stage) is None:
+        if getattr(self, self.stage.value) is None:
             raise ValueError(f"stage: there are no settings for {self.stage}")
-        if (self.genotype is None) != (self.stage == "search"):
+        if (self.genotype is None) != (self.stage is Stage.SEARCH):
             raise ValueError(f"genotype: {self.stage} takes {'none' if self.genotype else 'one'}")
         return self
 
     @property
     def training(self) -> Training:
         """The settings of the stage, select or evaluate; KeyError in a search."""
-        trainings = {"select": self.select, "evaluate": self.evaluate}
+        trainings = {Stage.SELECT: self.select, Stage.EVALUATE: self.evaluate}
         return cast(Training, trainings[self.stage])
