@@ -51,6 +51,7 @@ PURE = (
     "nni_darts.tasks.registry",
     "nni_darts.tasks.settings",
     "nni_darts.tasks.stage",
+    "nni_darts.training.identity",
     "nni_darts.training.run_folder",
     "nni_darts.runs.run_key",
     "nni_darts.runs.identity",

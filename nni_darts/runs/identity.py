@@ -10,7 +10,7 @@ from nni_darts.genotypes.stored_text import found
 from nni_darts.runs.run_key import key
 from nni_darts.tasks.settings import Component, Run, Training
 from nni_darts.tasks.stage import Stage
-from nni_darts.training.run_folder import Identity
+from nni_darts.training.identity import Identity
 
 
 def of_run(run: Run) -> Identity:
