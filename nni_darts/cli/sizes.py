@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from nni_darts._common.table import Column, lines
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.tasks.base import IMAGES, Task
 from nni_darts.training import network_size
@@ -29,7 +30,7 @@ def table(genotype: Genotype, task: Task) -> list[str]:
 
 
 def _of_images(genotype: Genotype) -> list[str]:
-    lines = [f"{'':<34}{'parameters':>12}{'with auxiliary head':>21}{'multiply-adds':>15}"]
+    rows = []
     for name, size, arguments in _IMAGES:
         try:
             with torch.device("meta"):
@@ -40,20 +41,18 @@ def _of_images(genotype: Genotype) -> list[str]:
             multiply_adds = network_size.multiply_adds(bare, size)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        lines.append(
-            f"{name:<34}{network_size.parameters(bare):>12,}{network_size.parameters(full):>21,}"
-            f"{multiply_adds:>15,}"
-        )
-    return lines
+        counts = (network_size.parameters(bare), network_size.parameters(full), multiply_adds)
+        rows.append([name, *(f"{count:,}" for count in counts)])
+    names = ("parameters", "with auxiliary head", "multiply-adds")
+    return lines([Column("", left=True), *map(Column, names)], rows)
 
 
 def _of_texts(genotype: Genotype) -> list[str]:
-    lines = [f"{'':<40}{'parameters':>12}{'multiply-adds':>15}"]
+    rows = []
     for name, vocabulary, hidden in _TEXTS:
         with torch.device("meta"):
             network = DartsRNNNetwork(genotype, vocabulary, hidden, hidden)
-        lines.append(
-            f"{name:<40}{network_size.parameters(network):>12,}"
-            f"{network_size.multiply_adds_per_word(network):>15,}"
-        )
-    return lines
+        counts = (network_size.parameters(network), network_size.multiply_adds_per_word(network))
+        rows.append([name, *(f"{count:,}" for count in counts)])
+    columns = [Column("", left=True, width=40), Column("parameters"), Column("multiply-adds")]
+    return lines(columns, rows)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nni_darts._common import files
 from nni_darts._common.metric import Metric, metric_of
+from nni_darts._common.table import Column, lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import protocol
 from nni_darts.experiment.architectures import found, short_name
@@ -196,28 +197,23 @@ def _below(path: Path, folder: Path) -> str:
 
 def aligned(text: pd.DataFrame) -> list[str]:
     """A table of text as lines: names to the left, numbers to the right, nothing padded."""
-    columns = []
-    for name, column in text.items():
-        cells = [str(name), *column]
-        width = max(map(len, cells))
-        adjust = str.ljust if name in _LEFT else str.rjust
-        columns.append([adjust(cell, width) for cell in cells])
-    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    columns = [Column(str(name), left=name in _LEFT) for name in text.columns]
+    return lines(columns, text.to_numpy().tolist())
 
 
 def summary(experiment: Experiment) -> str:
     """The table of all runs, and what follows from them."""
     results = table(experiment)
     name = experiment.config().get("experimentName", "")
-    lines = [f"experiment {experiment.id} {name}".rstrip(), f"files in {experiment.folder}"]
+    said = [f"experiment {experiment.id} {name}".rstrip(), f"files in {experiment.folder}"]
     if not results.empty:
         folder = weights_folder(results, experiment.folder)
-        lines += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
+        said += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
     if Stage.SEARCH in set(results["stage"]):
-        lines.append(f"({supernet(metric_of(results))})")
-    lines += [f"{f.name}: test {f.metric.name} {f.tested}" for f in found(experiment) if f.tests]
+        said.append(f"({supernet(metric_of(results))})")
+    said += [f"{f.name}: test {f.metric.name} {f.tested}" for f in found(experiment) if f.tests]
     known = ledger(experiment)
     best = protocol.winner(settings(experiment), known.results, known.failures)
     if best is not None:
-        lines.append(f"selected {short_name(best)}: {best}")
-    return "\n".join(lines)
+        said.append(f"selected {short_name(best)}: {best}")
+    return "\n".join(said)
