@@ -6,20 +6,20 @@ no torch.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from nni.assessor import Assessor, AssessResult
 
 from nni_darts._common import files
 from nni_darts.experiment import nni_manager
+from nni_darts.experiment.guard import guarded
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.experiment.resumed import Resumed
 from nni_darts.monitor.collapse import judge, parse_rules
@@ -35,24 +35,6 @@ POLL_SECONDS = 5.0
 """How often the trials that NNI resumed are looked at."""
 
 _logger = logging.getLogger("nni_darts.assessor")
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _harmlessly(method: Method) -> Method:
-    """An exception in an assessor would kill NNI's dispatcher: it is reported once, all goes on."""
-
-    @functools.wraps(method)
-    def wrapped(self: AlphaMonitor, *args: Any, **kwargs: Any) -> Any:
-        # Trials that NNI resumed are followed on a thread of our own.
-        with self._lock:
-            try:
-                return method(self, *args, **kwargs)
-            except Exception as error:
-                self._complain(f"the alpha page: {type(error).__name__}: {error}")
-                return AssessResult.Good
-
-    return cast(Method, wrapped)
 
 
 def _search_of(report: Any) -> RunKey | None:
@@ -99,24 +81,29 @@ class AlphaMonitor(Assessor):
         self._resumed = Resumed(self._experiment)
         self._begin()
 
-    @_harmlessly
+    @guarded
     def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:
         """Take the reports that are new. Runs of other stages are left alone."""
         before = self._taken.get(trial_job_id, 0)
         self._taken[trial_job_id] = len(trial_history)
         return self._take(trial_job_id, trial_history[before:])
 
-    @_harmlessly
+    @guarded
     def trial_end(self, trial_job_id: str, success: bool) -> None:
         self._taken.pop(trial_job_id, None)
         self._end(trial_job_id, success)
 
-    @_harmlessly
+    @guarded
     def load_checkpoint(self) -> None:
         """After `nnictl resume`: what is in the folder has been read, the trials come as news."""
         threading.Thread(target=self._follow, name="alpha page", daemon=True).start()
 
-    @_harmlessly
+    def _caught(self, error: Exception) -> AssessResult:
+        """Report it once, and go on: an exception would end NNI's dispatcher."""
+        self._complain(f"the alpha page: {type(error).__name__}: {error}")
+        return AssessResult.Good
+
+    @guarded
     def _begin(self) -> None:
         if not os.environ.get("NNI_LOG_DIRECTORY"):
             self._complain("the alpha page is not written: NNI_LOG_DIRECTORY is not set")
@@ -213,7 +200,7 @@ class AlphaMonitor(Assessor):
         while not pause.wait(POLL_SECONDS):
             self._look()
 
-    @_harmlessly
+    @guarded
     def _look(self) -> None:
         bad: dict[str, None] = {}
         for trial, news in self._resumed.news():

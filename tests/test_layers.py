@@ -56,6 +56,8 @@ PURE = (
     "nni_darts.runs.run_key",
     "nni_darts.runs.identity",
     "nni_darts.monitor.collapse",
+    "nni_darts.experiment.database",
+    "nni_darts.experiment.guard",
     "nni_darts.experiment.ledger",
     "nni_darts.experiment.loopback",
     "nni_darts.experiment.nni_database",
