@@ -6,26 +6,27 @@ no torch.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
-import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from nni.assessor import Assessor, AssessResult
 
 from nni_darts._common import files
 from nni_darts.experiment import nni_manager
+from nni_darts.experiment.guard import guarded
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.experiment.resumed import Resumed
 from nni_darts.monitor.collapse import judge, parse_rules
 from nni_darts.monitor.page_data import VERSION, Epoch, Search
+from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.registry import parse
+from nni_darts.tasks.stage import Stage
 
 PAGE = "alphas.html"
 FOLDER = "alphas"
@@ -34,25 +35,15 @@ POLL_SECONDS = 5.0
 """Seconds between two looks at the trials that NNI resumed."""
 
 _logger = logging.getLogger("nni_darts.assessor")
-_KEY = re.compile(r"search-(\d{1,10})", re.ASCII)
-
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def _harmlessly(method: Method) -> Method:
-    """Log an exception of a method once and go on: it would kill NNI's dispatcher."""
-
-    @functools.wraps(method)
-    def wrapped(self: AlphaMonitor, *args: Any, **kwargs: Any) -> Any:
-        # Trials that NNI resumed are followed on a thread of our own.
-        with self._lock:
-            try:
-                return method(self, *args, **kwargs)
-            except Exception as error:
-                self._complain(f"the alpha page: {type(error).__name__}: {error}")
-                return AssessResult.Good
-
-    return cast(Method, wrapped)
+def _search_of(report: Any) -> RunKey | None:
+    """The search that a report is of; None for what is anything else."""
+    try:
+        run = RunKey.parse(report["key"] if isinstance(report, dict) else None)
+    except (ValueError, KeyError):
+        return None
+    return run if run.stage is Stage.SEARCH else None
 
 
 class AlphaMonitor(Assessor):
@@ -90,24 +81,29 @@ class AlphaMonitor(Assessor):
         self._resumed = Resumed(self._experiment)
         self._begin()
 
-    @_harmlessly
+    @guarded
     def assess_trial(self, trial_job_id: str, trial_history: list[Any]) -> AssessResult:
         """Take the reports that are new. Runs of other stages are left alone."""
         before = self._taken.get(trial_job_id, 0)
         self._taken[trial_job_id] = len(trial_history)
         return self._take(trial_job_id, trial_history[before:])
 
-    @_harmlessly
+    @guarded
     def trial_end(self, trial_job_id: str, success: bool) -> None:
         self._taken.pop(trial_job_id, None)
         self._end(trial_job_id, success)
 
-    @_harmlessly
+    @guarded
     def load_checkpoint(self) -> None:
         """Resume after `nnictl resume`: files in the folder are kept, resumed trials are polled."""
         threading.Thread(target=self._follow, name="alpha page", daemon=True).start()
 
-    @_harmlessly
+    def _caught(self, error: Exception) -> AssessResult:
+        """Report it once, and go on: an exception would end NNI's dispatcher."""
+        self._complain(f"the alpha page: {type(error).__name__}: {error}")
+        return AssessResult.Good
+
+    @guarded
     def _begin(self) -> None:
         if not os.environ.get("NNI_LOG_DIRECTORY"):
             self._complain("the alpha page is not written: NNI_LOG_DIRECTORY is not set")
@@ -136,19 +132,17 @@ class AlphaMonitor(Assessor):
             self._complain(f"the alpha page begins anew, {index.parent} cannot be read: {error!r}")
 
     def _path(self, key: str) -> Path:
-        # Only numbers vary in a key, so that it cannot lead anywhere else.
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"no key of a search: {key!r}")
-        return self._folder / FOLDER / f"{key}.json"
+        # What parses as a key cannot lead anywhere else.
+        return self._folder / FOLDER / f"{RunKey.parse(key)}.json"
 
     def _take(self, trial: str, reports: Sequence[Any]) -> AssessResult:
         search = None
         for report in reports:
-            match = _KEY.fullmatch(str(report.get("key"))) if isinstance(report, dict) else None
-            if match is None or "epoch" not in report:
+            run = _search_of(report)
+            if run is None or "epoch" not in report:
                 continue
-            key = match[0]
-            search = self._searches.setdefault(key, Search(key, int(match[1]), trial))
+            key = str(run)
+            search = self._searches.setdefault(key, Search(key, run.seed, trial))
             if search.trial != trial or search.status != "running":
                 # Another attempt, which goes on from the checkpoint.
                 search.trial, search.status, search.stopped = trial, "running", False
@@ -206,7 +200,7 @@ class AlphaMonitor(Assessor):
         while not pause.wait(POLL_SECONDS):
             self._look()
 
-    @_harmlessly
+    @guarded
     def _look(self) -> None:
         bad: dict[str, None] = {}
         for trial, news in self._resumed.news():

@@ -23,20 +23,18 @@ from urllib.parse import urlsplit
 from nni_darts._common import environment
 
 try:
-    from filelock import FileLock, Timeout
-
-    from nni_darts._common import files
     from nni_darts._common.messages import printable
-    from nni_darts._common.signals import dying, handled_by, where
+    from nni_darts._common.signals import dying, handled_by
     from nni_darts._common.validation import SettingsError, UnavailableError
     from nni_darts.experiment import loopback
     from nni_darts.experiment.nni_database import INTERRUPTED
     from nni_darts.runs.identity import of_run
     from nni_darts.runs.run_key import key
-    from nni_darts.runs.tensorboard import FOLDER, show_in_nni
+    from nni_darts.runs.tensorboard import show_in_nni
     from nni_darts.tasks.registry import parse_run
     from nni_darts.tasks.settings import Run
-    from nni_darts.training import run_folder
+    from nni_darts.tasks.stage import Stage
+    from nni_darts.training.run_folder import TENSORBOARD, RunFolder
 except ModuleNotFoundError as error:
     if __name__ != "__main__":
         raise
@@ -99,16 +97,17 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # NNI's folder is <environment>/trials/<id>: all trials of the environment see the runs.
     output = Path(os.environ["NNI_OUTPUT_DIR"]).parents[1] / "runs" / key(run)
-    last_words = dying(lambda: _how_to_go_on(run, output), by_the_signal=True)
+    folder = RunFolder.at(output)
+    last_words = dying(lambda: _how_to_go_on(run, folder), by_the_signal=True)
     reports = _Reports(run, send)
     try:
-        with handled_by(last_words), _alone_in(output):
-            _show(run, output)
+        with handled_by(last_words), _alone_in(folder):
+            _show(run, folder)
             identity = of_run(run)
-            result = run_folder.read_result(output, identity)
+            result = folder.result(identity)
             if result is None:
                 result = STAGES[run.stage](run, output, reports.send)
-                run_folder.write_result(output, identity, result)
+                folder.keep_result(identity, result)
             send(result, "FINAL")
     except UnavailableError as error:
         reports.interrupted(error.problems[0])
@@ -130,11 +129,11 @@ def perform(parameters: dict[str, Any], send: Callable[[dict[str, Any], str], No
     return 0
 
 
-def _how_to_go_on(run: Run, output: Path) -> str:
-    stage = getattr(run, run.stage)
+def _how_to_go_on(run: Run, folder: RunFolder) -> str:
+    stage = getattr(run, run.stage.value)
     experiment = os.environ.get("NNI_EXP_ID", "ID")
     return (
-        f"{where(output, stage.epochs)} of {key(run)}; where the experiment was stopped, "
+        f"{folder.where(stage.epochs)} of {key(run)}; where the experiment was stopped, "
         f"`nnictl resume {experiment}` goes on from the end of the epoch before"
     )
 
@@ -161,7 +160,7 @@ class _Reports:
 
 
 @contextmanager
-def _alone_in(output: Path) -> Iterator[None]:
+def _alone_in(folder: RunFolder) -> Iterator[None]:
     """Wait until no other process works in the folder: NNI may start a run again too soon.
 
     A trial whose experiment was stopped ends at its next report only.
@@ -169,22 +168,14 @@ def _alone_in(output: Path) -> Iterator[None]:
     if int(os.environ.get("LOCAL_RANK", 0)) > 0:
         yield
         return
-    if (reason := files.unwritable(output)) is not None:
+    if (reason := folder.unwritable()) is not None:
         raise UnavailableError([f"the output directory of the run: {reason}"])
-    output.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(output / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"waiting for another process to leave {output}", flush=True)
-        lock.acquire()
-    try:
+    folder.make()
+    with folder.alone():
         yield
-    finally:
-        lock.release()
 
 
-def _show(run: Run, output: Path) -> None:
+def _show(run: Run, folder: RunFolder) -> None:
     """Link event files for NNI's TensorBoard button; print the address of the page (local only)."""
     if os.environ.get("NNI_PLATFORM") != "local":
         return
@@ -196,11 +187,12 @@ def _show(run: Run, output: Path) -> None:
     experiment = trial.parents[3]
     if port is not None and (warning := loopback.notice(experiment, port)) is not None:
         print(warning, flush=True)
+    events = folder.address(TENSORBOARD)
     try:
-        show_in_nni(output / FOLDER, experiment, trial.name)
+        show_in_nni(Path(events), experiment, trial.name)
     except OSError as error:
-        print(f"NNI's TensorBoard button will not find {output / FOLDER}: {error}", flush=True)
-    if run.stage == "search" and (experiment / "log" / PAGE).exists():
+        print(f"NNI's TensorBoard button will not find {events}: {error}", flush=True)
+    if run.stage is Stage.SEARCH and (experiment / "log" / PAGE).exists():
         print(f"the alphas are drawn at {manager}/logs/{PAGE}", flush=True)
 
 

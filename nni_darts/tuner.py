@@ -4,14 +4,13 @@ torch.
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from nni.tuner import Tuner
 
@@ -19,6 +18,7 @@ from nni_darts._common import files
 from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import loopback, nni_manager, protocol
+from nni_darts.experiment.guard import guarded
 from nni_darts.experiment.ledger import Ledger, kept
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.runs import run_key
@@ -26,25 +26,6 @@ from nni_darts.tasks.registry import parse
 from nni_darts.tasks.settings import Run, Settings
 
 _logger = logging.getLogger("nni_darts.tuner")
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _visibly(method: Method) -> Method:
-    """End the experiment with the message of a method's exception: NNI would leave it hanging."""
-
-    @functools.wraps(method)
-    def wrapped(self: DartsProtocol, *args: Any, **kwargs: Any) -> Any:
-        # NNI calls trial_end from another thread than the rest.
-        with self._lock:
-            try:
-                return method(self, *args, **kwargs)
-            except Exception as error:
-                _logger.exception("the tuner failed")
-                self._fail(f"the tuner failed: {type(error).__name__}: {error}")
-                return []
-
-    return cast(Method, wrapped)
 
 
 class DartsProtocol(Tuner):
@@ -85,7 +66,7 @@ class DartsProtocol(Tuner):
     def update_search_space(self, search_space: Any) -> None:
         """Ignore NNI's search space: the architecture is searched inside the trials."""
 
-    @_visibly
+    @guarded
     def generate_multiple_parameters(
         self, parameter_id_list: list[int], **kwargs: Any
     ) -> list[dict[str, Any]]:
@@ -107,29 +88,35 @@ class DartsProtocol(Tuner):
         self._owed.extend(ids)
         return [run.model_dump(mode="json", exclude_defaults=True) for run in runs]
 
-    @_visibly
+    @guarded
     def receive_trial_result(
         self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any
     ) -> None:
         """Take account of a result, which NNI's database holds together with its run."""
         self._advance(self._answer)
 
-    @_visibly
+    @guarded
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
         self._advance(self._answer)
 
-    @_visibly
+    @guarded
     def import_data(self, data: Any) -> None:
         """Take account of the results of trials that NNI started again, after `nnictl resume`."""
         self._advance(self._answer)
 
-    @_visibly
+    @guarded
     def load_checkpoint(self) -> None:
         """Restore the state, first of all after `nnictl resume`; NNI reruns unfinished trials."""
         self._ledger = kept(self._state)
         trials = self._experiment.trials()
         self._seen = max((trial.event for trial in trials), default=0)
         self._ledger.resume(trials, nni_manager.started(self._experiment.id))
+
+    def _caught(self, error: Exception) -> list[Any]:
+        """End the experiment, with a message: an exception would leave it hanging."""
+        _logger.error("the tuner failed", exc_info=error)
+        self._fail(f"the tuner failed: {type(error).__name__}: {error}")
+        return []
 
     def _keep_to_loopback(self, folder: Path) -> None:
         if (port := nni_manager.port()) is None:

@@ -22,7 +22,7 @@ from nni_darts.tasks.registry import parse_run
 from nni_darts.tasks.settings import Run
 from nni_darts.training.checkpoint import CheckpointError, UnreadableCheckpointError
 from nni_darts.training.finite_losses import DivergedError
-from nni_darts.training.run_folder import write_result
+from nni_darts.training.run_folder import RunFolder
 from nni_darts.trial import perform
 
 SEARCH: dict[str, Any] = {
@@ -194,7 +194,7 @@ def test_a_result_of_another_run_is_not_believed(
 ) -> None:
     folder = environment / "runs" / "search-3"
     folder.mkdir(parents=True)
-    write_result(folder, of_run(parse_run({**SEARCH, **change})), {"default": 0.9})
+    RunFolder.at(folder).keep_result(of_run(parse_run({**SEARCH, **change})), {"default": 0.9})
     before = (folder / "result.json").read_bytes()
     play(monkeypatch, lambda run, output, send: 1 / 0)  # type: ignore[arg-type, return-value]
     assert perform(SEARCH, lambda report, kind: pytest.fail("it was believed")) == 2
@@ -223,7 +223,7 @@ def test_a_run_that_another_process_still_does_is_waited_for(
     time.sleep(0.5)
     assert trial.is_alive()
     # The other one ends with a result.
-    write_result(folder, of_run(parse_run(SEARCH)), {"default": 0.1})
+    RunFolder.at(folder).keep_result(of_run(parse_run(SEARCH)), {"default": 0.1})
     other.release()
     trial.join(timeout=10)
     assert sent == [({"default": 0.1}, "FINAL")]

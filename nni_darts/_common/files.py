@@ -80,7 +80,12 @@ def read_regular(path: Path, most: int) -> bytes:
         OSError: it cannot be read. A path that holds a null byte is reported as a missing file.
     """
     with open_regular(path) as file:
-        content = file.read(most + 1)
+        return bounded(file, most)
+
+
+def bounded(file: BinaryIO, most: int) -> bytes:
+    """All that is left in an open file; DamagedError where that is more than `most` bytes."""
+    content = file.read(most + 1)
     if len(content) > most:
         raise DamagedError(f"is larger than the {most} bytes that are read")
     return content

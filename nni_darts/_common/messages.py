@@ -16,8 +16,8 @@ def unknown(what: str, name: object, known: Iterable[object]) -> str:
     return f"unknown {what} {reprlib.repr(name)}{hint} (known: {', '.join(names) or 'none'})"
 
 
-LONGEST = 2_000
-"""Characters of a line that says what is wrong."""
+LONGEST = 1_500
+"""Characters of a line that says what is wrong: an argument may have been pasted by mistake."""
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 100
@@ -34,9 +34,9 @@ def shown(value: object) -> str:
 
 def line(text: str) -> str:
     """Text as one line for a terminal, without the middle of what is far too long."""
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
-    return printable(text)
+    text = printable(text)
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}...{text[-half:]}"
 
 
 def printable(text: str) -> str:
@@ -49,11 +49,6 @@ def printable(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
-
-
-def shortened(text: str, most: int = 1_500) -> str:
-    """Text without its middle, where it is long: an argument may have been pasted by mistake."""
-    return text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 2) :]}"
 
 
 def printable_lines(text: str) -> str:

@@ -5,17 +5,12 @@ Exit statuses are those of a shell, 128 and the signal's number: 130 for Ctrl-C,
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
-
-from nni_darts._common import files, limits
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -93,23 +88,3 @@ def _line(number: int, last_words: Callable[[], str]) -> bytes:
         return f"{ended_by(number)} {last_words()}\n".encode()
     except Exception:  # the end comes first
         return f"{ended_by(number)}\n".encode()
-
-
-def epochs_done(folder: Path) -> int | None:
-    """Number of epochs that the run in a folder has finished; None if that cannot be told."""
-    try:
-        text = files.read_regular(folder / "history.csv", limits.JSON_SIZE).decode("utf-8")
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        return max((int(row["epoch"]) + 1 for row in rows), default=0)
-    except FileNotFoundError:
-        return 0
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
-        return None
-
-
-def where(folder: Path, epochs: int) -> str:
-    """The epoch in which the run in a folder is, in words."""
-    done = epochs_done(folder)
-    if done is None:
-        return "in an unknown epoch"
-    return f"in epoch {done + 1} of {epochs}" if done < epochs else f"after its {epochs} epochs"

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nni_darts._common import files
+from nni_darts._common import files, table
 from nni_darts._common.messages import printable_lines
+from nni_darts._common.table import Column
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import nni_database, protocol
 from nni_darts.experiment.architectures import Found, cells, found
@@ -80,21 +81,31 @@ def _table(experiment: nni_database.Experiment, best: list[Found]) -> str:
         f"(score: log probability under the alphas; val {key}: trained from scratch, on validation "
         f"data; test {key}: mean over the evaluations)",
         "",
-        f"{'rank':>4}  {'stage':<8}  {'genotype':<8}  {'score':>8}  {'seed':>4}  {'trial':<8}  "
-        f"{f'val {key}':>8}  {f'test {key}':>8}  {'params':>10}  {'mult-adds':>13}",
     ]
-    for rank, f in enumerate(best, 1):
-        score = "-" if f.score is None else f"{f.score:.3f}"
-        params, multiply_adds = (
-            "-" if n is None else f"{n:,}" for n in (f.params, f.multiply_adds)
-        )
-        lines.append(
-            f"{rank:>4}  {f.stage:<8}  {f.name or '-':<8}  {score:>8}  {f.seed:>4}  {f.trial:<8}  "
-            f"{_written(f, f.val):>8}  {_written(f, f.test):>8}  {params:>10}  "
-            f"{multiply_adds:>13}"
-        )
-        lines += [f"{'':>4}  {line}" for line in cells(f.text)]
+    columns = [
+        Column("rank"),
+        Column("stage", left=True, width=8),
+        Column("genotype", left=True),
+        Column("score", width=8),
+        Column("seed"),
+        Column("trial", left=True, width=8),
+        Column(f"val {key}", width=8),
+        Column(f"test {key}", width=8),
+        Column("params", width=10),
+        Column("mult-adds", width=13),
+    ]
+    head, *rows = table.lines(columns, [_row(rank, f) for rank, f in enumerate(best, 1)])
+    lines.append(head)
+    for row, f in zip(rows, best, strict=True):
+        lines += [row, *(f"{'':>4}  {line}" for line in cells(f.text))]
     return "\n".join(lines)
+
+
+def _row(rank: int, f: Found) -> list[str]:
+    counts = ["-" if n is None else f"{n:,}" for n in (f.params, f.multiply_adds)]
+    score = "-" if f.score is None else f"{f.score:.3f}"
+    metrics = [_written(f, f.val), _written(f, f.test)]
+    return [str(rank), str(f.stage), f.name or "-", score, str(f.seed), f.trial, *metrics, *counts]
 
 
 def _written(f: Found, value: float | None) -> str:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from nni_darts._common import limits, signals
-from nni_darts._common.messages import printable, shortened
+from nni_darts._common.messages import line, printable
 from nni_darts._common.validation import SettingsError
 from nni_darts.cli.parser import Parser, path, root, whole
 from nni_darts.experiment import loopback
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(options.run(options))
     except SettingsError as error:
         for problem in error.problems:
-            print(f"error: {shortened(printable(problem))}", file=sys.stderr)
+            print(f"error: {line(problem)}", file=sys.stderr)
     except StoredError as error:
-        print(f"error: {shortened(printable(str(error)))}", file=sys.stderr)
+        print(f"error: {line(str(error))}", file=sys.stderr)
     except signals.Ended as ended:
         print(f"{ended}: nothing was kept; run the same command again", file=sys.stderr)
         return ended.status

@@ -19,6 +19,7 @@ from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.tasks.registry import TASKS, of_cells, of_data, parse_training
 from nni_darts.tasks.settings import Component
+from nni_darts.training.run_folder import RunFolder
 
 
 def _genotype(text: str) -> Genotype:
@@ -65,7 +66,7 @@ def retrain(options: argparse.Namespace) -> int:
     output = options.output or Path(f"retrain-{name}-{data.name}-{options.seed}")
     job = Job(genotype, settings, data, options.seed, output.absolute(), f"retrain {name}")
     words = signals.dying(
-        lambda: f"{signals.where(job.output, settings.epochs)}; go on with the same command"
+        lambda: f"{job.folder.where(settings.epochs)}; go on with the same command"
     )
     try:
         with signals.handled_by(words):
@@ -121,7 +122,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _require_finished(path: Path, training: str) -> None:
     """Raise SettingsError if the training beside a checkpoint is not over; copies stand alone."""
-    done = signals.epochs_done(path.parent)
+    done = RunFolder.at(path.parent).epochs_done()
     try:
         planned = int(json.loads(training)["settings"]["epochs"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):

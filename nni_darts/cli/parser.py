@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from nni_darts._common.messages import printable, shortened
+from nni_darts._common.messages import line
 
 _DIGITS = 100
 
@@ -19,7 +19,7 @@ class Parser(argparse.ArgumentParser):
     """Parser that reports a mistake, and where there is help, in one line instead of the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {shortened(printable(message))}; for help: {self.prog} --help\n")
+        self.exit(2, f"error: {line(message)}; for help: {self.prog} --help\n")
 
 
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:

@@ -13,6 +13,7 @@ from nni_darts._common import signals
 from nni_darts._common.messages import printable
 from nni_darts.experiment import loopback, nni_database
 from nni_darts.experiment.running import GoneError, Running, StartError, require_way_back
+from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -103,7 +104,7 @@ def _follow(running: Running, settings: Settings) -> str:
 
 
 def _epochs(settings: Settings, key: str | None) -> int:
-    stage = getattr(settings, str(key).partition("-")[0], None)
+    stage = None if key is None else getattr(settings, RunKey.parse(key).stage.value)
     return 0 if stage is None else int(stage.epochs)
 
 

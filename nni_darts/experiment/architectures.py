@@ -11,8 +11,7 @@ from typing import Any
 from nni_darts._common.metric import ACCURACY, Metric, metric_of
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import stored_text
-
-STAGES = ("search", "select", "evaluate")
+from nni_darts.tasks.stage import Stage
 
 
 @dataclass
@@ -24,7 +23,7 @@ class Found:
     trial: str
     seed: int
     """Seed of the search that gave it the highest score; of its first training, if it was given."""
-    stage: str
+    stage: Stage
     """Last stage that it has passed."""
     score: float | None = None
     """Log probability under the alphas."""
@@ -75,19 +74,15 @@ def found(experiment: Experiment) -> list[Found]:
     """
     known: dict[str, Found] = {}
     # A run whose result was handed in twice, as after a stop, counts once.
-    results = {
-        t.result.get("key", t.id): (t.id, t.result)
-        for t in experiment.trials()
-        if t.result and t.result.get("stage") in STAGES
-    }
-    for trial, result in sorted(results.values(), key=lambda r: STAGES.index(r[1]["stage"])):
-        if result["stage"] == "search":
+    results = {t.result.get("key", t.id): (t.id, t.result) for t in experiment.trials() if t.result}
+    for trial, result in sorted(results.values(), key=lambda r: Stage(r[1]["stage"]).number):
+        if result["stage"] == Stage.SEARCH:
             _add_search(known, trial, result)
         else:
             _add_training(known, trial, result)
     return sorted(
         known.values(),
-        key=lambda f: (-STAGES.index(f.stage), f.metric.cost(f.val), -(f.score or 0.0)),
+        key=lambda f: (-f.stage.number, f.metric.cost(f.val), -(f.score or 0.0)),
     )
 
 
@@ -102,7 +97,7 @@ def _add_search(known: dict[str, Found], trial: str, result: Mapping[str, Any]) 
                 text,
                 trial,
                 int(result["seed"]),
-                "search",
+                Stage.SEARCH,
                 score,
                 metric_of(result),
                 float(result["default"]),
@@ -114,9 +109,9 @@ def _add_training(known: dict[str, Found], trial: str, result: Mapping[str, Any]
     text, metric = str(result["genotype"]), metric_of(result)
     entry = known.setdefault(
         short_name(text) or text,
-        Found(text, trial, int(result["seed"]), result["stage"], metric=metric),
+        Found(text, trial, int(result["seed"]), Stage(result["stage"]), metric=metric),
     )
-    entry.stage = result["stage"]
+    entry.stage = Stage(result["stage"])
     # What the selection saw comes before the evaluation's, which some survivors only have.
     if entry.val is None and metric.val in result:
         entry.val = float(result[metric.val])

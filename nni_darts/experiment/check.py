@@ -20,6 +20,7 @@ from nni_darts.experiment.nni_database import TUNER
 from nni_darts.monitor.collapse import parse_rules
 from nni_darts.tasks.registry import parse, run_of
 from nni_darts.tasks.settings import Settings
+from nni_darts.tasks.stage import TRAININGS, Stage
 
 TRIAL = "nni_darts.trial"
 ASSESSOR = "nni_darts.assessor.AlphaMonitor"
@@ -148,11 +149,11 @@ def _rehearse(settings: Settings) -> None:
 
     try:
         if settings.search is not None:
-            run = run_of(settings, "search", settings.search.seeds[0])
+            run = run_of(settings, Stage.SEARCH, settings.search.seeds[0])
             if (reason := rehearsal.search(run)) is not None:
                 print(f"note: no step of the search was tried: {reason}", file=sys.stderr)
-        for stage in ("select", "evaluate"):
-            if (training := getattr(settings, stage)) is not None:
+        for stage in TRAININGS:
+            if (training := getattr(settings, stage.value)) is not None:
                 data = build.training_data(settings.data, training, 0, load=False)
                 rehearsal.fits(data)
     except SettingsError as error:
@@ -167,7 +168,7 @@ def _check_parts(settings: Settings) -> None:
     try:
         genotypes: Sequence[Any] = [settings.task.given(text) for text in settings.genotypes]
         if settings.search is not None:
-            run = run_of(settings, "search", 0)
+            run = run_of(settings, Stage.SEARCH, 0)
             _, space = build.parts(run, load=False)
             if settings.select or settings.evaluate:
                 found = build.require_trained(settings.space, space, settings.task)
@@ -177,15 +178,15 @@ def _check_parts(settings: Settings) -> None:
     except SettingsError as error:
         problems += error.problems
         genotypes = []
-    for stage in ("select", "evaluate"):
-        training = getattr(settings, stage)
+    for stage in TRAININGS:
+        training = getattr(settings, stage.value)
         if training is None:
             continue
         try:
             for genotype in genotypes:
-                job = train.Job(genotype, training, settings.data, 0, Path.cwd(), stage)
+                job = train.Job(genotype, training, settings.data, 0, Path.cwd(), stage.value)
                 data, _ = train.prepare(job, load=False)
-            if stage == "evaluate" and genotypes:
+            if stage is Stage.EVALUATE and genotypes:
                 build.require_test(settings.data, data, settings.task)
         except SettingsError as error:
             problems += [

@@ -8,19 +8,21 @@ reading only.
 from __future__ import annotations
 
 import math
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nni_darts._common import files
 from nni_darts._common.environment import UNABLE, last_words
 from nni_darts._common.messages import say_once
 from nni_darts._common.redaction import redacted
 from nni_darts.experiment import rows
+from nni_darts.experiment.database import Database, DatabaseError
+
+T = TypeVar("T")
 
 TUNER = "nni_darts.tuner.DartsProtocol"
 
@@ -82,11 +84,11 @@ class Experiment:
         Raises:
             StoredError: it cannot be read.
         """
-        found = self._query("select params from ExperimentProfile order by revision desc limit 1")
-        if not found:
+        profile = self._asked(self._tables.profile)
+        if profile is None:
             return {}
         try:
-            values = files.parse_json(str(found[0][0]), dict)
+            values = files.parse_json(profile, dict)
             tuner = values.get("tuner")
             if not isinstance(tuner, dict | None) or not isinstance(
                 (tuner or {}).get("classArgs"), dict | None
@@ -109,8 +111,7 @@ class Experiment:
         """All trials in the order in which NNI created them."""
         trials: dict[str, Trial] = {}
         started: dict[str, int] = {}
-        events = "select rowid, trialJobId, event, timestamp from TrialJobEvent order by rowid"
-        for number, id_, event, moment in self._query(events):
+        for number, id_, event, moment in self._asked(self._tables.events):
             if not (isinstance(id_, str) and isinstance(event, str) and _is_time(moment)):
                 say_once(
                     f"{self.database}: a damaged event, {(id_, event, moment)!r:.60}, is left out"
@@ -124,8 +125,7 @@ class Experiment:
             # Nobody waits for a trial that is being cancelled.
             trial.status = "USER_CANCELED" if event == "USER_TO_CANCEL" else event
             trial.event, trial.time = number, int(moment)
-        metrics = "select trialJobId, type, data, timestamp from MetricData order by rowid"
-        for id_, kind, data, moment in self._query(metrics):
+        for _, id_, kind, data, moment in self._asked(self._tables.messages):
             if id_ in trials and _is_time(moment):
                 self._take(trials[id_], kind, data, since_its_start=moment >= started.get(id_, 0))
         for id_ in self.stopped():
@@ -180,15 +180,14 @@ class Experiment:
     def stopped_file(self) -> Path:
         return self.folder / "checkpoint" / "nni_darts_stopped.json"
 
-    def _query(self, sql: str) -> list[Any]:
+    @property
+    def _tables(self) -> Database:
+        return Database(self.database)
+
+    def _asked(self, question: Callable[[], T]) -> T:
         try:
-            # A pipe would wait for a writer.
-            if self.database.exists() and not self.database.is_file():
-                raise sqlite3.DatabaseError(f"{self.database} is not a regular file")
-            uri = f"{self.database.resolve().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
-                return connection.execute(sql).fetchall()
-        except (sqlite3.Error, ValueError, OSError) as error:
+            return question()
+        except DatabaseError as error:
             raise StoredError(
                 f"cannot read experiment {self.id} at {self.folder}: {error}"
             ) from None

@@ -14,6 +14,7 @@ from typing import Any
 from nni_darts.runs.run_key import key
 from nni_darts.tasks.registry import run_of
 from nni_darts.tasks.settings import Run, Settings
+from nni_darts.tasks.stage import Stage
 
 ATTEMPTS = 2
 """A run that fails is tried once more, from its own checkpoint; then it is left out."""
@@ -63,7 +64,7 @@ class _Draft:
     runs: list[Run] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def run(self, stage: str, seed: int, genotype: str | None = None) -> Run:
+    def run(self, stage: Stage, seed: int, genotype: str | None = None) -> Run:
         made = run_of(self.settings, stage, seed, genotype)
         self.runs.append(made)
         return made
@@ -120,7 +121,7 @@ def make_plan(
 
     # search
     if settings.search is not None:
-        searches = [draft.run("search", seed) for seed in settings.search.seeds]
+        searches = [draft.run(Stage.SEARCH, seed) for seed in settings.search.seeds]
         done = draft.done(searches)
         if any(map(draft.is_open, searches)):
             usable = len(done) + sum(map(draft.is_open, searches))
@@ -135,7 +136,7 @@ def make_plan(
         genotypes = list({each.digest: each.to_json() for each in given}.values())
     # select
     if select is not None:
-        trainings = [draft.run("select", select.seed, text) for text in genotypes]
+        trainings = [draft.run(Stage.SELECT, select.seed, text) for text in genotypes]
         done = draft.done(trainings)
         if any(map(draft.is_open, trainings)):
             usable = len(done) + sum(map(draft.is_open, trainings))
@@ -150,7 +151,7 @@ def make_plan(
     # evaluate
     if evaluate is not None:
         trainings = [
-            draft.run("evaluate", seed, text) for text in genotypes for seed in evaluate.seeds
+            draft.run(Stage.EVALUATE, seed, text) for text in genotypes for seed in evaluate.seeds
         ]
         done = draft.done(trainings)
         if not done and not any(map(draft.is_open, trainings)):
@@ -170,12 +171,12 @@ def winner(settings: Settings, results: Results, failures: Failures) -> str | No
     it is the only one that is evaluated.
     """
     plan = make_plan(settings, results, failures)
-    evaluations = [run for run in plan.runs if run.stage == "evaluate"]
+    evaluations = [run for run in plan.runs if run.stage is Stage.EVALUATE]
     if evaluations:
         usable = [r for r in evaluations if r in plan.ready or key(r) in results]
         genotypes = list(dict.fromkeys(run.genotype for run in usable))
         return genotypes[0] if genotypes and (settings.select or len(genotypes) == 1) else None
-    selections = [run for run in plan.runs if run.stage == "select"]
+    selections = [run for run in plan.runs if run.stage is Stage.SELECT]
     if not selections or any(run in plan.ready for run in selections):
         return None
     done = [run for run in selections if key(run) in results]

@@ -20,6 +20,7 @@ from nni_darts.genotypes import stored_text
 from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.runs import run_key
 from nni_darts.tasks.settings import Component, Settings
+from nni_darts.tasks.stage import TRAININGS, Stage
 
 
 def html(experiment: Experiment) -> str:
@@ -51,9 +52,9 @@ def html(experiment: Experiment) -> str:
         runs=_runs(table, folder),
         weights_folder=folder,
         metric=metric,
-        note=results.supernet(metric) if "search" in set(table["stage"]) else None,
+        note=results.supernet(metric) if Stage.SEARCH in set(table["stage"]) else None,
         genotypes=[f for f in best if f.name in runs or f.text in runs],
-        networks={stage: _network(settings, stage) for stage in ("select", "evaluate")},
+        networks={stage.value: _network(settings, stage) for stage in TRAININGS},
         counted=settings.task.counted,
         states=settings.task.states,
         file_name=reproduction.FILE,
@@ -126,14 +127,14 @@ def _runs(table: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
 
 def _weights(table: pd.DataFrame, name: str) -> str | None:
     """Weights of a genotype's first evaluation."""
-    of_it = (table["stage"] == "evaluate") & (table["genotype"] == name)
+    of_it = (table["stage"] == Stage.EVALUATE.value) & (table["genotype"] == name)
     weights: list[Any] = list(table.loc[of_it, "weights"].dropna())
     return str(weights[0]) if weights else None
 
 
-def _network(settings: Settings, stage: str) -> str:
+def _network(settings: Settings, stage: Stage) -> str:
     """Network that a stage trains, in words."""
-    training = getattr(settings, stage)
+    training = getattr(settings, stage.value)
     if training is None:
         return ""
     return str(training.network)

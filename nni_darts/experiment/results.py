@@ -11,16 +11,18 @@ import pandas as pd
 
 from nni_darts._common import files
 from nni_darts._common.metric import Metric, metric_of
+from nni_darts._common.table import Column, lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import protocol
 from nni_darts.experiment.architectures import found, short_name
 from nni_darts.experiment.ledger import Ledger, kept
 from nni_darts.experiment.nni_database import TUNER, Experiment, StoredError, Trial
+from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.registry import parse, task_of
 from nni_darts.tasks.settings import Settings
+from nni_darts.tasks.stage import Stage
 
 _WHOLE = ("seed", "params", "multiply_adds", "best_epoch", "epochs")
-_ORDER = {"search": 0, "select": 1, "evaluate": 2}
 _LEFT = ("stage", "genotype", "device", "weights")
 
 
@@ -80,8 +82,8 @@ def table(experiment: Experiment) -> pd.DataFrame:
 
 def _place(row: Mapping[str, Any]) -> tuple[int, str, int]:
     """Searches by seed; trainings by genotype, each by seed."""
-    genotype = "" if row["stage"] == "search" else row["genotype"]
-    return _ORDER[row["stage"]], genotype, row["seed"]
+    stage = Stage(row["stage"])
+    return stage.number, "" if stage is Stage.SEARCH else row["genotype"], row["seed"]
 
 
 def _row(trial: Trial, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -97,13 +99,13 @@ def _row(trial: Trial, result: Mapping[str, Any], names: Sequence[str]) -> dict[
 
 
 def _failed_row(trial: Trial, key: str) -> dict[str, Any]:
-    stage, *genotype, seed = key.split("-")
+    run = RunKey.parse(key)
     # A trial may end in peace and yet have handed in no result.
     status = "FAILED" if trial.status == "SUCCEEDED" else trial.status
     return {
-        "stage": stage,
-        "seed": int(seed),
-        "genotype": "".join(genotype),
+        "stage": run.stage.value,
+        "seed": run.seed,
+        "genotype": run.genotype or "",
         "trial": trial.id,
         "status": status,
         "key": key,
@@ -195,28 +197,23 @@ def _below(path: Path, folder: Path) -> str:
 
 def aligned(text: pd.DataFrame) -> list[str]:
     """A table of text as lines: names to the left, numbers to the right, nothing padded."""
-    columns = []
-    for name, column in text.items():
-        cells = [str(name), *column]
-        width = max(map(len, cells))
-        adjust = str.ljust if name in _LEFT else str.rjust
-        columns.append([adjust(cell, width) for cell in cells])
-    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+    columns = [Column(str(name), left=name in _LEFT) for name in text.columns]
+    return lines(columns, text.to_numpy().tolist())
 
 
 def summary(experiment: Experiment) -> str:
     """The table of all runs, and what follows from them."""
     results = table(experiment)
     name = experiment.config().get("experimentName", "")
-    lines = [f"experiment {experiment.id} {name}".rstrip(), f"files in {experiment.folder}"]
+    said = [f"experiment {experiment.id} {name}".rstrip(), f"files in {experiment.folder}"]
     if not results.empty:
         folder = weights_folder(results, experiment.folder)
-        lines += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
-    if "search" in set(results["stage"]):
-        lines.append(f"({supernet(metric_of(results))})")
-    lines += [f"{f.name}: test {f.metric.name} {f.tested}" for f in found(experiment) if f.tests]
+        said += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
+    if Stage.SEARCH in set(results["stage"]):
+        said.append(f"({supernet(metric_of(results))})")
+    said += [f"{f.name}: test {f.metric.name} {f.tested}" for f in found(experiment) if f.tests]
     known = ledger(experiment)
     best = protocol.winner(settings(experiment), known.results, known.failures)
     if best is not None:
-        lines.append(f"selected {short_name(best)}: {best}")
-    return "\n".join(lines)
+        said.append(f"selected {short_name(best)}: {best}")
+    return "\n".join(said)

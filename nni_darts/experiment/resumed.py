@@ -6,13 +6,12 @@ tell it of their end (nni/runtime/msg_dispatcher.py, is_created_in_previous_exp)
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 from nni_darts._common.files import DamagedError
 from nni_darts.experiment import rows
+from nni_darts.experiment.database import Database, DatabaseError
 from nni_darts.experiment.nni_database import Experiment, Trial
 
 
@@ -23,55 +22,47 @@ class Resumed:
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        self._uri = f"{experiment.database.resolve().as_uri()}?mode=ro"
-        self._events = self._reports = 0
+        self._tables = Database(experiment.database)
+        self._event = self._message = 0
+        last: dict[str, str] = {}
         try:
-            events = self._rows("TrialJobEvent", "event", 0)
-            last = self._query("select coalesce(max(rowid), 0) from MetricData")
-        except sqlite3.Error:  # a new experiment
-            events, last = [], [[0]]
-        self._reports = int(last[0][0])
-        self._events = events[-1][0] if events else 0
-        last_events = {trial: event for _, trial, event in events}
-        self._trials = {trial for trial, event in last_events.items() if _alive(event)}
+            events = self._tables.events()
+            self._message = self._tables.last_message()
+        except DatabaseError:  # a new experiment
+            events = []
+        for event in events:
+            self._event = event.row
+            last[event.trial] = event.status
+        self._trials = {trial for trial, status in last.items() if _alive(status)}
 
     def news(self) -> Iterator[tuple[str, dict[str, Any] | str]]:
         """Yield (trial, report), and (trial, status) when it has ended; each once.
 
         Raises:
-            sqlite3.Error: the database cannot be read now.
+            DatabaseError: the database cannot be read now.
         """
         # Events first: a trial's last report has been stored before its end.
-        events = self._rows("TrialJobEvent", "event", self._events)
-        reports = self._rows("MetricData", "data", self._reports, "and type = 'PERIODICAL'")
+        events = self._tables.events(self._event)
+        messages = self._tables.messages(self._message)
         ended: dict[str, str] = {}
-        for row, trial, event in events:
-            self._events = row
-            if trial in self._trials and not _alive(event):
-                ended[trial] = event
-        for row, trial, data in reports:
-            self._reports = row
-            if trial in self._trials:
-                try:
-                    value = rows.decode(data)
-                except DamagedError:  # the tuner, which reads it too, says so
-                    continue
-                if isinstance(value, dict):
-                    yield trial, value
-        for trial, event in ended.items():
+        for event in events:
+            self._event = event.row
+            if event.trial in self._trials and not _alive(event.status):
+                ended[event.trial] = event.status
+        for message in messages:
+            self._message = message.row
+            if message.kind != "PERIODICAL" or message.trial not in self._trials:
+                continue
+            try:
+                value = rows.decode(message.data)
+            except DamagedError:  # the tuner, which reads it too, says so
+                continue
+            if isinstance(value, dict):
+                yield message.trial, value
+        for trial, status in ended.items():
             self._trials.remove(trial)
-            yield trial, event
-
-    def _rows(self, table: str, column: str, after: int, where: str = "") -> list[Any]:
-        return self._query(
-            f"select rowid, trialJobId, {column} from {table} "
-            f"where rowid > {after} {where} order by rowid"
-        )
-
-    def _query(self, sql: str) -> list[Any]:
-        with closing(sqlite3.connect(self._uri, uri=True, timeout=10)) as connection:
-            return connection.execute(sql).fetchall()
+            yield trial, status
 
 
-def _alive(event: str) -> bool:
-    return Trial("", event).alive or event == "USER_TO_CANCEL"
+def _alive(status: str) -> bool:
+    return Trial("", status).alive or status == "USER_TO_CANCEL"

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nni_darts._common.files import DamagedError, parse_json
-
-_KEY = re.compile(r"(search|select|evaluate)(-\w+)?-\d{1,10}")
-_STAGES = ("search", "select", "evaluate")
+from nni_darts.runs.run_key import RunKey
+from nni_darts.tasks.stage import Stage
 
 
 def decode(data: object) -> Any:
@@ -34,7 +33,7 @@ def require_report(value: Mapping[str, Any]) -> None:
 def require_result(value: Mapping[str, Any]) -> None:
     """Raise DamagedError unless it is a result of ours, whole and of the right types."""
     needed = ["stage", "key", "seed", "default"]
-    searched = value.get("stage") == "search"
+    searched = value.get("stage") == Stage.SEARCH
     needed += ["genotype_1", "score_1"] if searched else ["genotype"]
     if "stage" in value and not _CHECKS["stage"](value["stage"]):
         needed = ["stage"]
@@ -67,7 +66,11 @@ def _file(content: Any) -> bool:
 
 
 def _key(content: Any) -> bool:
-    return isinstance(content, str) and _KEY.fullmatch(content) is not None
+    try:
+        RunKey.parse(content)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(content: Any) -> bool:
@@ -88,7 +91,7 @@ def _json(content: Any) -> bool:
 
 
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "stage": lambda content: isinstance(content, str) and content in _STAGES,
+    "stage": lambda content: isinstance(content, str) and content in list(Stage),
     "key": _key,
     "default": _number,
     "entropy": _number,

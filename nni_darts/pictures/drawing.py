@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nni_darts._common import files
 from nni_darts._common.checks import instance
-from nni_darts._common.messages import printable, shortened, shown
+from nni_darts._common.messages import line, shown
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.pictures import graphviz
 from nni_darts.pictures.cell_figure import figure_of_cell, figure_of_cells
@@ -105,7 +105,7 @@ def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:
 def require_writable(path: str | Path) -> None:
     """ValueError where a file could not be written, before it is drawn."""
     if problem := files.unwritable_file(Path(path)):
-        raise ValueError(f"cannot write {printable(shortened(str(path)))}: {problem}")
+        raise ValueError(f"cannot write {line(str(path))}: {problem}")
 
 
 def rendered(figure: Figure, format: str) -> bytes:
@@ -131,11 +131,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     """Replace a file as a whole, in a folder that is made if need be; ValueError as `draw`."""
     path = Path(path)
     require_writable(path)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(content)
-        fresh.replace(path)
+        files.write_bytes(path, content)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise ValueError(f"cannot write {path}: {error.strerror}") from None

@@ -17,7 +17,7 @@ def search_evaluator(
     recipe: LightningModule,
     settings: Search,
     data: Any,
-    output: Path,
+    output: str | Path,
     device: torch.device,
     callbacks: list[Callback],
     progress_bar: bool,

@@ -8,7 +8,8 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.runs.run_key import key
 from nni_darts.tasks.base import Architecture
 from nni_darts.tasks.settings import Component, Run, Training
-from nni_darts.training.run_folder import Identity
+from nni_darts.tasks.stage import Stage
+from nni_darts.training.identity import Identity
 
 _LATER = {"relaxation": "softmax", "selection": "strongest"}
 """Settings that older checkpoints know nothing of, with what these were searched with."""
@@ -16,7 +17,7 @@ _LATER = {"relaxation": "softmax", "selection": "strongest"}
 
 def of_run(run: Run) -> Identity:
     """The identity of a run of an experiment."""
-    if run.stage != "search":
+    if run.stage is not Stage.SEARCH:
         architecture = run.task.architecture(str(run.genotype))
         return of_training(key(run), architecture, run.training, run.data, run.seed)
     if run.search is None or run.space is None:
@@ -24,7 +25,7 @@ def of_run(run: Run) -> Identity:
     settings = run.search.model_dump(mode="json", exclude={"cpu_threads", "seeds"})
     settings = {k: v for k, v in settings.items() if _LATER.get(k) != v}
     what = {
-        "stage": run.stage,
+        "stage": run.stage.value,
         "seed": run.seed,
         "space": run.space.model_dump(mode="json"),
         "data": run.data.model_dump(mode="json"),

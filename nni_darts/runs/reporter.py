@@ -7,18 +7,16 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nni_darts._common import files, limits
 from nni_darts._common.metric import Metric, metric_of
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.history.choice_weights import NAMES, names_of
 from nni_darts.history.edge_keys import LETTERS, SHORT
-from nni_darts.runs.tensorboard import FOLDER, Events
-from nni_darts.training.run_folder import HISTORY, put_aside
+from nni_darts.runs.tensorboard import Events
+from nni_darts.training.run_folder import GENOTYPES, HISTORY, TENSORBOARD, RunFolder
 
 Report = dict[str, Any]
 """Numbers by their keys, and `nni_darts.history.choice_weights.NAMES`, a text, where those are
@@ -96,19 +94,18 @@ class History:
     message, and the history begins anew.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.csv = folder / HISTORY
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
 
     def table(self) -> pd.DataFrame:
         """A row per epoch; empty before the first one."""
-        if not self.csv.exists():
+        if not self.folder.exists(HISTORY):
             return pd.DataFrame()
         try:
-            content = files.read_regular(self.csv, limits.JSON_SIZE)
-            table = pd.read_csv(io.BytesIO(content), low_memory=False)
+            table = pd.read_csv(io.BytesIO(self.folder.read(HISTORY)), low_memory=False)
             table = table.astype({"epoch": "int64", "default": "float64"})
         except (ValueError, KeyError, OverflowError):  # pandas' own, and a UnicodeDecodeError
-            put_aside(self.csv, "is damaged", "what it told of earlier epochs is lost")
+            self.folder.put_aside(HISTORY, "is damaged", "what it told of earlier epochs is lost")
             return pd.DataFrame()
         return table
 
@@ -121,7 +118,7 @@ class History:
         row, before = pd.DataFrame([report]), self.table()
         if len(before):
             row = pd.concat([before[before["epoch"] < report["epoch"]], row])
-        files.write(self.csv, row.to_csv(index=False))
+        self.folder.replace(HISTORY, row.to_csv(index=False))
 
 
 class Reporter:
@@ -129,21 +126,21 @@ class Reporter:
 
     Args:
         send: takes each epoch's report to NNI.
-        folder: the run's output directory.
-        key: of the run (`nni_darts.runs.run_key.key`). Every report echoes it: with several trials
-            at a time, the parameters that NNI records for a trial may be another's.
+        folder: of the run.
+        key: the text of its `nni_darts.runs.run_key.RunKey`. Every report echoes it: with several
+            trials at a time, the parameters that NNI records for a trial may be another's.
         seed: of the run.
         epochs: of the whole run, for the line that is printed.
     """
 
     def __init__(
-        self, send: Callable[[Any], None], folder: Path, key: str, seed: int, epochs: int
+        self, send: Callable[[Any], None], folder: RunFolder, key: str, seed: int, epochs: int
     ) -> None:
         self.send = send
         self.key = key
         self.seed = seed
         self.history = History(folder)
-        self.events = Events(folder / FOLDER)
+        self.events = Events(folder.address(TENSORBOARD))
         self.epochs = epochs
         # A run that was over when it was killed reports no epoch any more.
         self.last = self.history.last()
@@ -188,10 +185,10 @@ def search_metrics(
     return {**report, **weights, **({NAMES: names} if names else {})}
 
 
-def write_genotypes(folder: Path, epoch: int, ranked: list[tuple[float, str]]) -> None:
+def write_genotypes(folder: RunFolder, epoch: int, ranked: list[tuple[float, str]]) -> None:
     """genotypes.json: the best architectures after an epoch, (score, JSON text) each."""
     genotypes = [{"score": s, "epoch": epoch, "genotype": json.loads(t)} for s, t in ranked]
-    files.write(folder / "genotypes.json", json.dumps(genotypes, indent=1))
+    folder.replace(GENOTYPES, json.dumps(genotypes, indent=1))
 
 
 def summary(report: Mapping[str, Any], epochs: int) -> str:

@@ -16,7 +16,6 @@ import torch
 from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace
 
-from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import build
@@ -27,8 +26,10 @@ from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.tasks.settings import Run, Search
+from nni_darts.tasks.stage import Stage
 from nni_darts.training.devices import free_devices
 from nni_darts.training.memory import advised_out_of_memory
+from nni_darts.training.run_folder import RunFolder
 from nni_darts.training.trainer_options import Signed, go_on
 
 
@@ -46,7 +47,7 @@ class _ReportEpoch(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         best = ranked(self.strategy, self.top_k)
-        write_genotypes(self.reporter.history.csv.parent, trainer.current_epoch, best)
+        write_genotypes(self.reporter.history.folder, trainer.current_epoch, best)
         self.reporter.epoch(
             trainer.current_epoch,
             metrics[self.metric.val],
@@ -94,15 +95,16 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     if settings.cpu_threads is not None:
         torch.set_num_threads(settings.cpu_threads)
     pl.seed_everything(run.seed, workers=True, verbose=False)
-    if (reason := unwritable(output)) is not None:
+    folder = RunFolder.at(output)
+    if (reason := folder.unwritable()) is not None:
         raise UnavailableError([f"the output directory of the trial: {reason}"])
     data, space = build.parts(run)
     metric = run.task.metric
-    output.mkdir(parents=True, exist_ok=True)
+    folder.make()
     identity = of_run(run)
-    fit = go_on(output, identity)
+    fit = go_on(folder, identity)
     strategy = strategy_of(settings)
-    reporter = Reporter(send, output, key(run), run.seed, settings.epochs)
+    reporter = Reporter(send, folder, key(run), run.seed, settings.epochs)
     with free_devices() as (device,):
         print(f"{key(run)}: on {device}; results in {output}", flush=True)
         evaluator = search_evaluator(
@@ -113,7 +115,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             device,
             [
                 _ReportEpoch(strategy, reporter, settings.top_k, metric),
-                Signed(output, identity),
+                Signed(folder, identity),
             ],
             progress_bar=sys.stdout.isatty(),
             fit=fit,
@@ -167,7 +169,7 @@ def _again(run: Run, output: Path) -> dict[str, Any]:
     }
     return {
         "key": key(run),
-        "stage": run.stage,
+        "stage": run.stage.value,
         "seed": run.seed,
         "output": str(output),
         "run": run.model_dump_json(),
@@ -175,5 +177,9 @@ def _again(run: Run, output: Path) -> dict[str, Any]:
     }
 
 
-Stage = Callable[[Run, Path, Callable[[Any], None]], dict[str, Any]]
-STAGES: Mapping[str, Stage] = {"search": search, "select": select, "evaluate": evaluate}
+Perform = Callable[[Run, Path, Callable[[Any], None]], dict[str, Any]]
+STAGES: Mapping[Stage, Perform] = {
+    Stage.SEARCH: search,
+    Stage.SELECT: select,
+    Stage.EVALUATE: evaluate,
+}

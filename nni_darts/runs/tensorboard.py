@@ -14,12 +14,12 @@ from nni_darts.pictures.animation import frames_of
 from nni_darts.pictures.cell_figure import figure_of_cells
 from nni_darts.pictures.choice_figure import figure_of_choices
 from nni_darts.pictures.search_figure import heat_maps
+from nni_darts.training.run_folder import TENSORBOARD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
-FOLDER = "tensorboard"
 _DPI = 80
 
 
@@ -30,7 +30,7 @@ class Events:
     said once and left out: it must not end a search.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = folder
         self._writer: SummaryWriter | None = None
         self._complained = False
@@ -110,7 +110,7 @@ def show_in_nni(events: Path, experiment: Path, trial: str) -> None:
         experiment: the experiment's folder, on the machine of its manager.
         trial: its id.
     """
-    place = experiment / "trials" / trial / "output" / FOLDER
+    place = experiment / "trials" / trial / "output" / TENSORBOARD
     events.mkdir(parents=True, exist_ok=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_symlink():

@@ -15,7 +15,6 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nni_darts._common.files import unwritable
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import build
@@ -26,8 +25,9 @@ from nni_darts.tasks.base import Architecture, Task
 from nni_darts.tasks.settings import Component, Training
 from nni_darts.training.bounded import built
 from nni_darts.training.devices import free_devices
+from nni_darts.training.identity import Identity
 from nni_darts.training.memory import advised_out_of_memory
-from nni_darts.training.run_folder import BEST, LAST, Identity
+from nni_darts.training.run_folder import BEST, LAST, RunFolder
 from nni_darts.training.trainer_options import Signed, go_on
 
 DEVICES = "NNI_DARTS_DEVICES"
@@ -44,7 +44,11 @@ class Job:
     seed: int
     output: Path
     key: str
-    """Key that its reports echo (`nni_darts.runs.run_key.key`)."""
+    """What its reports echo: the text of a `nni_darts.runs.run_key.RunKey`, or a name."""
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder.at(self.output)
 
     @property
     def identity(self) -> Identity:
@@ -91,7 +95,7 @@ def train(
         DivergedError: a loss is not finite.
     """
     started = time.time()
-    settings, output = job.settings, job.output
+    settings, folder = job.settings, job.folder
     task, metric = settings.task, settings.task.metric
     data, network = prepare(job)
     validates = task.validates(data)
@@ -100,16 +104,16 @@ def train(
     if tested:
         build.require_test(job.data, data, task)
     identity = job.identity
-    fit = go_on(output, identity, validates)
-    output.mkdir(parents=True, exist_ok=True)
-    reporter = Reporter(send, output, job.key, job.seed, settings.epochs)
+    fit = go_on(folder, identity, validates)
+    folder.make()
+    reporter = Reporter(send, folder, job.key, job.seed, settings.epochs)
     described = task.described(network, data, identity.what)
     recipe = task.training_module(network, settings, described)
     with _devices(settings.processes) as (devices, is_first):
         if is_first:
-            print(f"{job.key}: trained on {devices[0]}; results in {output}", flush=True)
-        report: list[pl.Callback] = [_ReportEpoch(reporter, metric), Signed(output, identity)]
-        made = trainer(settings, output, devices, validates, report, sys.stdout.isatty())
+            print(f"{job.key}: trained on {devices[0]}; results in {folder}", flush=True)
+        report: list[pl.Callback] = [_ReportEpoch(reporter, metric), Signed(folder, identity)]
+        made = trainer(settings, job.output, devices, validates, report, sys.stdout.isatty())
         with advised_out_of_memory("lower batch_size or channels, or use precision: bf16-mixed"):
             made.fit(recipe, datamodule=data, **fit)
         if torch.distributed.is_initialized():
@@ -118,10 +122,10 @@ def train(
             sys.exit(0)
         if settings.processes > 1:
             data.trainer = None  # the others are gone: what is tested on is not shared out any more
-        weights = output / (BEST if validates else LAST)
+        weights = folder.address(BEST if validates else LAST)
         found = {}
         if tested:
-            trained = task.trained(weights, job.genotype, settings, data)
+            trained = task.trained(Path(weights), job.genotype, settings, data)
             found = test(trained, data, devices[0], task)
     history = reporter.history.table()
     best = history.iloc[metric.best(history["default"]) if validates else -1]
@@ -132,7 +136,7 @@ def train(
         **found,
         **task.count(network, data),
         "best_epoch": int(best["epoch"]),
-        "weights": str(weights),
+        "weights": weights,
         "device": str(devices[0]),
         "seconds": round(time.time() - started, 1),
     }
@@ -151,7 +155,7 @@ def prepare(job: Job, load: bool = True) -> tuple[Any, Any]:
     settings = job.settings
     if settings.cpu_threads is not None:
         torch.set_num_threads(settings.cpu_threads)
-    if (reason := unwritable(job.output)) is not None:
+    if (reason := job.folder.unwritable()) is not None:
         raise UnavailableError([f"the output directory: {reason}"])
     try:
         settings.task.require(job.genotype)

@@ -20,7 +20,7 @@ from nni_darts.training.trainer_options import (
 
 def trainer(
     settings: Training,
-    output: Path,
+    output: str | Path,
     devices: list[torch.device],
     validates: bool,
     callbacks: list[Callback],

@@ -12,6 +12,7 @@ from nni_darts.tasks.cells import CellTask
 from nni_darts.tasks.images.task import IMAGES
 from nni_darts.tasks.language.task import TEXT
 from nni_darts.tasks.settings import TASK, Run, Settings, Training
+from nni_darts.tasks.stage import Stage
 
 TASKS: tuple[CellTask, ...] = (IMAGES, TEXT)
 """Those that ship; data that none of them names is of the first."""
@@ -79,11 +80,11 @@ def _typed(value: Any) -> Any:
     return value
 
 
-def run_of(settings: Settings, stage: str, seed: int, genotype: str | None = None) -> Run:
+def run_of(settings: Settings, stage: Stage, seed: int, genotype: str | None = None) -> Run:
     """A run of an experiment."""
     return settings.task.run(
         **settings.model_dump(),
-        stage=stage,  # type: ignore[arg-type]
+        stage=stage,
         seed=seed,
         genotype=genotype,
     )

@@ -38,6 +38,7 @@ from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
 from nni_darts.search.parts import HYPERGRADIENTS, PARTS, RELAXATIONS, SELECTIONS
 from nni_darts.tasks.base import Task
+from nni_darts.tasks.stage import Stage
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
 
@@ -267,21 +268,21 @@ class Settings(Frozen):
 class Run(Settings):
     """Parameters of one trial, as NNI hands them out."""
 
-    stage: Literal["search", "select", "evaluate"]
+    stage: Stage
     seed: Seed
     genotype: Text | None = None
     """Genotype (JSON) that select and evaluate train."""
 
     @model_validator(mode="after")
     def _possible(self) -> Run:
-        if getattr(self, self.stage) is None:
+        if getattr(self, self.stage.value) is None:
             raise ValueError(f"stage: there are no settings for {self.stage}")
-        if (self.genotype is None) != (self.stage == "search"):
+        if (self.genotype is None) != (self.stage is Stage.SEARCH):
             raise ValueError(f"genotype: {self.stage} takes {'none' if self.genotype else 'one'}")
         return self
 
     @property
     def training(self) -> Training:
         """Settings of the stage, select or evaluate; KeyError in a search."""
-        trainings = {"select": self.select, "evaluate": self.evaluate}
+        trainings = {Stage.SELECT: self.select, Stage.EVALUATE: self.evaluate}
         return cast(Training, trainings[self.stage])

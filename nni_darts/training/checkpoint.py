@@ -14,7 +14,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -175,17 +175,21 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path}: {_line(error)}") from None
 
 
-def content(path: str | os.PathLike[str]) -> Any:
+def content(path: str | os.PathLike[str], opened: Callable[[], BinaryIO] | None = None) -> Any:
     """Content of a file of torch's: tensors and plain values.
+
+    Args:
+        path: of the file, and its name in messages.
+        opened: opens it, where that is not in a file system; as `files.open_regular` does.
 
     Raises:
         CheckpointError: it needs code to load; as `DamagedCheckpointError` it is damaged, as
             `UnreadableCheckpointError` the system is in the way.
     """
     try:
-        with files.open_regular(path) as file:
+        with files.open_regular(path) if opened is None else opened() as file:
             with zipfile.ZipFile(file) as archive:
-                _require_plain(archive, os.fstat(file.fileno()).st_size)
+                _require_plain(archive, file.seek(0, os.SEEK_END))
                 # torch compares no checksums: a flipped bit would be a wrong weight.
                 if (damaged := archive.testzip()) is not None:
                     raise zipfile.BadZipFile(f"{damaged} is damaged")

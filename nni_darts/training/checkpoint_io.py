@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from nni_darts._common import files
+from nni_darts._common import folder
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -52,11 +51,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         target = Path(path)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # What a killed run left; a folder has one run at a time.
-            for left in target.parent.glob(f"{glob.escape(target.name)}.*.new"):
-                left.unlink(missing_ok=True)
-            files.write_bytes(target, buffer.getbuffer(), self._kept.get(target.name))
+            place = folder.at(target.parent)
+            place.make()
+            place.replace(target.name, buffer.getbuffer(), self._kept.get(target.name))
         except OSError as error:
             exists = "the checkpoint before it is whole"
             before = exists if target.is_file() else "there is none before it"

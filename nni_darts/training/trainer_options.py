@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,19 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from nni_darts._common import files
 from nni_darts._common.validation import SettingsError
 from nni_darts.training import checkpoint
 from nni_darts.training.checkpoint_io import AtomicCheckpointIO
+from nni_darts.training.identity import Identity
 from nni_darts.training.precision import lightning_precision
-from nni_darts.training.run_folder import BEST, HISTORY, LAST, PREVIOUS, Identity, put_aside
+from nni_darts.training.run_folder import BEST, HISTORY, LAST, PREVIOUS, RunFolder
 
 SIGNATURE = "nni_darts_run"
 """Key of a checkpoint's signature: its run, and what the run had reported."""
 
 
 def trainer_options(
-    epochs: int, precision: str, output: Path, devices: list[torch.device], progress_bar: bool
+    epochs: int, precision: str, output: str | Path, devices: list[torch.device], progress_bar: bool
 ) -> dict[str, Any]:
     """Arguments for a `Trainer` that is reproducible and writes nothing but its checkpoints.
 
@@ -80,7 +82,7 @@ class Checkpoints(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         def here(path: str) -> str:
-            return path and str(Path(str(self.dirpath)) / Path(path).name)
+            return path and os.path.join(str(self.dirpath), Path(path).name)
 
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
         moved = {name: here(state_dict[name]) for name in paths if name in state_dict}
@@ -89,8 +91,8 @@ class Checkpoints(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, **ours})
 
 
-def last_checkpoint(output: Path) -> Checkpoints:
-    """Callback that writes `LAST` to `output` after every epoch, the one before as `PREVIOUS`."""
+def last_checkpoint(output: str | Path) -> Checkpoints:
+    """Callback that writes `LAST` to `output` each epoch, and keeps the one before as `PREVIOUS`."""
     return Checkpoints(
         output, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
     )
@@ -99,30 +101,30 @@ def last_checkpoint(output: Path) -> Checkpoints:
 class Signed(pl.Callback):
     """Callback that puts the identity of the run and its history into every checkpoint."""
 
-    def __init__(self, output: Path, identity: Identity) -> None:
-        self.output = output
+    def __init__(self, folder: RunFolder, identity: Identity) -> None:
+        self.folder = folder
         self.identity = identity
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        history = self.output / HISTORY
+        has_history = self.folder.exists(HISTORY)
         checkpoint[SIGNATURE] = {
             "key": self.identity.key,
             "what": self.identity.what,
-            "history": history.read_text(encoding="utf-8") if history.exists() else "",
+            "history": self.folder.read(HISTORY).decode("utf-8") if has_history else "",
         }
 
 
-def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str, Any]:
+def go_on(folder: RunFolder, identity: Identity, validates: bool = False) -> dict[str, Any]:
     """Arguments for `fit` from the latest whole checkpoint in a run's folder, if there is one.
 
     The history of the run becomes what it was then. Damaged files are put aside with a message.
 
     Args:
-        output: the folder.
-        identity: identity of the run.
-        validates: go on only if the weights that were best so far are there, too.
+        folder: of the run.
+        identity: of the run.
+        validates: whether it goes on only if the weights that were best so far are there, too.
 
     Raises:
         SettingsError: a checkpoint is of another run; nothing was changed.
@@ -131,10 +133,10 @@ def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str
     said: dict[str, dict[str, Any]] = {}
     damaged: dict[str, str] = {}
     for name in (BEST, LAST, PREVIOUS):
-        if not (output / name).exists():
+        if not folder.exists(name):
             continue
         try:
-            content = checkpoint.content(output / name)
+            content = checkpoint.content(folder.address(name), partial(folder.open, name))
         except checkpoint.DamagedCheckpointError:
             damaged[name] = "is not a complete checkpoint"
             continue
@@ -142,7 +144,7 @@ def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str
             damaged[name] = "is no checkpoint of a training"
             continue
         said[name] = _said_in(content)
-        identity.require(said[name].get("what"), output / name)
+        identity.require(said[name].get("what"), folder.address(name))
         if name != BEST and not all(isinstance(content.get(k), t) for k, t in _TO_GO_ON.items()):
             del said[name]
             damaged[name] = "holds weights alone, from which no training can go on"
@@ -153,17 +155,17 @@ def go_on(output: Path, identity: Identity, validates: bool = False) -> dict[str
     if start is not None and validates and BEST not in said:
         start, then = None, f"without {BEST} the run starts afresh"
         if BEST not in damaged:
-            print(f"{output / BEST} is lost: {then}", flush=True)
+            print(f"{folder.address(BEST)} is lost: {then}", flush=True)
     for name, why in damaged.items():
-        put_aside(output / name, why, then)
+        folder.put_aside(name, why, then)
     if start is None:
         return {}
     if isinstance(history := said[start].get("history"), str):
-        files.write(output / HISTORY, history)
-    elif not (output / HISTORY).exists():  # an older version's checkpoint does not have it
-        raise SettingsError([f"{output} has lost its {HISTORY}; choose another directory"])
+        folder.replace(HISTORY, history)
+    elif not folder.exists(HISTORY):  # an older version's checkpoint does not have it
+        raise SettingsError([f"{folder} has lost its {HISTORY}; choose another directory"])
     # Whoever can write a checkpoint there must not be able to run code here.
-    return {"ckpt_path": str(output / start), "weights_only": True}
+    return {"ckpt_path": folder.address(start), "weights_only": True}
 
 
 _TO_GO_ON = {"optimizer_states": list, "loops": dict, "callbacks": dict, "epoch": int}

@@ -32,7 +32,7 @@ def test_all_that_is_required_has_a_name() -> None:
     wanted = setup.partition("install_requires =")[2].partition("[")[0]
     lines = [line.strip() for line in wanted.splitlines()]
     packages = {line.partition(">")[0].partition("<")[0] for line in lines if line[:1] not in "#"}
-    assert packages - {"", "setuptools", "rich"} == set(environment.PACKAGES.values())
+    assert packages - {"", "setuptools"} == set(environment.PACKAGES.values())
 
 
 @pytest.mark.parametrize("module", REQUIRED)

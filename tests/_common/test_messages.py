@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nni_darts._common.messages import literal, printable, printable_lines
+from nni_darts._common.messages import LONGEST, line, literal, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,16 @@ def test_lines_stay_lines() -> None:
 
 def test_dollars_begin_no_formula() -> None:
     assert literal("$5 and $6\x1b") == r"\$5 and \$6\x1b"
+
+
+def test_a_line_has_no_middle_where_it_is_far_too_long() -> None:
+    assert line("short\n") == "short\\n"
+    whole = "a" * (LONGEST - 2) + "bc"
+    assert line(whole) == whole
+    # What is escaped counts as it is printed.
+    for long in ("\x1b" + "a" * LONGEST + "b", "\x1b" * LONGEST + "b"):
+        text = line(long)
+        assert len(text) == LONGEST + len("...")
+        assert text.startswith("\\x1b")
+        assert text.endswith("b")
+        assert "..." in text

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import check
 from nni_darts.experiment.nni_database import TUNER
 from nni_darts.tasks.registry import parse
-from nni_darts.training.run_folder import Identity
+from nni_darts.training.identity import Identity
 
 
 @pytest.mark.parametrize(
@@ -151,5 +150,5 @@ def test_messages_about_settings_have_no_secrets() -> None:
         for word in ("hunter2", "hunter3")
     )
     with pytest.raises(SettingsError, match="is of another run") as wrong:
-        new.require(old.what, Path("last.ckpt"))
+        new.require(old.what, "last.ckpt")
     assert "hunter" not in str(wrong.value)

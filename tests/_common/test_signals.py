@@ -11,6 +11,7 @@ from live import until
 
 from nni_darts._common import signals
 from nni_darts.cli.main import main
+from nni_darts.training.run_folder import RunFolder
 
 RETRAIN = [
     *("retrain", "DARTS_V2", "--data", "digits", "--channels", "4", "--num-cells", "3"),
@@ -29,11 +30,11 @@ def test_a_training_that_is_told_to_end(
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(lambda: (signals.epochs_done(tmp_path) or 0) > 1, 120)
+    until(lambda: (RunFolder.at(tmp_path).epochs_done() or 0) > 1, 120)
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == status
-    done = signals.epochs_done(tmp_path)
+    done = RunFolder.at(tmp_path).epochs_done()
     name = signal.Signals(number).name
     assert error.splitlines()[-1] == (
         f"ended by {name} in epoch {(done or 0) + 1} of 200; go on with the same command"
@@ -89,12 +90,3 @@ def test_nohup_is_heeded() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def test_where_a_run_is(tmp_path: Path) -> None:
-    assert signals.where(tmp_path, 3) == "in epoch 1 of 3"
-    (tmp_path / "history.csv").write_text("default,epoch\n0.5,0\n0.6,1\n")
-    assert signals.where(tmp_path, 3) == "in epoch 3 of 3"
-    assert signals.where(tmp_path, 2) == "after its 2 epochs"
-    (tmp_path / "history.csv").write_text("default\n0.5\n")
-    assert signals.where(tmp_path, 3) == "in an unknown epoch"

@@ -28,7 +28,7 @@ import torchvision
 from PIL import Image
 
 from experiments import A, searched, store
-from nni_darts._common import files, limits, signals
+from nni_darts._common import files, limits
 from nni_darts._common.messages import printable
 from nni_darts.cli.main import main
 from nni_darts.experiment import ledger
@@ -38,8 +38,9 @@ from nni_darts.runs.reporter import History
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.language.data import TextTrainingData
-from nni_darts.training import checkpoint, run_folder
-from nni_darts.training.run_folder import Identity
+from nni_darts.training import checkpoint
+from nni_darts.training.identity import Identity
+from nni_darts.training.run_folder import RunFolder
 from nni_darts.training.trainer_options import SIGNATURE, go_on
 from search_spaces import DartsNetwork
 
@@ -160,7 +161,7 @@ def test_histories_of_runs_that_go_on(
     path = tmp_path / "history.csv"
     write(path)
     with at_once():
-        assert History(tmp_path).table().empty
+        assert History(RunFolder.at(tmp_path)).table().empty
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{path} is damaged")
 
@@ -171,7 +172,7 @@ def test_histories_of_runs_that_go_on(
 def test_how_far_a_run_has_come_is_not_known(write: Write, tmp_path: Path) -> None:
     write(tmp_path / "history.csv")
     with at_once():
-        assert not signals.epochs_done(tmp_path)
+        assert not RunFolder.at(tmp_path).epochs_done()
 
 
 # Results and states
@@ -195,7 +196,7 @@ def test_results(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = tmp_path / "result.json"
     write(path)
     with at_once():
-        assert run_folder.read_result(tmp_path, Identity("search-0", "{}")) is None
+        assert RunFolder.at(tmp_path).result(Identity("search-0", "{}")) is None
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{path} ")
 
@@ -466,7 +467,7 @@ def test_what_no_training_can_go_on_from(
     else:
         torch.save(content, path)
     with at_once():
-        assert go_on(tmp_path, IDENTITY) == {}
+        assert go_on(RunFolder.at(tmp_path), IDENTITY) == {}
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{path} ")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt.damaged"]
@@ -476,14 +477,16 @@ def test_what_no_training_can_go_on_from(
 @pytest.mark.parametrize("write", [os.mkfifo, link_to("/dev/zero"), folder, evil])
 def test_what_a_training_must_not_go_on_from(name: str, write: Write, tmp_path: Path) -> None:
     write(tmp_path / name)
-    refused(checkpoint.CheckpointError, tmp_path / name, lambda: go_on(tmp_path, IDENTITY))
+    refused(
+        checkpoint.CheckpointError, tmp_path / name, lambda: go_on(RunFolder.at(tmp_path), IDENTITY)
+    )
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_signature_of_another_kind(tmp_path: Path, message: Callable[..., str]) -> None:
     for signature in (3, {"what": 3}, {"what": "[" * 100_000}, {**SIGNED[SIGNATURE], "history": 3}):
         torch.save({SIGNATURE: signature, "state_dict": {}, **STATE}, tmp_path / "last.ckpt")
-        text = message(ValueError, go_on, tmp_path, IDENTITY)
+        text = message(ValueError, go_on, RunFolder.at(tmp_path), IDENTITY)
         assert str(tmp_path) in text
 
 

@@ -22,6 +22,7 @@ from nni_darts.runs.reporter import (
     summary,
     write_genotypes,
 )
+from nni_darts.training.run_folder import RunFolder
 
 
 def edges(kind: str, inputs: int = 2, nodes: int = 4) -> list[str]:
@@ -78,7 +79,7 @@ def test_the_text_of_a_sample_leaves_no_choice_out() -> None:
 
 
 def test_epochs_that_run_again_are_written_once(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = History(RunFolder.at(tmp_path))
     assert history.last() == {}
     for epoch, value in [(0, 0.1), (1, 0.2), (2, 0.3), (1, 0.4)]:
         history.add({"default": value, "epoch": epoch})
@@ -97,7 +98,7 @@ def test_a_damaged_history_is_put_aside(
 ) -> None:
     path = tmp_path / "history.csv"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    history = History(tmp_path)
+    history = History(RunFolder.at(tmp_path))
     assert history.last() == {}
     (line,) = capsys.readouterr().out.splitlines()
     assert line == (
@@ -109,7 +110,7 @@ def test_a_damaged_history_is_put_aside(
 
 
 def test_genotypes_of_an_epoch(tmp_path: Path) -> None:
-    write_genotypes(tmp_path, 1, [(-1.0, '{"a": 1}')])
+    write_genotypes(RunFolder.at(tmp_path), 1, [(-1.0, '{"a": 1}')])
     (genotype,) = json.loads((tmp_path / "genotypes.json").read_text())
     assert genotype == {"score": -1.0, "epoch": 1, "genotype": {"a": 1}}
     assert not list(tmp_path.glob("*.new"))
@@ -117,7 +118,7 @@ def test_genotypes_of_an_epoch(tmp_path: Path) -> None:
 
 def test_a_report_is_flat_and_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sent: list[dict[str, Any]] = []
-    reporter = Reporter(sent.append, tmp_path, "search-7", seed=7, epochs=3)
+    reporter = Reporter(sent.append, RunFolder.at(tmp_path), "search-7", seed=7, epochs=3)
     probabilities = {"normal_2_0": dict.fromkeys(PRIMITIVES, 0.125)}
     metrics = {"val_acc": 0.5, "val_loss": 1.5, "train_loss": 1.0, "train_acc": 0.6}
     reporter.epoch(0, metrics["val_acc"], search_metrics(metrics, ACCURACY, probabilities))

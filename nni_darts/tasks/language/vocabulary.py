@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nni_darts._common.messages import shortened
+from nni_darts._common.messages import shown
 
 EOS = "<eos>"
 """Mark of the end of a line."""
@@ -60,7 +60,7 @@ class Vocabulary:
                 if number is None:
                     raise TextError(
                         f"{name}, line {count}: the training text has no word "
-                        f"{shortened(word, 100)!r}, and no {UNKNOWN} to stand for it; put "
+                        f"{shown(word)}, and no {UNKNOWN} to stand for it; put "
                         f"{UNKNOWN} for rare words of the training text, or take the word out"
                     )
                 found.append(number)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+import pytest
+import torch
+
+from nni_darts._common.files import DamagedError
+from nni_darts._common.folder import Folder
+from nni_darts._common.validation import SettingsError
+from nni_darts.runs.reporter import History, write_genotypes
+from nni_darts.training.identity import Identity
+from nni_darts.training.run_folder import BEST, HISTORY, LAST, PREVIOUS, RESULT, RunFolder
+from nni_darts.training.trainer_options import SIGNATURE, go_on
+
+IDENTITY = Identity("search-0", json.dumps({"seed": 0, "settings": {}}))
+OTHER = Identity("search-1", json.dumps({"seed": 1, "settings": {}}))
+
+
+class MemoryFolder(Folder):
+    """A folder behind a URL of fsspec: what another storage has to bring."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.system, self.root = fsspec.core.url_to_fs(url)
+
+    def address(self, name: str = "") -> str:
+        return f"{self.url}/{name}".rstrip("/")
+
+    def make(self) -> None:
+        self.system.makedirs(self.root, exist_ok=True)
+
+    def names(self) -> list[str]:
+        if not self.system.exists(self.root):
+            return []
+        return sorted(Path(name).name for name in self.system.ls(self.root, detail=False))
+
+    def exists(self, name: str) -> bool:
+        return bool(self.system.exists(f"{self.root}/{name}"))
+
+    def open(self, name: str) -> BinaryIO:
+        opened: BinaryIO = self.system.open(f"{self.root}/{name}", "rb")
+        return opened
+
+    def replace(self, name: str, content: bytes | memoryview, keep: str | None = None) -> None:
+        self.make()
+        if keep is not None and self.exists(name):
+            self.rename(name, keep)
+        self.system.pipe_file(f"{self.root}/{name}", bytes(content))
+
+    def rename(self, name: str, to: str) -> None:
+        self.system.mv(f"{self.root}/{name}", f"{self.root}/{to}")
+
+    def unwritable(self) -> str | None:
+        return None
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        yield
+
+
+@pytest.fixture(params=["local", "memory"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunFolder]:
+    if request.param == "local":
+        yield RunFolder.at(tmp_path / "run")
+        return
+    store = MemoryFolder("memory://runs/search-0")
+    yield RunFolder(store)
+    store.system.rm("/runs", recursive=True)
+
+
+def checkpoint(run: RunFolder, name: str, identity: Identity, history: str) -> None:
+    """A checkpoint of a training in the folder, as Lightning's has it."""
+    signature = {"key": identity.key, "what": identity.what, "history": history}
+    state = {"optimizer_states": [], "loops": {}, "callbacks": {}, "epoch": 0}
+    content = {SIGNATURE: signature, "state_dict": {}, **state}
+    run.make()
+    run.store.replace(name, b"")
+    with fsspec.open(run.address(name), "wb") as file:
+        torch.save(content, file)
+
+
+def test_a_new_folder(run: RunFolder) -> None:
+    assert run.unwritable() is None
+    assert run.store.names() == []
+    assert run.result(IDENTITY) is None
+    assert run.epochs_done() == 0
+    assert History(run).table().empty
+    assert go_on(run, IDENTITY) == {}
+    run.make()
+    assert run.store.names() == []
+
+
+def test_a_file_is_replaced_read_and_put_aside(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.make()
+    for text in ("one", "zwei ä"):
+        run.replace("a", text)
+        assert run.exists("a")
+        assert run.read("a").decode("utf-8") == text
+    assert run.store.names() == ["a"]
+    with pytest.raises(DamagedError, match="larger than the 6 bytes"):
+        run.read("a", 6)
+    assert len(run.read("a", 7)) == 7
+    run.store.replace("a", b"three", keep="b")
+    assert (run.read("a"), run.read("b").decode("utf-8")) == (b"three", "zwei ä")
+    run.put_aside("a", "is damaged", "so be it")
+    assert capsys.readouterr().out == (
+        f"{run.address('a')} is damaged: it is put aside as a.damaged; so be it\n"
+    )
+    assert run.store.names() == ["a.damaged", "b"]
+    with pytest.raises(FileNotFoundError):
+        run.read("a")
+
+
+def test_the_result_is_the_runs_own(run: RunFolder, message: Any) -> None:
+    run.make()
+    run.keep_result(IDENTITY, {"default": 0.5})
+    assert run.result(IDENTITY) == {"default": 0.5}
+    text = message(SettingsError, run.result, OTHER)
+    assert text.startswith(f"{run.address(RESULT)} is the result of another run (search-0, ")
+    assert run.store.names() == [RESULT]
+
+
+def test_a_damaged_result_is_put_aside(run: RunFolder) -> None:
+    run.make()
+    run.replace(RESULT, "{")
+    assert run.result(IDENTITY) is None
+    assert run.store.names() == [f"{RESULT}.damaged"]
+
+
+def test_where_a_run_is(run: RunFolder) -> None:
+    run.make()
+    assert run.where(3) == "in epoch 1 of 3"
+    run.replace(HISTORY, "default,epoch\n0.5,0\n0.6,1\n")
+    assert run.where(3) == "in epoch 3 of 3"
+    assert run.where(2) == "after its 2 epochs"
+    run.replace(HISTORY, "default\n0.5\n")
+    assert run.where(3) == "in an unknown epoch"
+
+
+def test_what_a_search_keeps(run: RunFolder) -> None:
+    run.make()
+    for epoch in (0, 1, 0):
+        History(run).add({"default": 0.5, "epoch": epoch})
+    write_genotypes(run, 1, [(-1.0, "{}")])
+    assert run.epochs_done() == 1
+    assert run.store.names() == ["genotypes.json", HISTORY]
+
+
+def test_it_goes_on_from_its_last_checkpoint(run: RunFolder, message: Any) -> None:
+    checkpoint(run, LAST, IDENTITY, "default,epoch\n0.5,0\n")
+    assert go_on(run, IDENTITY) == {"ckpt_path": run.address(LAST), "weights_only": True}
+    assert run.epochs_done() == 1
+    text = message(SettingsError, go_on, run, OTHER)
+    assert text.startswith(f"{run.address(LAST)} is of another run (seed is 0 there and 1 here)")
+    # The one before is for a damaged one; without the best weights it does not go on at all.
+    run.replace(LAST, "PK")
+    checkpoint(run, PREVIOUS, IDENTITY, "default,epoch\n")
+    assert go_on(run, IDENTITY)["ckpt_path"] == run.address(PREVIOUS)
+    assert f"{LAST}.damaged" in run.store.names()
+    assert run.epochs_done() == 0
+    assert not run.exists(BEST)
+    assert go_on(run, IDENTITY, validates=True) == {}
+
+
+def test_one_process_works_in_it_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, order = RunFolder.at(tmp_path), []
+
+    def wait() -> None:
+        with RunFolder.at(tmp_path).alone():
+            order.append("second")
+
+    with run.alone():
+        second = threading.Thread(target=wait)
+        second.start()
+        second.join(0.3)
+        order.append("first")
+    second.join(10)
+    assert order == ["first", "second"]
+    assert capsys.readouterr().out == f"waiting for another process to leave {tmp_path}\n"
