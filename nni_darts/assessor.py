@@ -23,6 +23,7 @@ from nni_darts._common import files
 from nni_darts.experiment import nni_manager
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.experiment.resumed import Resumed
+from nni_darts.history.flat import from_flat
 from nni_darts.monitor.collapse import judge, parse_rules
 from nni_darts.monitor.page_data import VERSION, Epoch, Search
 from nni_darts.tasks.registry import parse
@@ -152,7 +153,7 @@ class AlphaMonitor(Assessor):
             if search.trial != trial or search.status != "running":
                 # Another attempt, which goes on from the checkpoint.
                 search.trial, search.status, search.stopped = trial, "running", False
-            search.add(Epoch.of(report))
+            search.add(Epoch.of(from_flat(report)))
         if search is None:
             return AssessResult.Good
         search.planned = self._epochs()

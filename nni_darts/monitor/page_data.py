@@ -25,10 +25,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
+from nni_darts._common.metric import ACCURACY, PERPLEXITY
 from nni_darts.genotypes.cell import KINDS
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import alphas_of, derived, skips, validation
+from nni_darts.history.cells import derived, skips
+from nni_darts.history.record import EpochRecord
 from nni_darts.monitor.collapse import Figures, Verdict
 from nni_darts.pictures.colours import colour_of, colours_among
 
@@ -46,7 +46,7 @@ Table: TypeAlias = "dict[Row, dict[str, float]]"
 
 @dataclass
 class Epoch:
-    """What is kept of the report of an epoch."""
+    """What is kept of an epoch."""
 
     number: int
     figures: dict[str, float | None]
@@ -56,17 +56,16 @@ class Epoch:
     """Kind of cell -> the edges that the derived cell has; None where there is no derived cell."""
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> Epoch:
+    def of(cls, record: EpochRecord) -> Epoch:
         weights: dict[str, Table] = {
-            kind: {edge: row for edge, row in edges.items()}
-            for kind, edges in alphas_of(report).items()
+            kind: {edge: row for edge, row in edges.items()} for kind, edges in record.cells.items()
         }
-        if choices := choices_of(report):
-            weights[CHOICES] = {label: row for label, row in choices.items()}
+        if record.choices:
+            weights[CHOICES] = {label: row for label, row in record.choices.items()}
         kept: dict[str, list[tuple[Row, str]]] | None = None
         count: int | None = None
         try:
-            genotype = derived(report)
+            genotype = derived(record)
         except ValueError:  # a report that was cut, or a space that is not one of cells
             pass
         else:
@@ -79,18 +78,14 @@ class Epoch:
                 ]
                 for cell in genotype.cells
             }
-        figures = {name: _number(report.get(name)) for name in FIGURES}
-        figures |= {metric_of(report).val: validation(report), "skips": count}
-        return cls(int(report["epoch"]), figures, weights, kept)
+        figures = {name: _rounded(record.metrics.get(name)) for name in FIGURES}
+        figures |= {record.metric.val: record.validation, "skips": count}
+        return cls(record.epoch, figures, weights, kept)
 
 
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
+def _rounded(number: float | None) -> float | None:
     # JSON has neither NaN nor infinity.
-    return float(f"{number:.5g}") if math.isfinite(number) else None
+    return None if number is None or not math.isfinite(number) else float(f"{number:.5g}")
 
 
 @dataclass

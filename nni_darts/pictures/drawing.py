@@ -16,13 +16,13 @@ from nni_darts._common import files
 from nni_darts._common.checks import instance
 from nni_darts._common.messages import printable, shortened, shown
 from nni_darts.genotypes.genotype import Genotype
+from nni_darts.history.record import EpochRecord
 from nni_darts.pictures import graphviz
 from nni_darts.pictures.cell_figure import figure_of_cell, figure_of_cells
 from nni_darts.pictures.cell_graph import graph_of
 from nni_darts.pictures.search_figure import figure_of_history, heat_maps
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -79,16 +79,14 @@ def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> s
     return f"{BUILT_IN} ({reason})"
 
 
-def plot_history(table: pd.DataFrame, path: str | Path) -> None:
+def plot_history(records: Iterable[EpochRecord], path: str | Path) -> None:
     """Draw the weights of all edges over the epochs of a search, see `figure_of_history`.
 
     Raises:
-        ValueError: as `draw`, and for a table without weights.
+        ValueError: as `draw`, and for records without weights.
     """
     format_of(path)
-    if not isinstance(table, Iterable) or not hasattr(table, "to_dict"):
-        raise TypeError(f"table must be a DataFrame with a row per epoch, got {shown(table)}")
-    save(figure_of_history(table), path)
+    save(figure_of_history(records), path)
 
 
 def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:

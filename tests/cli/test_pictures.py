@@ -16,8 +16,9 @@ from PIL import Image
 from nni_darts.cli.main import main
 from nni_darts.experiment import nni_database
 from nni_darts.genotypes.cell import RNN_PRIMITIVES
+from nni_darts.history.flat import from_flat
 from nni_darts.pictures import graphviz
-from nni_darts.pictures.animation import animation, frames_of
+from nni_darts.pictures.animation import Frame, animation, frames_of
 
 
 @pytest.fixture
@@ -33,6 +34,10 @@ def failing(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return line.removeprefix("error: ")
 
     return call
+
+
+def frames(reports: list[dict[str, Any]]) -> list[Frame]:
+    return frames_of([from_flat(report) for report in reports])
 
 
 def written(path: Path, made: list[dict[str, Any]]) -> str:
@@ -152,11 +157,11 @@ def test_animate_refuses_other_formats(tmp_path: Path, failing: Callable[..., st
 
 def test_frames_tell_the_epoch() -> None:
     made = reports(2)
-    first, second = frames_of(made)
+    first, second = frames(made)
     assert first.title == f"epoch 1    val accuracy 50.00%    entropy {made[0]['entropy']:.3f}"
     assert second.epoch == 1
     del made[0]["default"], made[0]["entropy"]
-    assert frames_of(made)[0].title == "epoch 1"
+    assert frames(made)[0].title == "epoch 1"
 
 
 def test_epochs_whose_cells_are_not_whole_are_left_out(
@@ -167,7 +172,7 @@ def test_epochs_whose_cells_are_not_whole_are_left_out(
     made[1] = {k: v for k, v in made[1].items() if not k.startswith("n5")}
     made[2] = {k: v for k, v in made[2].items() if not k.startswith("r")}
     history = written(tmp_path / "history.csv", made)
-    assert [frame.epoch for frame in frames_of(made)] == [0, 3]
+    assert [frame.epoch for frame in frames(made)] == [0, 3]
     assert main(["animate", history, "-o", str(tmp_path / "x.gif")]) == 0
     printed = capsys.readouterr()
     assert printed.err == "note: weights are missing in epochs 2-3\n"
@@ -176,9 +181,9 @@ def test_epochs_whose_cells_are_not_whole_are_left_out(
 
 def test_one_cell_alone_and_recurrent_cells() -> None:
     for made in (reports(2, ["normal"], 2), reports(2, ["recurrent"], 3, RNN_PRIMITIVES)):
-        frames = frames_of(made)
-        assert len(frames) == 2
-        with Image.open(io.BytesIO(animation(frames))) as image:
+        shown = frames(made)
+        assert len(shown) == 2
+        with Image.open(io.BytesIO(animation(shown))) as image:
             assert image.n_frames == 2
 
 

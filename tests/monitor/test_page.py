@@ -19,11 +19,10 @@ from typing import Any
 import pytest
 from choice_histories import choice_reports
 from choice_histories import labels as choice_labels
+from flat_reports import flat_report
 from searches import Report, reports
 
-from nni_darts._common.metric import ACCURACY
 from nni_darts.assessor import AlphaMonitor
-from nni_darts.runs.reporter import search_metrics
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -412,8 +411,7 @@ def test_cells_and_other_choices(visit: Any, picture: Any, width: int) -> None:
 def test_labels_are_shown_as_text(visit: Any) -> None:
     nasty = "<img src=x onerror=document.title='x'></td>"
     rows = {nasty: {nasty: 0.25, "b\u202e\x1b[31m": 0.75}, "l\u200bx" * 99: {"y" * 999: 1.0}}
-    report = {"default": 0.5, "epoch": 0, "key": "search-0"}
-    tell(AlphaMonitor(), "a", [{**report, **search_metrics({}, ACCURACY, rows)}])
+    tell(AlphaMonitor(), "a", [{**flat_report(0, 0.5, rows), "key": "search-0"}])
     page = visit(viewport={"width": 400, "height": 800})
     expect(page.locator(".choice")).to_have_count(2)
     page.locator("summary").click()

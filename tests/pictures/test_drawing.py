@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,12 +15,18 @@ from PIL import Image
 from nni_darts.genotypes import published, random_cells
 from nni_darts.genotypes.cell import RNN_PRIMITIVES, Cell
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.history.epoch import alphas_of, derived, strengths
+from nni_darts.history.cells import derived, strengths
+from nni_darts.history.flat import from_flat
+from nni_darts.history.record import EpochRecord
 from nni_darts.pictures import drawing, graphviz
 from nni_darts.pictures.cell_figure import picture_of
 from nni_darts.pictures.cell_graph import candidates, graph_of, label_lines, state_name
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
+
+
+def records(reports: list[dict[str, Any]]) -> list[EpochRecord]:
+    return [from_flat(report) for report in reports]
 
 
 @pytest.fixture
@@ -118,8 +125,8 @@ def test_with_strengths_all_cells_have_one_layout() -> None:
 
 
 def test_widths_say_how_strong_an_edge_is() -> None:
-    (report,) = reports(1)
-    cell, weights = derived(report).normal, alphas_of(report)["normal"]
+    (record,) = records(reports(1))
+    cell, weights = derived(record).normal, record.cells["normal"]
     figure = drawing.figure_of_cell(cell, strengths(weights))
     widths = {
         patch.get_gid(): patch.get_linewidth()
@@ -211,7 +218,7 @@ def test_other_formats_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in one of \.svg, \.png, \.pdf; got"):
         drawing.draw(published.get("DARTS_V2"), tmp_path / name)
     with pytest.raises(ValueError, match="must end in one of"):
-        drawing.plot_history(pd.DataFrame(reports(1)), tmp_path / name)
+        drawing.plot_history(records(reports(1)), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,7 +239,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
 def test_the_figure_of_a_history(tmp_path: Path) -> None:
     made = reports(6)
     del made[3], made[1]
-    figure = drawing.figure_of_history(pd.DataFrame(made))
+    figure = drawing.figure_of_history(records(made))
     accuracy, entropy, skips, *edges = figure.axes
     assert len(edges) == 2 * 14
     assert [axes.get_title() for axes in (accuracy, entropy, skips)] == [
@@ -246,8 +253,8 @@ def test_the_figure_of_a_history(tmp_path: Path) -> None:
     assert pd.isna(y[[1, 3]]).all()
     assert list(accuracy.lines[1].get_xdata()) == [1, 3]  # dots: they stand alone
     drawn = {line.get_color() for line in edges[0].lines}
-    assert drawn == {plot_colour(name) for name in alphas_of(made[0])["normal"][2, 0]}
-    drawing.plot_history(pd.DataFrame(made), tmp_path / "alphas.svg")
+    assert drawn == {plot_colour(name) for name in from_flat(made[0]).cells["normal"][2, 0]}
+    drawing.plot_history(records(made), tmp_path / "alphas.svg")
     assert (tmp_path / "alphas.svg").read_text().rstrip().endswith("</svg>")
 
 
@@ -261,26 +268,26 @@ def test_the_figure_of_what_a_history_has() -> None:
     made = [{k: v for k, v in r.items() if not k.startswith(("r", "n3"))} for r in reports(2)]
     for report in made:
         del report["entropy"], report["default"]
-    figure = drawing.figure_of_history(pd.DataFrame(made))
+    figure = drawing.figure_of_history(records(made))
     assert len(figure.axes) == 2 + 2 + 4 + 5
     assert [text.get_text() for text in figure.axes[1].texts] == ["not reported"]
     with pytest.raises(ValueError, match="no epoch has weights of edges"):
-        drawing.figure_of_history(pd.DataFrame([{"epoch": 0, "default": 0.5}]))
+        drawing.figure_of_history(records([{"epoch": 0, "default": 0.5}]))
 
 
 def test_heat_maps() -> None:
-    (report,) = reports(1)
-    figure = drawing.heat_maps(report, title="epoch 1")
+    (record,) = records(reports(1))
+    figure = drawing.heat_maps(record, title="epoch 1")
     normal, reduce, _ = figure.axes
-    weights = alphas_of(report)
+    weights = record.cells
     for axes, kind in ((normal, "normal"), (reduce, "reduce")):
         values = axes.images[0].get_array()
         assert values.shape == (14, 8)
         assert values.tolist() == [list(row.values()) for row in weights[kind].values()]
-    (report,) = reports(1, ["recurrent"], 8, RNN_PRIMITIVES)
-    assert drawing.heat_maps(report).axes[0].images[0].get_array().shape == (36, 5)
+    (record,) = records(reports(1, ["recurrent"], 8, RNN_PRIMITIVES))
+    assert drawing.heat_maps(record).axes[0].images[0].get_array().shape == (36, 5)
     with pytest.raises(ValueError, match="has no weights of edges"):
-        drawing.heat_maps({"epoch": 0})
+        drawing.heat_maps(from_flat({"epoch": 0}))
 
 
 def test_a_title_may_be_anything(tmp_path: Path, without_dot: None) -> None:
@@ -296,9 +303,9 @@ def test_a_title_may_be_anything_by_graphviz(tmp_path: Path) -> None:
 
 def test_names_may_be_anything() -> None:
     report = {"epoch": 0, "default": 0.5, "n2<0 a\x1b$x$": 0.5, "n2<0 $b": 0.5, "n2<1 $b": 1.0}
-    require_harmless(drawing.rendered(drawing.heat_maps(report, title=EVIL), "svg"))
-    table = pd.DataFrame([report, {**report, "epoch": 1}])
-    require_harmless(drawing.rendered(drawing.figure_of_history(table), "svg"))
+    require_harmless(drawing.rendered(drawing.heat_maps(from_flat(report), title=EVIL), "svg"))
+    made = records([report, {**report, "epoch": 1}])
+    require_harmless(drawing.rendered(drawing.figure_of_history(made), "svg"))
 
 
 def test_the_same_picture_is_the_same_file(tmp_path: Path, without_dot: None) -> None:

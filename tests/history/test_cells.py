@@ -1,62 +1,16 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from histories import reports
 
-from nni_darts.genotypes.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES
+from nni_darts.genotypes.cell import PRIMITIVES, RNN_PRIMITIVES
 from nni_darts.genotypes.derivation import derive, strength
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.published import get
-from nni_darts.history.epoch import (
-    alphas_of,
-    derived,
-    derived_cell,
-    gaps,
-    operations_of,
-    skips,
-    strengths,
-    validation,
-)
-from nni_darts.runs.reporter import short_keys
-
-DARTS = ("normal", "reduce")
-
-
-def test_short_keys_are_read_back() -> None:
-    labels = {
-        "normal_2_0": list(OPERATIONS),
-        "reduce_5_4": list(OPERATIONS),
-        "recurrent_1_0": list(OPERATIONS),
-    }
-    keys = short_keys(labels)
-    row = {name: i / 100 for i, name in enumerate(OPERATIONS)}
-    report = {key: row[name] for (_, name), key in keys.items()}
-    assert alphas_of({**report, "epoch": 3, "entropy": 0.1, "x y": 0.2}) == {
-        "normal": {(2, 0): row},
-        "reduce": {(5, 4): row},
-        "recurrent": {(1, 0): row},
-    }
-
-
-def test_edges_come_by_node_and_source() -> None:
-    keys = ["n3<2 skip", "n2<1 skip", "n10<0 skip", "n3<0 skip"]
-    (edges,) = alphas_of(dict.fromkeys(keys, 0.5)).values()
-    assert list(edges) == [(2, 1), (3, 0), (3, 2), (10, 0)]
-
-
-@pytest.mark.parametrize("key", ["n2<2 skip", "n1<0 skip", "x2<0 skip", "n2<0", "n200<0 skip"])
-def test_what_is_no_edge_is_left_aside(key: str) -> None:
-    assert alphas_of({key: 0.5}) == {}
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 2.0, None, "x", ""])
-def test_what_is_no_weight_is_left_aside(value: object) -> None:
-    assert alphas_of({"n2<0 skip": value, "n2<0 sep3": 1.0}) == {
-        "normal": {(2, 0): {"sep_conv_3x3": 1.0}}
-    }
+from nni_darts.history.cells import derived, derived_cell, operations_of, skips, strengths
+from nni_darts.history.flat import from_flat
+from nni_darts.history.gaps import gaps
 
 
 @pytest.mark.parametrize(
@@ -114,70 +68,30 @@ def test_edges_without_weights_are_never_chosen() -> None:
 
 def test_the_genotype_of_an_epoch() -> None:
     (report,) = reports(1)
-    genotype = derived(report)
+    genotype = derived(from_flat(report))
     assert isinstance(genotype, Genotype)
     assert [len(cell.nodes) for cell in genotype.cells] == [4, 4]
     (report,) = reports(1, ["recurrent"], 8, RNN_PRIMITIVES)
-    assert len(derived(report).recurrent.nodes) == 8
+    assert len(derived(from_flat(report)).recurrent.nodes) == 8
     (report,) = reports(1, ["normal"])
     with pytest.raises(ValueError, match="one normal and one reduce cell"):
-        derived(report)
+        derived(from_flat(report))
 
 
 def test_operations_of_a_user_s_own_keep_their_short_names() -> None:
     (report,) = reports(1, primitives=["none", "magic_conv_9x9"])
-    operations = {edge.operation for node in derived(report).normal.nodes for edge in node}
+    operations = {
+        edge.operation for node in derived(from_flat(report)).normal.nodes for edge in node
+    }
     assert operations == {"magic_c"}
-    assert gaps([report]) == ["unknown operations keep their short names: magic_c"]
+    assert gaps([from_flat(report)]) == ["unknown operations keep their short names: magic_c"]
 
 
 def test_skips_of_the_normal_cell() -> None:
     skip, pool = ["skip_connect", 0], ["max_pool_3x3", 1]
     cells = {"normal_concat": [2], "reduce_concat": [2], "reduce": [skip, skip]}
     assert skips(Genotype.parse(str({**cells, "normal": [skip, pool]}).replace("'", '"'))) == 1
-    assert skips(derived(reports(1, ["recurrent"], 8, RNN_PRIMITIVES)[0])) == 0
-
-
-@pytest.mark.parametrize(
-    ("report", "expected"),
-    [
-        ({"default": 0.75, "train_acc": 0.5}, 0.75),
-        ({"default": 0.75, "train_acc": 0.75}, None),  # trained without validation data
-        ({"default": 0.75, "train_acc": 0.75, "val_acc": 0.75}, 0.75),
-        ({"default": 61.2}, None),  # of an accuracy nothing
-        ({"default": 61.2, "train_ppl": 50.0}, 61.2),
-        ({"default": 61.2, "train_ppl": 61.2}, None),
-        ({"default": 0.5, "train_ppl": 61.2}, None),
-        ({"default": math.inf, "train_ppl": 61.2}, None),
-        ({"default": math.nan}, None),
-        ({"default": "?"}, None),
-        ({}, None),
-    ],
-)
-def test_the_validation_metric(report: dict[str, object], expected: float | None) -> None:
-    assert validation(report) == expected
-
-
-def test_a_whole_history_lacks_nothing() -> None:
-    assert gaps(reports(3)) == []
-    assert gaps(reports(2, ["recurrent"], 8, RNN_PRIMITIVES)) == []
-    assert gaps([]) == []
-
-
-def test_what_a_history_lacks() -> None:
-    made = reports(12)
-    del made[10], made[4:7], made[0]
-    assert gaps(made) == ["no report of epochs 1, 5-7, 11"]
-
-    made = reports(3)
-    made[1]["n2<0 skip"] = math.nan
-    assert gaps(made) == ["weights are missing in epoch 2"]
-
-    made = [{k: v for k, v in row.items() if not k.startswith(("r", "n3<1"))} for row in reports(2)]
-    assert gaps(made) == [
-        "no weights of these edges of the normal cell: 3<1",
-        "no weights of the reduce cell",
-    ]
+    assert skips(derived(from_flat(reports(1, ["recurrent"], 8, RNN_PRIMITIVES)[0]))) == 0
 
 
 def test_skips_are_those_of_the_normal_cell() -> None:
