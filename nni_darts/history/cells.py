@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
-from nni_darts.genotypes.cell import KINDS, NONE, Cell
-from nni_darts.genotypes.derivation import derive
+from nni_darts.genotypes.cell import Cell
+from nni_darts.genotypes.derivation import derived_cell, strengths
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.history.record import Edges, EpochRecord
 
-__all__ = ["derived", "derived_cell", "operations_of", "skips", "skips_in", "strengths"]
+__all__ = ["cell_of", "derived", "operations_of", "skips", "skips_in", "strengths_of"]
 
 
 def operations_of(edges: Edges) -> list[str]:
@@ -17,51 +15,18 @@ def operations_of(edges: Edges) -> list[str]:
     return list(dict.fromkeys(name for row in edges.values() for name in row))
 
 
-def strengths(edges: Edges) -> dict[tuple[int, int], float]:
-    """(node, source) -> how strong the edge is: the largest weight of its operations but none."""
-    return {
-        edge: max((weight for name, weight in row.items() if name != NONE), default=0.0)
-        for edge, row in edges.items()
-    }
-
-
-def derived_cell(kind: str, edges: Edges) -> Cell:
-    """The cell that `nni_darts.genotypes.derivation.derive` makes of the weights.
-
-    An edge without weights is never chosen, so a node may keep fewer edges than its kind's 2
-    (recurrent: 1).
+def cell_of(record: EpochRecord, kind: str) -> Cell:
+    """The cell of a kind that the search would have given after this epoch.
 
     Raises:
-        ValueError: a node has no edge with weights, or the kind is not known.
+        ValueError: as `derived_cell`.
     """
-    num_inputs = KINDS[kind].num_inputs if kind in KINDS else 0
-    # An edge without weights is taken for one that is none for certain.
-    names = list(dict.fromkeys([*operations_of(edges), NONE]))
-    nodes = range(num_inputs, max((node for node, _ in edges), default=num_inputs) + 1)
-    alphas = [
-        [_log(edges.get((node, source), {NONE: 1.0}).get(name, 0.0)) for name in names]
-        for node in nodes
-        for source in range(node)
-    ]
-    # Rounded to nothing: no operation of the edge is more likely than another.
-    alphas = [row if max(row) > -math.inf else [0.0] * len(row) for row in alphas]
-    if names == [NONE]:
-        raise ValueError(f"the {kind} cell has no weights of operations other than none")
-    cell = derive(alphas, names, kind=kind)
-    kept = [
-        tuple(edge for edge in cell.nodes[node - num_inputs] if (node, edge.source) in edges)
-        for node in nodes
-    ]
-    if () in kept:
-        raise ValueError(
-            f"the {kind} cell cannot be derived: no weights of the edges into node "
-            f"{num_inputs + kept.index(())}"
-        )
-    return Cell(kind, tuple(kept), cell.concat, names)
+    return derived_cell(kind, record.cells.get(kind, {}), record.edge_weights_of(kind))
 
 
-def _log(weight: float) -> float:
-    return math.log(weight) if weight > 0 else -math.inf
+def strengths_of(record: EpochRecord, kind: str) -> dict[tuple[int, int], float]:
+    """(node, source) -> how strong the edge is."""
+    return strengths(record.cells.get(kind, {}), record.edge_weights_of(kind))
 
 
 def derived(record: EpochRecord) -> Genotype:
@@ -71,7 +36,7 @@ def derived(record: EpochRecord) -> Genotype:
         ValueError: the weights are not those of a normal and a reduction cell, or of a recurrent
             one; or as `derived_cell`.
     """
-    return Genotype(tuple(derived_cell(kind, edges) for kind, edges in record.cells.items()))
+    return Genotype(tuple(cell_of(record, kind) for kind in record.cells))
 
 
 def skips(genotype: Genotype) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nni_darts._common.checks import several
 from nni_darts.genotypes.cell import KINDS, Cell
-from nni_darts.history.cells import derived_cell, strengths
+from nni_darts.history.cells import cell_of, strengths_of
 from nni_darts.history.record import Choices, EpochRecord
 from nni_darts.pictures.cell_figure import DRAWN, figure_of_cells
 from nni_darts.pictures.choice_figure import DRAWN as DRAWN_OF_CHOICES
@@ -57,12 +57,11 @@ def frames_of(records: Iterable[EpochRecord]) -> list[Frame]:
     """
     frames = []
     for record in several("records", records, EpochRecord, "records of epochs"):
-        weights = record.cells
         try:
-            cells = tuple(derived_cell(kind, edges) for kind, edges in weights.items())
+            cells = tuple(cell_of(record, kind) for kind in record.cells)
         except ValueError:
             continue
-        strong = tuple(strengths(weights[cell.kind]) for cell in cells)
+        strong = tuple(strengths_of(record, cell.kind) for cell in cells)
         frames.append(Frame(record.epoch, _title(record), cells, strong, record.choices))
     # Boxes must not jump: all frames show the same boxes.
     shapes = [{cell.kind: len(cell.nodes) for cell in frame.cells} for frame in frames]

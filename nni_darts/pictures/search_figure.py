@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nni_darts._common.checks import instance, several
 from nni_darts._common.messages import literal
 from nni_darts.genotypes.cell import KINDS
-from nni_darts.history.cells import derived_cell, operations_of, skips_in
+from nni_darts.history.cells import cell_of, operations_of, skips_in
 from nni_darts.history.record import EpochRecord
 from nni_darts.pictures.cell_graph import CAPTIONS, state_name
 from nni_darts.pictures.choice_figure import Panels, in_points, panels_of, room_for
@@ -141,7 +141,7 @@ def _summaries(figure: Figure, at: SubplotSpec, every: _Epochs) -> None:
     for epoch, record in every.items():
         if "normal" in record.cells:
             try:
-                skips[epoch] = skips_in(derived_cell("normal", record.cells["normal"]))
+                skips[epoch] = skips_in(cell_of(record, "normal"))
             except ValueError:
                 continue  # a gap, as `nni_darts.history.gaps` says
     shown = [

@@ -1,69 +1,17 @@
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 from histories import reports
 
-from nni_darts.genotypes.cell import PRIMITIVES, RNN_PRIMITIVES
-from nni_darts.genotypes.derivation import derive, strength
+from nni_darts.genotypes.cell import RNN_PRIMITIVES
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.published import get
-from nni_darts.history.cells import derived, derived_cell, operations_of, skips, strengths
+from nni_darts.history.cells import cell_of, derived, operations_of, skips, strengths_of
 from nni_darts.history.flat import from_flat
 from nni_darts.history.gaps import gaps
-
-
-@pytest.mark.parametrize(
-    ("kind", "primitives", "inputs", "nodes"),
-    [("normal", PRIMITIVES, 2, 4), ("recurrent", RNN_PRIMITIVES, 1, 8)],
-)
-def test_the_derived_cell_is_that_of_the_alphas(
-    kind: str, primitives: tuple[str, ...], inputs: int, nodes: int
-) -> None:
-    rng = np.random.default_rng(0)
-    edges = [(node, source) for node in range(inputs, inputs + nodes) for source in range(node)]
-    for _ in range(20):
-        alphas = 3 * rng.standard_normal((len(edges), len(primitives)))
-        weights = np.exp(alphas) / np.exp(alphas).sum(axis=1, keepdims=True)
-        rows = {
-            edge: dict(zip(primitives, row, strict=True))
-            for edge, row in zip(edges, weights.tolist(), strict=True)
-        }
-        assert derived_cell(kind, rows) == derive(alphas, primitives, kind=kind)
-        expected = strength(alphas, primitives).values
-        assert list(strengths(rows).values()) == pytest.approx(expected.tolist())
-
-
-def test_a_cell_derived_by_hand() -> None:
-    sure = {"none": 0.1, "skip_connect": 0.2, "sep_conv_3x3": 0.7}
-    unsure = {"none": 0.8, "skip_connect": 0.15, "sep_conv_3x3": 0.05}
-    even = {"none": 0.2, "skip_connect": 0.5, "sep_conv_3x3": 0.3}
-    edges = {(2, 0): unsure, (2, 1): sure, (3, 0): unsure, (3, 1): even, (3, 2): sure}
-    cell = derived_cell("normal", edges)
-    assert cell.nodes == (
-        (("sep_conv_3x3", 1), ("skip_connect", 0)),
-        (("sep_conv_3x3", 2), ("skip_connect", 1)),
-    )
-    assert strengths(edges)[3, 0] == 0.15
-    assert operations_of(edges) == ["none", "skip_connect", "sep_conv_3x3"]
-
-
-def test_weights_that_were_rounded_to_nothing() -> None:
-    gone = {"none": 1.0, "skip_connect": 0.0}
-    cell = derived_cell("normal", {(2, 0): gone, (2, 1): gone})
-    assert [edge.source for edge in cell.nodes[0]] == [0, 1]
-    nothing = {"none": 0.0, "skip_connect": 0.0}
-    derived_cell("normal", {(2, 0): nothing, (2, 1): nothing})
-
-
-def test_edges_without_weights_are_never_chosen() -> None:
-    row = {"none": 0.5, "skip_connect": 0.5}
-    cell = derived_cell("normal", {(2, 0): row, (3, 0): row, (3, 2): row})
-    assert [[edge.source for edge in node] for node in cell.nodes] == [[0], [0, 2]]
-    with pytest.raises(ValueError, match="no weights of the edges into node 2"):
-        derived_cell("normal", {(3, 0): row})
-    with pytest.raises(ValueError, match="no weights of operations other than none"):
-        derived_cell("normal", {(2, 0): {"none": 1.0}})
+from nni_darts.history.record import CellEdge
 
 
 def test_the_genotype_of_an_epoch() -> None:
@@ -98,3 +46,22 @@ def test_skips_are_those_of_the_normal_cell() -> None:
     assert skips(get("DARTS_V2")) == 2
     assert skips(get("DARTS_V1")) == 3
     assert skips(get("RNN_DARTS_V2")) == 0
+
+
+def test_operations_come_in_their_order() -> None:
+    edges = {(2, 0): {"none": 0.5, "skip_connect": 0.5}, (2, 1): {"tanh": 0.5, "none": 0.5}}
+    assert operations_of(edges) == ["none", "skip_connect", "tanh"]
+
+
+def test_the_weights_of_edges_decide_which_are_kept() -> None:
+    record = from_flat(reports(1)[0])
+    for node in record.cells["normal"]:
+        assert strengths_of(record, "normal")[node] > 0
+    without, (kept, _) = cell_of(record, "normal"), cell_of(record, "normal").nodes[3]
+    weights = {CellEdge("normal", 5, source): float(source != kept.source) for source in range(5)}
+    weighed = replace(record, edge_weights=weights)
+    cell = cell_of(weighed, "normal")
+    assert cell.nodes[:3] == without.nodes[:3]
+    assert kept.source not in [edge.source for edge in cell.nodes[3]]
+    assert derived(weighed).normal == cell
+    assert strengths_of(weighed, "normal")[5, kept.source] == 0

@@ -15,7 +15,7 @@ from PIL import Image
 from nni_darts.genotypes import published, random_cells
 from nni_darts.genotypes.cell import RNN_PRIMITIVES, Cell
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.history.cells import derived, strengths
+from nni_darts.history.cells import derived, strengths_of
 from nni_darts.history.flat import from_flat
 from nni_darts.history.record import EpochRecord
 from nni_darts.pictures import drawing, graphviz
@@ -126,15 +126,15 @@ def test_with_strengths_all_cells_have_one_layout() -> None:
 
 def test_widths_say_how_strong_an_edge_is() -> None:
     (record,) = records(reports(1))
-    cell, weights = derived(record).normal, record.cells["normal"]
-    figure = drawing.figure_of_cell(cell, strengths(weights))
+    cell, strengths = derived(record).normal, strengths_of(record, "normal")
+    figure = drawing.figure_of_cell(cell, strengths)
     widths = {
         patch.get_gid(): patch.get_linewidth()
         for patch in figure.axes[0].patches
         if re.fullmatch(r"normal-\d+-\d+-\w*", patch.get_gid() or "")
     }
     assert len(widths) == 14
-    strong = {f"{edge[0]}-{edge[1]}": value for edge, value in strengths(weights).items()}
+    strong = {f"{edge[0]}-{edge[1]}": value for edge, value in strengths.items()}
     by_width = sorted(widths, key=lambda gid: widths[gid])
     by_strength = sorted(widths, key=lambda gid: strong["-".join(gid.split("-")[1:3])])
     assert by_width == by_strength
