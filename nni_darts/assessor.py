@@ -117,6 +117,8 @@ class AlphaMonitor(Assessor):
         template = resources.files("nni_darts.monitor").joinpath("page.html")
         page = template.read_text(encoding="utf-8")
         self._write(self._folder / PAGE, page)
+        for search in self._searches.values():  # the page may be newer than they are
+            self._write(self._path(search.key), search.to_json())
         self._write_index()
         if (url := nni_manager.address()) is not None and not self._failing:
             self._say(f"the alpha page is at {url.removesuffix('/api/v1/nni')}/logs/{PAGE}")

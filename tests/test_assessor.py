@@ -198,6 +198,18 @@ def test_back_from_json(log: Path) -> None:
     assert Search.from_json(text, "running").to_json() == text
 
 
+def test_the_data_of_an_earlier_version_get_a_layout(log: Path) -> None:
+    play(AlphaMonitor(), "a", reports(2))
+    path = log / "alphas/search-0.json"
+    whole = path.read_text()
+    values = json.loads(whole)
+    for cell in values["cells"]:
+        del cell["layout"]
+    path.write_text(json.dumps(values))
+    AlphaMonitor()
+    assert path.read_text() == whole
+
+
 def test_choices_have_names_and_colours_of_their_own() -> None:
     search, made = Search("search-0", 0, "a"), choice_reports(3, 12)
     for report in made[:2]:

@@ -54,6 +54,8 @@ PURE = (
     "nni_darts.runs.run_key",
     "nni_darts.runs.identity",
     "nni_darts.monitor.collapse",
+    "nni_darts.monitor.page_cells",
+    "nni_darts.monitor.page_data",
     "nni_darts.experiment.ledger",
     "nni_darts.experiment.loopback",
     "nni_darts.experiment.nni_database",

@@ -5,7 +5,8 @@ The JSON of a search, which nni_darts/monitor/page.html reads::
     {"version": 1, "key": "search-0", "seed": 0, "trial": "abcde", "planned": 50,
      "verdict": {"text": ..., "epoch": 12, "holds": true, "stopped": false} or null,
      "cells": [{"kind": "normal", "inputs": 2, "edges": [[2, 0], [2, 1], ...],
-                "operations": ["none", ...], "colours": [[light, dark], ...]}, ...],
+                "operations": ["none", ...], "colours": [[light, dark], ...],
+                "layout": {...} or null}, ...],
      "figures": ["val_acc", ...],
      "epochs": [[epoch, [figures], [[weights of a cell, edge by edge], ...],
                  [[edge, operation, edge, operation, ...] of the derived cell, ...] or null],
@@ -14,7 +15,7 @@ The JSON of a search, which nni_darts/monitor/page.html reads::
 Edges are (node, source), operations of a derived cell are indices into `operations`, edges into
 `edges`. The other choices of a space are one cell of the kind "choices", whose edges are labels; it
 has "candidates" too, for each label the indices of its own operations, and "colours" for each of
-these. What is not known is null.
+these, but no layout, of which `nni_darts.monitor.page_cells` tells. What is not known is null.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from nni_darts.genotypes.cell import KINDS
 from nni_darts.history.cells import derived, skips
 from nni_darts.history.record import EpochRecord
 from nni_darts.monitor.collapse import Figures, Verdict
+from nni_darts.monitor.page_cells import layout_of
 from nni_darts.pictures.colours import colour_of, colours_among
 
 VERSION = 1
@@ -148,7 +150,7 @@ class Search:
                     "inputs": KINDS[kind].num_inputs if kind in KINDS else 0,
                     "edges": rows,
                     "operations": names,
-                    **self._colours(kind, rows, names),
+                    **self._looks(kind, rows, names),
                 }
                 for kind, rows, names in cells
             ],
@@ -199,10 +201,12 @@ class Search:
                 names = _names(row for table in tables for row in table.values())
                 yield kind, list(rows) if kind == CHOICES else sorted(rows, key=_order), names
 
-    def _colours(self, kind: str, rows: list[Row], names: list[str]) -> dict[str, Any]:
-        """Of the operations of a cell; of other choices, for each by itself."""
+    def _looks(self, kind: str, rows: list[Row], names: list[str]) -> dict[str, Any]:
+        """The colours of a cell's operations and its layout; of other choices, colours for each."""
         if kind != CHOICES:
-            return {"colours": [colour_of(name) for name in names]}
+            edges = [row for row in rows if not isinstance(row, str)]
+            colours = [colour_of(name) for name in names]
+            return {"colours": colours, "layout": layout_of(kind, edges, names)}
         tables = [e.weights[CHOICES] for e in self.epochs.values() if CHOICES in e.weights]
         candidates = [_names(t[row] for t in tables if row in t) for row in rows]
         place = {name: i for i, name in enumerate(names)}

@@ -155,6 +155,23 @@ def test_a_search_while_it_runs(visit: Any, picture: Any) -> None:
     expect(page.locator("#status")).to_have_text("succeeded · 31 epochs", timeout=6 * SECONDS)
 
 
+def test_cells_stand_where_the_data_says(visit: Any, log: Path) -> None:
+    tell(AlphaMonitor(), "a", reports(3))
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 3 of 3")
+    cells = json.loads((log / "alphas" / "search-0.json").read_text())["cells"]
+    for number, cell in enumerate(cells):
+        svg = page.locator("#cells svg").nth(number)
+        drawn = svg.locator("rect:not(.plate)").evaluate_all(
+            "all => all.map(r => ['x', 'y', 'width', 'height'].map(k => +r.getAttribute(k)))"
+        )
+        expected = [[x - w / 2, y - h / 2, w, h] for *_, x, y, w, h in cell["layout"]["boxes"]]
+        assert drawn == [pytest.approx(box) for box in expected]
+        assert svg.locator("path.faint").count() == 14
+        assert svg.locator("path.faint:visible").count() == 14 - 8
+        assert svg.locator(".kept").count() == svg.locator(".name").count() == 8
+
+
 def test_play(visit: Any) -> None:
     tell(AlphaMonitor(), "a", reports(8))
     page = visit()
