@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 
 
 def cell() -> None:
-    """A published cell, as `nni-darts draw` makes it where there is no graphviz."""
+    """A published cell, as `nni-darts draw` makes it."""
     drawing.save(drawing.figure_of_cells(published.get("DARTS_V2").cells), HERE / "cell.svg")
 
 

@@ -34,8 +34,8 @@ def draw(options: argparse.Namespace) -> int:
         drawing.format_of(options.output)
         drawing.require_writable(options.output)
         genotype = published.find(options.genotype)
-        drawn_by = drawing.draw(genotype, options.output)
-    print(f"written to {options.output}, drawn by {drawn_by}")
+        drawing.draw(genotype, options.output)
+    print(f"written to {options.output}")
     return 0
 
 

@@ -17,18 +17,14 @@ from nni_darts._common.checks import instance
 from nni_darts._common.messages import printable, shortened, shown
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.history.record import EpochRecord
-from nni_darts.pictures import graphviz
 from nni_darts.pictures.cell_figure import figure_of_cell, figure_of_cells
-from nni_darts.pictures.cell_graph import graph_of
 from nni_darts.pictures.search_figure import figure_of_history, heat_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BUILT_IN",
     "FORMATS",
-    "GRAPHVIZ",
     "draw",
     "figure_of_cell",
     "figure_of_cells",
@@ -43,11 +39,9 @@ __all__ = [
 ]
 
 FORMATS = ("svg", "png", "pdf")
-GRAPHVIZ = "graphviz"
-BUILT_IN = "the built-in layout"
 
 
-def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> str:
+def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> None:
     """Draw the cells of a genotype as the paper does, into a file.
 
     Args:
@@ -55,28 +49,14 @@ def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> s
         path: its suffix, .svg, .png or .pdf, says in which format.
         title: above the cells.
 
-    Returns:
-        What drew it: `GRAPHVIZ` where its program dot is installed, else `BUILT_IN`, followed by
-        the reason in parentheses.
-
     Raises:
         ValueError: one line, for another suffix, or where the file cannot be written.
     """
     instance("genotype", genotype, Genotype, "a Genotype (a text is read by Genotype.parse)")
     if title is not None:
         instance("title", title, str, "a text")
-    format = format_of(path)
-    reason = "no graphviz: its program dot was not found"
-    if graphviz.installed():
-        try:
-            picture = graphviz.render([graph_of(cell) for cell in genotype.cells], format, title)
-        except graphviz.DotError as error:
-            reason = f"graphviz failed: {error}"
-        else:
-            write_bytes(path, picture)
-            return GRAPHVIZ
+    format_of(path)
     save(figure_of_cells(genotype.cells, title=title), path)
-    return f"{BUILT_IN} ({reason})"
 
 
 def plot_history(records: Iterable[EpochRecord], path: str | Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,13 @@ from nni_darts.genotypes.genotype import Genotype
 from nni_darts.history.cells import derived, strengths_of
 from nni_darts.history.flat import from_flat
 from nni_darts.history.record import EpochRecord
-from nni_darts.pictures import drawing, graphviz
+from nni_darts.pictures import drawing
 from nni_darts.pictures.cell_figure import picture_of
 from nni_darts.pictures.cell_graph import candidates, graph_of, label_lines, state_name
-
-needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
 
 
 def records(reports: list[dict[str, Any]]) -> list[EpochRecord]:
     return [from_flat(report) for report in reports]
-
-
-@pytest.fixture
-def without_dot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphviz, "installed", lambda: False)
 
 
 # The graph of a cell
@@ -94,7 +86,7 @@ def test_labels_are_folded(operation: str, lines: list[str]) -> None:
     assert label_lines(operation) == lines
 
 
-# The built-in layout
+# The layout
 
 
 def cells() -> list[Cell]:
@@ -159,53 +151,16 @@ def ids(genotype: Genotype) -> set[str]:
     }
 
 
-@pytest.mark.usefixtures("without_dot")
 @pytest.mark.parametrize("name", ["DARTS_V2", "RNN_DARTS_V2"])
-def test_an_svg_by_the_built_in_layout(name: str, tmp_path: Path) -> None:
+def test_an_svg(name: str, tmp_path: Path) -> None:
     genotype = published.get(name)
     path = tmp_path / "cell.svg"
-    drawn_by = drawing.draw(genotype, path, title="$ a <title> & more")
-    assert drawn_by == "the built-in layout (no graphviz: its program dot was not found)"
+    drawing.draw(genotype, path, title="$ a <title> & more")
     svg = path.read_text()
     assert ids(genotype) <= set(re.findall(r'id="([^"]*)"', svg))
     assert "fill: #ffffff" in svg  # the page may be dark
 
 
-@needs_dot
-@pytest.mark.parametrize("name", ["DARTS_V2", "RNN_DARTS_V2"])
-def test_an_svg_by_graphviz(name: str, tmp_path: Path) -> None:
-    genotype = published.get(name)
-    path = tmp_path / "cell.svg"
-    assert drawing.draw(genotype, path, title='a "title" \\N & <more>') == drawing.GRAPHVIZ
-    svg = path.read_text()
-    assert ids(genotype) <= {i.replace("&#45;", "-") for i in re.findall(r'id="([^"]*)"', svg)}
-    assert 'fill="white"' in svg or 'fill="#ffffff"' in svg.lower()
-    captions = [svg.find(f">{name}<") for name in ("normal cell", "reduction cell")]
-    assert name.startswith("RNN") or min(captions) > 0
-
-
-@needs_dot
-def test_graphviz_puts_the_normal_cell_above() -> None:
-    graphs = [graph_of(cell) for cell in published.get("PDARTS").cells]
-    svg = graphviz.render(graphs, "svg").decode()
-    y = {
-        caption: float(re.search(rf'y="([-\d.]+)"[^>]*>{caption}<', svg)[1])  # type: ignore[index]
-        for caption in ("normal cell", "reduction cell")
-    }
-    assert y["normal cell"] < y["reduction cell"]
-
-
-def test_graphviz_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\necho no fonts today >&2; exit 3\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    drawn_by = drawing.draw(published.get("DARTS_V2"), tmp_path / "cell.pdf")
-    assert drawn_by == "the built-in layout (graphviz failed: no fonts today)"
-    assert (tmp_path / "cell.pdf").read_bytes().startswith(b"%PDF")
-
-
-@pytest.mark.usefixtures("without_dot")
 def test_a_png_on_white(tmp_path: Path) -> None:
     drawing.draw(published.get("DARTS_V2"), tmp_path / "new" / "cell.PNG")
     with Image.open(tmp_path / "new" / "cell.PNG") as image:
@@ -222,7 +177,6 @@ def test_other_formats_are_refused(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("without_dot")
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.svg").mkdir()
@@ -290,13 +244,7 @@ def test_heat_maps() -> None:
         drawing.heat_maps(from_flat({"epoch": 0}))
 
 
-def test_a_title_may_be_anything(tmp_path: Path, without_dot: None) -> None:
-    drawing.draw(published.get("DARTS_V2"), tmp_path / "cell.svg", title=EVIL)
-    require_harmless((tmp_path / "cell.svg").read_bytes())
-
-
-@needs_dot
-def test_a_title_may_be_anything_by_graphviz(tmp_path: Path) -> None:
+def test_a_title_may_be_anything(tmp_path: Path) -> None:
     drawing.draw(published.get("DARTS_V2"), tmp_path / "cell.svg", title=EVIL)
     require_harmless((tmp_path / "cell.svg").read_bytes())
 
@@ -308,7 +256,7 @@ def test_names_may_be_anything() -> None:
     require_harmless(drawing.rendered(drawing.figure_of_history(made), "svg"))
 
 
-def test_the_same_picture_is_the_same_file(tmp_path: Path, without_dot: None) -> None:
+def test_the_same_picture_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         drawing.draw(published.get("DARTS_V2"), tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
