@@ -126,7 +126,7 @@ def _trial(text: str) -> nni_database.Trial:
 
 
 def _searched(trial: nni_database.Trial) -> bool:
-    return any(from_flat({"epoch": 0, **report}).weights for report in trial.reports.values())
+    return any(from_flat({**report, "epoch": 0}).weights for report in trial.reports.values())
 
 
 def _named(trial: nni_database.Trial) -> Any:
