@@ -11,6 +11,7 @@ from typing import Any
 from nni_darts._common.metric import ACCURACY, Metric, metric_of
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import stored_text
+from nni_darts.genotypes.sample import Sample
 from nni_darts.tasks.stage import Stage
 
 
@@ -39,8 +40,13 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Short name; empty for a sample of a space that is not one of cells."""
-        return short_name(self.text)
+        """Short name; empty for a sample, not one of cells, that was found and not trained."""
+        return short_name(self.text) if self.stage is Stage.SEARCH else trained_name(self.text)
+
+    @property
+    def of_cells(self) -> bool:
+        """Whether it is a genotype."""
+        return bool(short_name(self.text))
 
     @property
     def test(self) -> float | None:
@@ -125,6 +131,14 @@ def short_name(text: str) -> str:
     """Digest of a genotype; empty for a sample of a space that is not one of cells."""
     try:
         return stored_text.digest(text)
+    except ValueError:
+        return ""
+
+
+def trained_name(text: str) -> str:
+    """The digest of an architecture that was trained, as the keys of its runs have it."""
+    try:
+        return short_name(text) or Sample.parse(text).digest
     except ValueError:
         return ""
 

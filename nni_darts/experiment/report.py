@@ -13,7 +13,7 @@ import pandas as pd
 from nni_darts._common.messages import printable
 from nni_darts._common.redaction import redacted
 from nni_darts.experiment import protocol, reproduction, results
-from nni_darts.experiment.architectures import cells, found, short_name
+from nni_darts.experiment.architectures import cells, found, trained_name
 from nni_darts.experiment.ledger import Ledger
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import stored_text
@@ -38,7 +38,7 @@ def html(experiment: Experiment) -> str:
     plan = protocol.make_plan(settings, ledger.results, ledger.failures, ledger.held)
     winner = protocol.winner(settings, ledger.results, ledger.failures)
     best = found(experiment)
-    selected = next((f for f in best if winner and f.name == short_name(winner)), None)
+    selected = next((f for f in best if winner and f.name == trained_name(winner)), None)
     folder = results.weights_folder(table, experiment.folder)
     runs = {*table["genotype"], *table["architecture"]}
     to_train = selected or (best[0] if best else None)

@@ -101,7 +101,12 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
     data = settings.data
     made = [("The whole experiment, from the file above", f"nni-darts run {FILE}")]
     # The command trains cells on the shipped tasks; arguments of a user's own data have no flags.
-    if best is None or not best.name or data.task_class or set(data.arguments) - set(_DATA_FLAGS):
+    if (
+        best is None
+        or not best.of_cells
+        or data.task_class
+        or set(data.arguments) - set(_DATA_FLAGS)
+    ):
         return made
     training: Training
     if settings.evaluate is not None:

@@ -14,7 +14,7 @@ from nni_darts._common.metric import Metric, metric_of
 from nni_darts._common.table import Column, lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import protocol
-from nni_darts.experiment.architectures import found, short_name
+from nni_darts.experiment.architectures import found, short_name, trained_name
 from nni_darts.experiment.ledger import Ledger, kept
 from nni_darts.experiment.nni_database import TUNER, Experiment, StoredError, Trial
 from nni_darts.runs.run_key import RunKey
@@ -88,10 +88,11 @@ def _place(row: Mapping[str, Any]) -> tuple[int, str, int]:
 
 def _row(trial: Trial, result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     architecture = result.get("genotype", result.get("genotype_1"))
+    name = short_name if result.get("stage") == "search" else trained_name
     known = {name: result[name] for name in names if name in result}
     return {
         **known,
-        "genotype": short_name(str(architecture)),
+        "genotype": name(str(architecture)),
         "architecture": architecture,
         "trial": trial.id,
         "status": "SUCCEEDED",
@@ -215,5 +216,5 @@ def summary(experiment: Experiment) -> str:
     known = ledger(experiment)
     best = protocol.winner(settings(experiment), known.results, known.failures)
     if best is not None:
-        said.append(f"selected {short_name(best)}: {best}")
+        said.append(f"selected {trained_name(best)}: {best}")
     return "\n".join(said)

@@ -65,7 +65,7 @@ class Task(ABC):
 
     @property
     def states(self) -> str:
-        """What the numbers in a genotype stand for, in words."""
+        """What the numbers in a genotype stand for, in words; empty where it has none."""
         return ""
 
     @property

@@ -13,9 +13,12 @@ import torch
 import yaml
 from toy_task import TOY, ToyRun, ToySettings, ToyTask
 
+from experiments import evaluated, searched, store
 from nni_darts._common.validation import SettingsError
-from nni_darts.experiment import protocol
+from nni_darts.experiment import protocol, results
 from nni_darts.experiment.check import check
+from nni_darts.experiment.report import html
+from nni_darts.genotypes.random_cells import draw
 from nni_darts.genotypes.sample import Sample
 from nni_darts.runs.run_key import key
 from nni_darts.runs.stages import STAGES
@@ -61,24 +64,24 @@ def test_a_class_that_is_no_task(task: object, expected: str, message: Callable[
 def test_search_select_and_evaluate(tmp_path: Path) -> None:
     """By the protocol, and by what NNI carries: every run is text between the two."""
     settings = parse(SETTINGS)
-    results: dict[str, dict[str, Any]] = {}
-    while not (plan := protocol.make_plan(settings, results, {})).over:
+    outcomes: dict[str, dict[str, Any]] = {}
+    while not (plan := protocol.make_plan(settings, outcomes, {})).over:
         assert plan.problem is None
         for planned in plan.ready:
             run = parse_run(json.loads(planned.model_dump_json(exclude_defaults=True)))
             assert type(run) is ToyRun
             result = STAGES[run.stage](run, tmp_path / key(run), lambda report: None)
-            results[key(run)] = json.loads(json.dumps(result))
-    stages = [result["stage"] for result in results.values()]
+            outcomes[key(run)] = json.loads(json.dumps(result))
+    stages = [result["stage"] for result in outcomes.values()]
     assert stages.count("search") == 2
     assert stages[-1] == "evaluate"
-    selected = protocol.winner(settings, results, {})
+    selected = protocol.winner(settings, outcomes, {})
     assert selected is not None
     sample = Sample.parse(selected)
     assert sample.choices.keys() == {"first", "second"}
     assert "gone" not in sample.choices.values()
 
-    best = results[f"evaluate-{sample.digest}-3"]
+    best = outcomes[f"evaluate-{sample.digest}-3"]
     linear = list(sample.choices.values()).count("linear")
     assert best["params"] == (8 * 5 + 5) + linear * (5 * 5 + 5) + (5 * 3 + 3)
     assert best["test_acc"] > 0.9
@@ -86,6 +89,24 @@ def test_search_select_and_evaluate(tmp_path: Path) -> None:
     data = TOY.training_data("vectors", 32, 0, size=60)
     network = TOY.trained(Path(best["weights"]), sample, settings.evaluate, data)
     assert TOY.test(network, data, torch.device("cpu"))["test_loss"] == best["test_loss"]
+
+
+def test_its_results_are_shown(home: Path) -> None:
+    sample = Sample({"first": "linear", "second": "identity"})
+    text, name = sample.to_json(), f"evaluate-{sample.digest}-3"
+    evaluation = {
+        **evaluated(draw(1, 0)[0].to_json(), 3, 0.9),
+        "key": name,
+        "genotype": text,
+        "weights": f"/far/runs/{name}/best.ckpt",
+    }
+    experiment = store(home, "abc", [searched(0, (-1.0, text)), evaluation], settings=SETTINGS)
+    assert list(results.table(experiment)["genotype"]) == ["", sample.digest]
+    assert f"{sample.digest}: test accuracy 90.00% (1 training)" in results.summary(experiment)
+    page = html(experiment)
+    assert f"evaluate-{sample.digest}-3/best.ckpt" in page
+    assert "nni-darts run experiment.yml" in page
+    assert "nni-darts retrain" not in page
 
 
 def test_its_experiment_file_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
