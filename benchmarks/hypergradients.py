@@ -63,7 +63,8 @@ def measured(name: str, work: Work, repeats: int) -> dict[str, Any]:
     from torch import nn
 
     from nni_darts import UnrolledDARTS
-    from nni_darts.search.hypergradient import HYPERGRADIENTS
+    from nni_darts.search.bilevel_step import BilevelStep
+    from nni_darts.search.parts import HYPERGRADIENTS
     from search_spaces import DartsCNN
 
     torch.manual_seed(0)
@@ -77,10 +78,10 @@ def measured(name: str, work: Work, repeats: int) -> dict[str, Any]:
     def loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return nn.functional.cross_entropy(net(images), labels)
 
+    step = BilevelStep(lambda: loss(*train), lambda: loss(*val), weights, alphas, sgd, [net])
+
     def hypergradient() -> Any:
-        return HYPERGRADIENTS[name](
-            lambda: loss(*train), lambda: loss(*val), weights, alphas, sgd, [net]
-        )
+        return HYPERGRADIENTS[name]()(step)
 
     before = peak_megabytes()
     gradient = torch.cat([g.reshape(-1) for g in hypergradient()]).tolist()

@@ -74,7 +74,8 @@ def numbers(start: Any, batches: Sequence[Any], dtype: Any, *, autocast: bool) -
     import torch
     from torch import nn
 
-    from nni_darts.search.hypergradient import HYPERGRADIENTS
+    from nni_darts.search.bilevel_step import BilevelStep
+    from nni_darts.search.parts import HYPERGRADIENTS
 
     net = copy.deepcopy(start).to(dtype)
     named = dict(net.named_parameters())
@@ -94,15 +95,11 @@ def numbers(start: Any, batches: Sequence[Any], dtype: Any, *, autocast: bool) -
     def joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.cat([t.detach().flatten() for t in tensors])
 
+    step = BilevelStep(lambda: loss(0), lambda: loss(1), weights, alphas, sgd, [net])
     return {
         "logits": logits(batches[0][0]).detach().flatten(),
         "weights' gradient": joined(torch.autograd.grad(loss(0), weights)),
-        **{
-            name: joined(
-                HYPERGRADIENTS[name](lambda: loss(0), lambda: loss(1), weights, alphas, sgd, [net])
-            )
-            for name in HYPER
-        },
+        **{name: joined(HYPERGRADIENTS[name]()(step)) for name in HYPER},
     }
 
 

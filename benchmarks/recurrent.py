@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
 from nni_darts.genotypes import published
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.hypergradient import FiniteDifference, FirstOrder, Hypergradient
 from nni_darts.training.network_size import multiply_adds_per_word
 from search_spaces import DartsRNN, DartsRNNNetwork
 from search_spaces.cell_space import CellSpace
@@ -154,10 +155,10 @@ def make_steps(model: Any, options: argparse.Namespace) -> dict[str, Callable[[]
         nn.utils.clip_grad_norm_(weights, CLIP)
         sgd.step()
 
-    def search(hypergradient: str) -> Callable[[], None]:
+    def search(architect: Hypergradient) -> Callable[[], None]:
         def step() -> None:
-            HYPERGRADIENTS[hypergradient](
-                lambda: loss(train), lambda: loss(val), weights, alphas, sgd, [model], CLIP
+            architect(
+                BilevelStep(lambda: loss(train), lambda: loss(val), weights, alphas, sgd, [model])
             )
             training()
 
@@ -166,8 +167,8 @@ def make_steps(model: Any, options: argparse.Namespace) -> dict[str, Callable[[]
     if not alphas:
         return {"training": training}
     return {
-        "search": search("finite_difference"),
-        "first order": search("first_order"),
+        "search": search(FiniteDifference(CLIP)),
+        "first order": search(FirstOrder()),
         "training": training,
     }
 

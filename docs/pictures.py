@@ -1,4 +1,4 @@
-"""Makes the pictures of the README, from a search that has been run.
+"""Makes the pictures of the documentation, from a search that has been run.
 
     nni-darts run experiments/darts.yml
     python docs/pictures.py ~/nni-experiments/ID/environments/local-env/runs/search-0/history.csv

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nni_darts.genotypes.derivation import derive, top_k
     from nni_darts.genotypes.genotype import Genotype
-    from nni_darts.search.hypergradient import exact, finite_difference, first_order
+    from nni_darts.search.functions import exact, finite_difference, first_order
     from nni_darts.search.strategy import UnrolledDARTS
     from nni_darts.tasks.images.data import BilevelData
     from nni_darts.training.checkpoint import load
@@ -22,9 +22,9 @@ _HOMES = {
     "Genotype": "genotypes.genotype",
     "UnrolledDARTS": "search.strategy",
     "derive": "genotypes.derivation",
-    "exact": "search.hypergradient",
-    "finite_difference": "search.hypergradient",
-    "first_order": "search.hypergradient",
+    "exact": "search.functions",
+    "finite_difference": "search.functions",
+    "first_order": "search.functions",
     "load": "training.checkpoint",
     "top_k": "genotypes.derivation",
 }

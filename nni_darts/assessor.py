@@ -1,4 +1,4 @@
-"""The live page of the alphas, and the stop of a collapsed search: an NNI assessor.
+"""NNI assessor: the live page of the alphas, and the stop of a collapsed search.
 
 It runs beside NNI's manager, so remote trials are seen as well, and must start within ten seconds:
 no torch.
@@ -30,9 +30,9 @@ from nni_darts.tasks.stage import Stage
 
 PAGE = "alphas.html"
 FOLDER = "alphas"
-"""Beside the page: index.json, and a file for each search."""
+"""Folder beside the page: index.json, and a file for each search."""
 POLL_SECONDS = 5.0
-"""How often the trials that NNI resumed are looked at."""
+"""Seconds between two looks at the trials that NNI resumed."""
 
 _logger = logging.getLogger("nni_darts.assessor")
 
@@ -95,7 +95,7 @@ class AlphaMonitor(Assessor):
 
     @guarded
     def load_checkpoint(self) -> None:
-        """After `nnictl resume`: what is in the folder has been read, the trials come as news."""
+        """Resume after `nnictl resume`: files in the folder are kept, resumed trials are polled."""
         threading.Thread(target=self._follow, name="alpha page", daemon=True).start()
 
     def _caught(self, error: Exception) -> AssessResult:
@@ -119,7 +119,7 @@ class AlphaMonitor(Assessor):
     # What is known
 
     def _load(self) -> None:
-        """What an earlier dispatcher of this experiment has written."""
+        """Load what an earlier dispatcher of this experiment has written."""
         index = self._folder / FOLDER / "index.json"
         if not index.exists():
             return
@@ -177,7 +177,7 @@ class AlphaMonitor(Assessor):
         return search.verdict.holds and max(search.epochs) + 1 != search.planned
 
     def _epochs(self) -> int | None:
-        """How many a search has, by the tuner's settings."""
+        """Number of epochs of a search, by the tuner's settings."""
         if self._planned is None and self._experiment.database.exists():
             try:
                 settings = parse((self._experiment.config().get("tuner") or {})["classArgs"])

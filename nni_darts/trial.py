@@ -41,9 +41,9 @@ except ModuleNotFoundError as error:
     sys.exit(environment.unable(error))
 
 PARAMETERS = "NNI_DARTS_PARAMETERS"
-"""Tells the processes that train together with this one what they train."""
+"""Variable that tells the processes that train together with this one what they train."""
 PAGE = "alphas.html"
-"""What `nni_darts.assessor` writes into the experiment's log folder."""
+"""Page that `nni_darts.assessor` writes into the experiment's log folder."""
 
 
 def main() -> int:
@@ -139,7 +139,7 @@ def _how_to_go_on(run: Run, folder: RunFolder) -> str:
 
 
 class _Reports:
-    """The reports of a run, in order."""
+    """Reports of a run, in order."""
 
     def __init__(self, run: Run, send: Callable[[dict[str, Any], str], None]) -> None:
         self._key = key(run)
@@ -176,7 +176,7 @@ def _alone_in(folder: RunFolder) -> Iterator[None]:
 
 
 def _show(run: Run, folder: RunFolder) -> None:
-    """Where the manager is on this machine: event files for its TensorBoard button; the page."""
+    """Link event files for NNI's TensorBoard button; print the address of the page (local only)."""
     if os.environ.get("NNI_PLATFORM") != "local":
         return
     # http://localhost:8080[/prefix]/env/<environment>/<id>

@@ -48,7 +48,7 @@ class DartsProtocol(Tuner):
         self._failed: str | None = None
         self._max_trials: int | None = None
         self._seen = 0
-        """The latest event of a trial when this tuner started."""
+        """Number of the latest event of a trial when this tuner started."""
         folder = os.environ.get("NNI_CHECKPOINT_DIRECTORY")
         if folder is None:
             raise RuntimeError("NNI_CHECKPOINT_DIRECTORY is not set; NNI sets it for its tuners")
@@ -64,13 +64,13 @@ class DartsProtocol(Tuner):
             self._fail(f"wrong settings: {wrong}")
 
     def update_search_space(self, search_space: Any) -> None:
-        """The architecture is searched inside the trials: NNI's search space stays empty."""
+        """Ignore NNI's search space: the architecture is searched inside the trials."""
 
     @guarded
     def generate_multiple_parameters(
         self, parameter_id_list: list[int], **kwargs: Any
     ) -> list[dict[str, Any]]:
-        """The runs that can start now; the ids left over are answered as soon as more can."""
+        """Parameters of the runs that can start now; the ids left over are answered later."""
         self._send = kwargs["st_callback"]
         if self._failed is not None:
             self._fail(self._failed)
@@ -92,7 +92,7 @@ class DartsProtocol(Tuner):
     def receive_trial_result(
         self, parameter_id: int, parameters: Any, value: Any, **kwargs: Any
     ) -> None:
-        """Which run it was stands in NNI's database, where the result is by now."""
+        """Take account of a result, which NNI's database holds together with its run."""
         self._advance(self._answer)
 
     @guarded
@@ -101,12 +101,12 @@ class DartsProtocol(Tuner):
 
     @guarded
     def import_data(self, data: Any) -> None:
-        """After `nnictl resume`, and for the results of trials that it started again."""
+        """Take account of the results of trials that NNI started again, after `nnictl resume`."""
         self._advance(self._answer)
 
     @guarded
     def load_checkpoint(self) -> None:
-        """After `nnictl resume`, before anything else; NNI itself runs unfinished trials again."""
+        """Restore the state, first of all after `nnictl resume`; NNI reruns unfinished trials."""
         self._ledger = kept(self._state)
         trials = self._experiment.trials()
         self._seen = max((trial.event for trial in trials), default=0)

@@ -19,7 +19,7 @@ from nni_darts.genotypes.genotype import RNN_PRIMITIVES
 NONE = RNN_PRIMITIVES[0]
 
 Activation = Callable[[Tensor], Tensor]
-"""Maps (..., hidden) to the same shape, number by number or vector by vector: the edges of a node
+"""Function from (..., hidden) to the same shape, by number or by vector: the edges of a node
 may be mapped all at once."""
 
 
@@ -36,11 +36,11 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 class Highway(NamedTuple):
-    """What an edge is applied to; all of one shape, (B, hidden)."""
+    """State, gate and candidate to which an edge is applied; all (B, hidden)."""
 
     state: Tensor
     gate: Tensor
-    """In (0, 1): how much of the candidate passes."""
+    """Share of the candidate that passes, in (0, 1)."""
     candidate: Tensor
 
 
@@ -69,5 +69,5 @@ class Zero(nn.Module):
 
 
 def edge(name: str) -> nn.Module:
-    """The edge with an operation; ValueError for an unknown name."""
+    """Edge with an operation; ValueError for an unknown name."""
     return Zero() if name == NONE else Activated(name)

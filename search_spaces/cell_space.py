@@ -1,4 +1,4 @@
-"""What the spaces of cells have in common: how their choices become a genotype and its network."""
+"""Base of the spaces of cells: genotype and network of their choices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CellSpace:
     """
 
     network: ClassVar[type[nn.Module]]
-    """Takes a genotype and arguments of the space."""
+    """Network class, which takes a genotype and arguments of the space."""
 
     @staticmethod
     def extra_oneshot_hooks(strategy: Any) -> list[Callable[..., Any]]:

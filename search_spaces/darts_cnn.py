@@ -22,7 +22,7 @@ NUM_CHOSEN = 2
 
 
 class DartsCNN(CellSpace, Frame, ModelSpace):
-    """All networks of two cells, normal and reduction, each with the same nodes in every place.
+    """Space of all networks of two cells, normal and reduction, with the same nodes everywhere.
 
     Cells of a kind share their choices: edge (i, j) of the normal cells has the label
     `normal_{j}_{i}`, node j the label `normal_{j}`; states 0 and 1 are the cell's inputs.
@@ -30,13 +30,13 @@ class DartsCNN(CellSpace, Frame, ModelSpace):
     has scale and shift in its normalisations and none after pools, so the paper trains it anew.
 
     Args:
-        channels: of each node of the first cell, even.
-        num_cells: at least 3; those at num_cells // 3 and 2 * num_cells // 3 are reductions.
-        num_classes: at least 2.
+        channels: channels of each node of the first cell, even.
+        num_cells: cells, at least 3; those at num_cells // 3 and 2 * num_cells // 3 are reductions.
+        num_classes: number of classes, at least 2.
         num_nodes: intermediate nodes of a cell, at least 1; all are concatenated.
         primitives: the operations on every edge, keys of `search_spaces.operations.OPERATIONS`.
         stem: "cifar", or "imagenet", which divides height and width by 8.
-        in_channels: of the images.
+        in_channels: channels of the images.
 
     Raises:
         ValueError: an argument is out of its range.

@@ -83,14 +83,14 @@ class Frame(nn.Module):
         """Add the modules; yields each cell's place and output channels once it is there.
 
         Args:
-            make_nodes: for a cell's place, its nodes.
+            make_nodes: maps a cell's place to its nodes.
             concat: kind of cell -> the states that it concatenates.
             norm: the normalisation of the cells' inputs.
             channels: see `chain`.
             num_cells: see `chain`.
-            num_classes: of the classifier.
+            num_classes: number of classes of the classifier.
             stem: see `chain`.
-            in_channels: of the images.
+            in_channels: channels of the images.
         """
         self.stem = _stem(in_channels, channels, stem)
         self.cells = nn.ModuleList()
@@ -182,14 +182,14 @@ def check_weights(
     norm: Norm,
     auxiliary: bool = False,
 ) -> int:
-    """How many weights there will be; ValueError where these are too many. Nothing is allocated.
+    """Check the number of weights; ValueError for too many. Nothing is allocated.
 
     Args:
-        frame: from `check_frame`.
-        concat: as for `Frame.build`.
-        edges: of each kind of cell.
+        frame: arguments from `check_frame`.
+        concat: see `Frame.build`.
+        edges: edges of each kind of cell.
         operation: see `weights_of_cells`.
-        norm: as for `Frame.build`.
+        norm: see `Frame.build`.
         auxiliary: whether there is a second classifier.
     """
     channels, num_cells, stem = frame["channels"], frame["num_cells"], frame["stem"]
@@ -211,17 +211,17 @@ class DartsNetwork(Frame):
     """The network that a genotype describes, to be trained from scratch.
 
     Args:
-        genotype: of two cells, normal and reduce; a cell may concatenate a subset of its nodes.
-        channels: of each node of the first cell, even; the paper has 36 (CIFAR), 48 (ImageNet).
-        num_cells: at least 3; the paper has 20 (CIFAR), 14 (ImageNet).
-        num_classes: at least 2.
+        genotype: normal and reduction cell; a cell may concatenate a subset of its nodes.
+        channels: channels per node of the first cell, even; the paper: 36 (CIFAR), 48 (ImageNet).
+        num_cells: number of cells, at least 3; the paper has 20 (CIFAR), 14 (ImageNet).
+        num_classes: number of classes, at least 2.
         auxiliary: add a second classifier after cell 2 * num_cells // 3. In training mode `forward`
             then returns the logits of both. It takes feature maps of 8x8 (CIFAR, 32x32 images) or
             7x7 (ImageNet, 224x224 images).
         drop_path: probability in [0, 1) with which an edge other than the identity is dropped for
             an image in training; set the attribute to change it over epochs.
         stem: "cifar" or "imagenet" (divides height and width by 8).
-        in_channels: of the images.
+        in_channels: channels of the images.
 
     Raises:
         ValueError: an argument is out of its range, or the genotype is recurrent.
@@ -264,7 +264,7 @@ class DartsNetwork(Frame):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What builds this network again, with its genotype; not `drop_path`, which changes."""
+        """Arguments that build this network again, with its genotype; without `drop_path`."""
         return {**self._arguments, "auxiliary": self.auxiliary is not None}
 
     @property

@@ -13,6 +13,7 @@ from nni_darts._common import limits
 from nni_darts._common.checks import size
 from nni_darts.genotypes.genotype import RNN_PRIMITIVES
 from nni_darts.supernet.mixed import MixedNode, Node
+from nni_darts.supernet.relaxation import together, weights_at_once, weights_in_turn
 from search_spaces.activations import ACTIVATIONS, NONE, Activation, edge
 from search_spaces.cell_space import CellSpace
 from search_spaces.darts_rnn_network import (
@@ -31,7 +32,7 @@ NUM_CHOSEN = 1
 
 
 class DartsRNN(CellSpace, LanguageModel, ModelSpace):
-    """All language models of one recurrent cell.
+    """Space of all language models of one recurrent cell.
 
     Edge (i, j) has the label `recurrent_{j}_{i}`, node j the label `recurrent_{j}`; state 0 joins
     the input and the previous state. The cell's output is the mean of all nodes. `freeze(sample)`
@@ -46,14 +47,14 @@ class DartsRNN(CellSpace, LanguageModel, ModelSpace):
         vocabulary: number of words, at least 2.
         embedding: size of their vectors; equal to `hidden`, as the decoder shares them.
         hidden: size of the state.
-        num_nodes: at least 1.
+        num_nodes: number of nodes, at least 1.
         primitives: the operations on every edge: `none`, or keys of
             `search_spaces.activations.ACTIVATIONS`.
-        dropout_out: of the states before the decoder; all dropouts are probabilities in [0, 1).
-        dropout_h: of the states within the cell where they meet weights.
-        dropout_x: of the cell's input, after `dropout_i`.
-        dropout_i: of the embedded words.
-        dropout_e: of whole words.
+        dropout_out: dropout of states before the decoder; all dropouts are probabilities in [0, 1).
+        dropout_h: dropout of the states within the cell where they meet weights.
+        dropout_x: dropout of the cell's input, after `dropout_i`.
+        dropout_i: dropout of the embedded words.
+        dropout_e: dropout of whole words.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -96,7 +97,7 @@ class DartsRNN(CellSpace, LanguageModel, ModelSpace):
         self.build(nodes, states, norm, **arguments)
 
     def forward(self, tokens: Tensor, state: Tensor) -> Output:
-        """As `LanguageModel`; ValueError for a batch of fewer than two texts too."""
+        """Read tokens as `LanguageModel` does; ValueError also for fewer than two texts."""
         if tokens.dim() == 2 and tokens.shape[1] < 2:
             raise ValueError(
                 "the cells to choose from normalise over the texts of a batch: expected at least "
@@ -118,9 +119,9 @@ def _edges(target: int, primitives: Sequence[str]) -> Node:
 
 
 class MixedHighways(MixedNode):
-    """The same sum of mixtures for edges that are highways, all with the same operations.
+    """Sum of mixtures over edges that are highways, all with the same operations.
 
-    With p the softmax of an edge's alphas, and q the part of p that is not `none`'s,
+    With p the weights of an edge's operations, and q the part of p that is not `none`'s,
 
         sum_o p_o * (s + gate * (f_o(h) - s)) = q * s + gate * (sum_o p_o * f_o(h) - q * s),
 
@@ -136,9 +137,10 @@ class MixedHighways(MixedNode):
         return torch.lerp(q * s, mixed, gate).sum(0)
 
     def _mixture(self) -> tuple[Tensor, Tensor]:
-        """p but for `none` (edges, operations), and q (edges, 1, 1)."""
+        """Weights p but for `none` (edges, operations), and q (edges, 1, 1)."""
         edges = [cast(Any, edge) for edge in self.edges]
-        p = edges[0]._softmax(torch.stack([edge._arch_alpha for edge in edges]))
+        every = range(len(edges))
+        p = weights_at_once(edges) if together(edges) else weights_in_turn(edges, every)
         named = zip(edges[0].names, p.unbind(1), strict=True)
         p = torch.stack([p_o for name, p_o in named if name != NONE], dim=1)
         return p, p.sum(1)[:, None, None]

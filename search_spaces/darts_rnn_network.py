@@ -26,16 +26,16 @@ INIT_RANGE = 0.04
 
 
 class Output(NamedTuple):
-    """What a language model makes of T tokens in each of B texts."""
+    """Output of a language model for T tokens in each of B texts."""
 
     logits: Tensor
-    """(T, B, vocabulary), unnormalised: of the token that follows."""
+    """Logits (T, B, vocabulary), unnormalised, of the token that follows."""
     state: Tensor
-    """(B, hidden), after the last token. Its graph leads back: detach it to carry it on."""
+    """State (B, hidden) after the last token. Its graph leads back: detach it to carry it on."""
     raw: Tensor
-    """(T, B, hidden), the state after each token (temporal activation regularisation)."""
+    """State (T, B, hidden) after each token (temporal activation regularisation)."""
     dropped: Tensor
-    """(T, B, hidden), the same after dropout (activation regularisation)."""
+    """State (T, B, hidden) after each token and dropout (activation regularisation)."""
 
 
 class LanguageModel(nn.Module):
@@ -67,17 +67,17 @@ class LanguageModel(nn.Module):
         """Add the modules.
 
         Args:
-            nodes: of the cell.
+            nodes: nodes of the cell.
             concat: the cell's states whose mean is its output.
-            norm: of each of the cell's states.
+            norm: normalisation of each of the cell's states.
             vocabulary: number of words.
             embedding: size of their vectors.
             hidden: size of the state.
-            dropout_out: of the states before the decoder.
-            dropout_h: of the states within the cell.
-            dropout_x: of the cell's input.
-            dropout_i: of the embedded words.
-            dropout_e: of whole words.
+            dropout_out: dropout of the states before the decoder.
+            dropout_h: dropout of the states within the cell.
+            dropout_x: dropout of the cell's input.
+            dropout_i: dropout of the embedded words.
+            dropout_e: dropout of whole words.
         """
         self.vocabulary = vocabulary
         self.hidden = hidden
@@ -92,7 +92,7 @@ class LanguageModel(nn.Module):
         nn.init.zeros_(self.decoder.bias)
 
     def initial_state(self, batch: int) -> Tensor:
-        """Zeros (batch, hidden)."""
+        """Initial state: zeros (batch, hidden)."""
         return self.embedding.weight.new_zeros(batch, self.hidden)
 
     def forward(self, tokens: Tensor, state: Tensor) -> Output:
@@ -127,9 +127,9 @@ class Cell(nn.Module):
         hidden: size of the states.
         nodes: each adds a state.
         concat: the states whose mean is h_t, 0 not among them.
-        norm: of each state, 0 too.
-        dropout_h: of h_{t-1} and of the states, where they meet weights; one mask for all.
-        dropout_x: of x_t.
+        norm: normalisation of each state, 0 too.
+        dropout_h: dropout of h_{t-1} and of the states, where they meet weights; one mask for all.
+        dropout_x: dropout of x_t.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Cell(nn.Module):
         self.dropout_x = dropout_x
 
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
-        """The states (T, B, hidden) after inputs (T, B, embedding), from h (B, hidden) on."""
+        """States (T, B, hidden) after inputs (T, B, embedding), from h (B, hidden) on."""
         if self.training and self.dropout_x:
             x = x * mask(x, x.shape[1:], self.dropout_x)
         h_mask = None
@@ -199,7 +199,7 @@ class HighwayNode(nn.Module):
 
 
 class Highways(Sequence[Highway]):
-    """What the edges of a node are applied to, one `Highway` per earlier state.
+    """Highways of the earlier states, to which the edges of a node are applied.
 
     Gate and candidate are computed when they are asked for, as the node may have few edges. One
     object serves for all times of a sequence.
@@ -215,23 +215,23 @@ class Highways(Sequence[Highway]):
         self._kept: Any = None
 
     def of(self, states: Sequence[Tensor], inputs: Sequence[Tensor]) -> Highways:
-        """Those of the states (B, hidden) of another time.
+        """Highways of the states (B, hidden) of another time.
 
         Args:
-            states: that the highways carry on.
+            states: states that the highways carry on.
             inputs: the same after dropout, which W multiplies.
         """
         self.states, self.inputs = states, inputs
         return self
 
     def once(self, compute: Callable[[], T]) -> T:
-        """What the node's edges need at every time and is the same: computed at the first."""
+        """Value that the node's edges share over all times: computed at the first."""
         if self._kept is None:
             self._kept = compute()
         return cast(T, self._kept)
 
     def stacked(self) -> Highway:
-        """All as one, (number of states, B, hidden)."""
+        """All highways as one, (number of states, B, hidden)."""
         return self._highway(torch.stack(list(self.states)), torch.stack(list(self.inputs)))
 
     def __len__(self) -> int:
@@ -250,7 +250,7 @@ def weights(*shape: int) -> nn.Parameter:
 
 
 def mask(like: Tensor, shape: Sequence[int], p: float) -> Tensor:
-    """0 with probability p, else 1 / (1 - p); dtype and device of another tensor."""
+    """Dropout mask: 0 with probability p, else 1 / (1 - p); dtype and device of `like`."""
     return like.new_empty(shape).bernoulli_(1 - p) / (1 - p)
 
 
@@ -271,7 +271,7 @@ def check_language_model(
 
 
 def check_weights(num_nodes: int, vocabulary: int, hidden: int) -> int:
-    """How many weights there will be; ValueError where these are too many."""
+    """Check the number of weights; ValueError for too many."""
     total = vocabulary * (hidden + 1) + (2 + num_nodes) * 2 * hidden**2
     sizes = f"vocabulary {vocabulary}, hidden {hidden} and num_nodes {num_nodes}"
     require_affordable(total, sizes)
@@ -282,16 +282,16 @@ class DartsRNNNetwork(LanguageModel):
     """The language model that a recurrent genotype describes, to be trained from scratch.
 
     Args:
-        genotype: of a recurrent cell; its output may be the mean of a subset of its nodes.
+        genotype: genotype of a recurrent cell; its output may be the mean of a subset of its nodes.
         vocabulary: number of words, at least 2.
         embedding: size of their vectors; equal to `hidden`, as the decoder shares them.
         hidden: size of the state; the paper has 850 (Penn Treebank), 700 (WikiText-2).
-        dropout_out: of the states before the decoder; all dropouts are probabilities in [0, 1).
-        dropout_h: of the states within the cell where they meet weights; the paper has 0.15 on
+        dropout_out: dropout of states before the decoder; all dropouts are probabilities in [0, 1).
+        dropout_h: dropout of states within the cell where they meet weights; the paper has 0.15 on
             WikiText-2.
-        dropout_x: of the cell's input, after `dropout_i`.
-        dropout_i: of the embedded words.
-        dropout_e: of whole words.
+        dropout_x: dropout of the cell's input, after `dropout_i`.
+        dropout_i: dropout of the embedded words.
+        dropout_e: dropout of whole words.
 
     Raises:
         ValueError: an argument is out of its range, or the genotype is not of a recurrent cell.
@@ -340,5 +340,5 @@ class DartsRNNNetwork(LanguageModel):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What builds this network again, with its genotype."""
+        """Arguments that build this network again, with its genotype."""
         return dict(self._arguments)

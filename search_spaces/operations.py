@@ -19,7 +19,7 @@ from nni_darts._common.checks import PROBABILITY, number, texts
 from nni_darts._common.messages import unknown
 
 Norm = Callable[[int], nn.Module]
-"""Makes the normalisation of so many channels."""
+"""Function from a number of channels to their normalisation."""
 Operation = Callable[[int, int, Norm], nn.Module]
 
 network_norm: Norm = nn.BatchNorm2d
@@ -40,7 +40,7 @@ class Zero(nn.Module):
 
 
 class DropPath(nn.Module):
-    """In training, drop each image of a batch with probability `p`; divide the others by 1 - p.
+    """Drop each image of a training batch with probability `p`; divide the others by 1 - p.
 
     The mean over many batches is that of the input. The identity in evaluation, and for p = 0.
     Our own, though torchvision has one: a trained network must run where torch alone is installed.

@@ -1,4 +1,4 @@
-"""Where the cells of a network stand, and how many weights they will have, before any is made."""
+"""Places of the cells of a network, and the number of their weights, before any is made."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ STEMS: tuple[Stem, ...] = ("cifar", "imagenet")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell stands."""
+    """Place of a cell."""
 
     index: int
     kind: Literal["normal", "reduce"]
     channels: int
-    """Per node."""
+    """Channels of each node."""
 
     def stride(self, source: int) -> int:
-        """Edges of a reduction cell have stride 2 where they start at the cell's inputs."""
+        """Stride of an edge: 2 where it starts at an input of a reduction cell."""
         return 2 if self.kind == "reduce" and source < 2 else 1
 
 
@@ -43,7 +43,7 @@ class Link(NamedTuple):
     """Channels of c_k."""
 
     def preprocessing(self, norm: Norm) -> list[nn.Module]:
-        """What brings the two inputs to one shape."""
+        """Modules that bring the two inputs to one shape."""
         older = FactorizedReduce if self.reduced else relu_conv_norm
         channels = self.place.channels
         return [
@@ -53,16 +53,16 @@ class Link(NamedTuple):
 
 
 def stem_channels(channels: int, stem: Stem) -> int:
-    """Of the stem's output."""
+    """Channels of the stem's output."""
     return 3 * channels if stem == "cifar" else channels
 
 
 def chain(channels: int, num_cells: int, stem: Stem, states: Mapping[str, int]) -> Iterator[Link]:
-    """The cells in order.
+    """Links of the chain of cells, in order.
 
     Args:
-        channels: of each node of the first cell; doubled at each reduction.
-        num_cells: those at num_cells // 3 and 2 * num_cells // 3 are reductions.
+        channels: channels of each node of the first cell; doubled at each reduction.
+        num_cells: number of cells; those at num_cells // 3 and 2 * num_cells // 3 are reductions.
         stem: "cifar" (keeps the size) or "imagenet" (divides it by 8).
         states: kind of cell -> how many states it concatenates.
     """
@@ -88,13 +88,13 @@ def weights_of_cells(
     operation: Callable[[str, int, int], nn.Module],
     norm: Norm,
 ) -> int:
-    """How many weights the cells will have; cells that are alike are counted once.
+    """Number of weights of the cells; cells that are alike are counted once.
 
     Args:
-        links: of the chain.
-        edges: of each kind of cell.
+        links: links of the chain.
+        edges: edges of each kind of cell.
         operation: makes the operation of a name, with channels and stride.
-        norm: of the cells' inputs.
+        norm: normalisation of the cells' inputs.
     """
     known: dict[tuple[object, ...], int] = {}
 
@@ -119,7 +119,7 @@ def weights_of_cells(
 
 
 def weights_of(make: Callable[[], nn.Module]) -> int:
-    """How many weights a module would have; it is made without data, and nothing is drawn."""
+    """Number of weights of a module, which is made without data and without random draws."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         try:
             return sum(parameter.numel() for parameter in make().parameters())
@@ -133,7 +133,7 @@ def require_affordable(weights: int, sizes: str) -> None:
     """Raise ValueError for more weights than a network may have.
 
     Args:
-        weights: how many there would be.
+        weights: number of weights.
         sizes: the arguments that they come from, with their values.
     """
     if weights > limits.PARAMETERS:

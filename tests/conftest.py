@@ -33,7 +33,9 @@ def _seeded() -> Iterator[None]:
 def _nothing_is_noted_at_home(tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from nni_darts.tasks.images import image_check
 
-    monkeypatch.setattr(image_check, "remembered", lambda: tmp_path_factory.getbasetemp() / "seen")
+    monkeypatch.setattr(
+        image_check, "checked_folder", lambda: tmp_path_factory.getbasetemp() / "seen"
+    )
 
 
 @pytest.fixture

@@ -26,11 +26,11 @@ def whole(
     """The value; ValueError unless it is a whole number of the range.
 
     Args:
-        name: of the argument.
-        value: as it came.
-        least: of the range.
-        most: of the range.
-        limit: beyond which a number is a slip of the keyboard.
+        name: name of the argument, for the message.
+        value: the argument as it was given.
+        least: lower bound.
+        most: upper bound.
+        limit: absurd size, beyond which a number is taken for a slip of the keyboard.
     """
     number = _index(value)
     if number is None or not least <= number <= most:
@@ -45,11 +45,11 @@ def size(name: str, value: object, least: float, most: float, came: str = "") ->
     """The value; ValueError unless it is a whole number from `least` to `most`.
 
     Args:
-        name: of the argument.
-        value: as it came.
-        least: that makes sense.
-        most: that is not a slip of the keyboard.
-        came: what stands before the value in the message.
+        name: name of the argument, for the message.
+        value: the argument as it was given.
+        least: smallest value that makes sense.
+        most: largest value that is no slip of the keyboard.
+        came: words that stand before the value in the message.
     """
     number = _index(value)
     if number is None:
@@ -156,10 +156,10 @@ def instance(name: str, value: object, kind: type[T], wanted: str) -> T:
     """The value; TypeError unless it is of a type.
 
     Args:
-        name: of the argument.
-        value: as it came.
+        name: name of the argument, for the message.
+        value: the argument as it was given.
         kind: the type.
-        wanted: what it must be, in words.
+        wanted: description of the type, for the message.
     """
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {wanted}, got {shown(value)}")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 UNABLE = "unable"
-"""The key of a report by which a trial says that its machine can run none."""
+"""Key of the report by which a trial says that its machine can run no trial."""
 
 PACKAGES: Mapping[str, str] = {
     "PIL": "pillow",
@@ -33,7 +33,7 @@ PACKAGES: Mapping[str, str] = {
     "websockets": "websockets",
     "yaml": "PyYAML",
 }
-"""From the modules that are imported to the packages that have them."""
+"""Modules that are imported, with the packages that contain them."""
 
 
 _BEGINNING = "error: this Python, "
@@ -41,7 +41,7 @@ _NOT_OURS = re.compile(r"(?P<python>(?!\w+Error:)\S+): .*No module named '?nni_d
 
 
 def lacking(error: ModuleNotFoundError) -> str | None:
-    """What is missing, where, and what to do; None where it is not one of ours."""
+    """Message that names a missing package, its Python and the remedy; None for other modules."""
     package = PACKAGES.get((error.name or "").partition(".")[0])
     if package is None:
         return None
@@ -69,7 +69,7 @@ def unable(error: ModuleNotFoundError) -> int:
 
 
 def last_words(log: str) -> str | None:
-    """What the standard error of a trial says of its Python, if that is why it ended.
+    """Reason that the standard error of a trial gives for its end, if its Python was the cause.
 
     Without nni, there was no way to tell the tuner; without nni-darts, Python itself says so.
     """

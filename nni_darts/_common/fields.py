@@ -39,7 +39,7 @@ Number = Annotated[float, Field(strict=True), BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
-"""From 0 on, and below 1."""
+"""Number from 0 (inclusive) to 1 (exclusive)."""
 
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True)]
@@ -54,7 +54,7 @@ BatchSize = Annotated[Whole, Field(ge=1, le=limits.BATCH_SIZE)]
 TopK = Annotated[Whole, Field(ge=1, le=limits.TOP_K)]
 Genotypes = Annotated[tuple[Text, ...], Field(max_length=limits.GENOTYPES)]
 Handed = Annotated[Whole, Field(ge=1, le=limits.GENOTYPES)]
-"""Genotypes that one stage hands to the next."""
+"""Number of genotypes that one stage hands to the next."""
 Threads = Annotated[Whole, Field(ge=1, le=limits.THREADS)]
 Devices = Annotated[Whole, Field(ge=1, le=limits.DEVICES)]
 Channels = Annotated[Whole, Field(ge=2, le=limits.CHANNELS, multiple_of=2)]

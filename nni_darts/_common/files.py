@@ -20,7 +20,7 @@ class DamagedError(ValueError):
 
 
 class NoHomeError(OSError, ValueError):
-    """There is no home folder that a path could begin with."""
+    """Path that begins with the home folder of a user who has none."""
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
@@ -48,11 +48,11 @@ def write(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes | memoryview, keep: str | None = None) -> None:
-    """The same for bytes.
+    """Replace a file of bytes as a whole, as `write` does for text.
 
     Args:
         path: the file.
-        content: what it will hold.
+        content: new content of the file.
         keep: the name, in the same folder, under which the file before it is kept.
     """
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
@@ -114,7 +114,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """What a JSON file holds.
+    """Read the value in a JSON file.
 
     Raises:
         DamagedError: it is no regular file, not JSON, or holds something else than a `kind`.
@@ -143,7 +143,7 @@ def is_folder(path: Path) -> bool:
 
 
 def unwritable(folder: Path) -> str | None:
-    """Why nothing can be written to a folder, which need not exist yet; None where it can."""
+    """Reason why nothing can be written to a folder, which need not exist yet; None if it can."""
     if reason := _no_path(folder):
         return reason
     nearest = folder
@@ -157,7 +157,7 @@ def unwritable(folder: Path) -> str | None:
 
 
 def unwritable_file(path: Path) -> str | None:
-    """Why a file cannot be written, whose folder need not exist yet; None where it can."""
+    """Reason why a file cannot be written, whose folder need not exist yet; None if it can."""
     if os.path.isdir(path):
         return "it is a folder; give the name of a file"
     return _no_path(path) or unwritable(path.absolute().parent)

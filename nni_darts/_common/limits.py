@@ -18,7 +18,7 @@ FEATURES: Final = 65_536
 """Width of an embedding or of a hidden state."""
 CLASSES: Final = 1_000_000
 IMAGE_SIZE: Final = 4_096
-"""Pixels of a side."""
+"""Pixels of a side of an image."""
 PARAMETERS: Final = 2_000_000_000
 """Weights of a space or a network: 8 GB in float32."""
 LAYERS: Final = 30_000
@@ -31,7 +31,7 @@ SEEDS: Final = 1_000
 GENOTYPES: Final = 1_000
 TOP_K: Final = 1_000
 ARCHITECTURES: Final = 100_000
-"""Asked for at once, the best or random ones."""
+"""Architectures asked for at once, the best or random ones."""
 DEVICES: Final = 1_024
 CONCURRENCY: Final = 10_000
 """Trials side by side."""
@@ -54,10 +54,10 @@ TEXT_SIZE: Final = 2_000_000_000
 EXPANSION: Final = 100
 """Bytes of a text for each byte of its archive; of true texts 3 to 10."""
 PIXELS: Final = 80_000_000
-"""Of an image, as it lies on disk."""
+"""Pixels of an image on disk."""
 YAML_DEPTH: Final = 50
 """Levels of nesting in an experiment file."""
 PATH_BYTES: Final = 4_095
-"""Of a path, as Linux allows them."""
+"""Bytes of a path, as Linux allows them."""
 NAME_BYTES: Final = 255
-"""Of a name in it."""
+"""Bytes of a name in a path."""

@@ -1,4 +1,4 @@
-"""How a mistake is worded: what was expected, what came, what to do."""
+"""Wording of errors: what was expected, what came, what to do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _escape(character: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """As `printable`, line by line."""
+    """Text with each of its lines made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
 
 

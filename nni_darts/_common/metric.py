@@ -11,17 +11,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Metric:
-    """What networks are compared by, of an epoch or in the end."""
+    """Metric by which networks are compared, after an epoch or at the end."""
 
     key: str
-    """In reports and results: `val_KEY` on validation data, `train_KEY`, `test_KEY`."""
+    """Name in reports and results: `val_KEY` on validation data, `train_KEY`, `test_KEY`."""
     name: str
     higher_is_better: bool
     written: Callable[[float], str]
-    """For people."""
+    """Value as displayed, e.g. "97.31%"."""
     least: float
     most: float
-    """Its range."""
+    """Upper bound; `least` is the lower one."""
 
     @property
     def val(self) -> str:
@@ -37,16 +37,16 @@ class Metric:
 
     @property
     def mode(self) -> str:
-        """As Lightning has it."""
+        """Mode of the metric in Lightning's words."""
         return "max" if self.higher_is_better else "min"
 
     @property
     def optimize_mode(self) -> str:
-        """As NNI has it."""
+        """Mode of the metric in NNI's words."""
         return f"{self.mode}imize"
 
     def cost(self, value: float | None) -> float:
-        """To sort by: the best is the lowest; the worst is what has no value, or NaN."""
+        """Sort key: the best value is the lowest; a missing value or NaN is the worst."""
         if value is None or math.isnan(value):
             return math.inf
         return -value if self.higher_is_better else value
@@ -72,6 +72,6 @@ PERPLEXITY = Metric("ppl", "perplexity", False, "{:.2f}".format, 1.0, sys.float_
 
 
 def metric_of(report: Container[Any]) -> Metric:
-    """What the `default` of a report or a result, by its names, is; an accuracy if unsaid."""
+    """Metric that is the `default` of a report or result, told by its names; else accuracy."""
     names = (PERPLEXITY.val, PERPLEXITY.train, PERPLEXITY.test)
     return PERPLEXITY if any(name in report for name in names) else ACCURACY

@@ -15,9 +15,9 @@ _ANYWHERE = re.compile(
 )
 _AT_THE_END = re.compile("(?:.*)tokens?|pwd|pin|bearer|pass|pat|auth|jwt|.*pwd")
 _OF_A_VOCABULARY = re.compile("(pad|unk|bos|eos|cls|sep|mask|start|end|special|stop)_?tokens?")
-"""What a tokenizer knows is no secret."""
+"""Words of a tokenizer's vocabulary, which are not secret."""
 _OF_A_SHELL = re.compile(r"(?:[A-Z0-9]+_)*(?:[A-Z0-9]*KEY)")
-"""S3_KEY, but not label_key."""
+"""Names of shell variables: S3_KEY, but not label_key."""
 
 _WORD = r"""(?:\$\([^)]{0,299}\)|"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\;|)])+"""
 """A word of a shell, or what is left of one that does not end."""
@@ -51,8 +51,8 @@ def redacted(value: Any, name: object = "") -> Any:
     """A copy of settings without what is secret.
 
     Args:
-        value: of any kind, also lists and mappings of such.
-        name: of the value.
+        value: settings of any kind, also lists and mappings of such.
+        name: name of the value.
     """
     if is_secret(name) and value is not None and not isinstance(value, bool):
         # max_tokens and the like are counted.
@@ -78,7 +78,7 @@ def _full_name(parent: object, named: object, key: object) -> object:
 
 
 def _redacted_items(items: Iterable[Any]) -> list[Any]:
-    """Also those of a command that is given word by word: ["--token", "x"]."""
+    """Copies of the items, also of a command given word by word: ["--token", "x"]."""
     shown: list[Any] = []
     before: object = ""
     for item in items:

@@ -1,4 +1,4 @@
-"""How a command or a trial ends when it is told to: Ctrl-C, a kill, a terminal that is closed.
+"""Ends a command or a trial when it is told to: Ctrl-C, a kill, a terminal that is closed.
 
 Exit statuses are those of a shell, 128 and the signal's number: 130 for Ctrl-C, 143 for SIGTERM.
 """
@@ -33,7 +33,7 @@ def ended_by(number: int) -> str:
 
 @contextmanager
 def handled_by(handler: Callable[[int, Any], Any] | signal.Handlers) -> Iterator[None]:
-    """Within, the handler takes all these signals but those that are ignored, as under nohup."""
+    """Let a handler take all these signals, except ignored ones (nohup), in a `with` block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -49,18 +49,18 @@ def handled_by(handler: Callable[[int, Any], Any] | signal.Handlers) -> Iterator
 
 
 def raised(number: int, frame: Any) -> None:
-    """A handler: where there is something to put in order."""
+    """Signal handler that raises `Ended`, for a process that has something to put in order."""
     raise Ended(number)
 
 
 def dying(last_words: Callable[[], str], *, by_the_signal: bool = False) -> Callable[..., None]:
-    """A handler that ends the process at once, with one line, and whatever it started with it.
+    """Signal handler that ends the process at once, with one line, and whatever it started.
 
     Checkpoints are written as a whole or not at all: there is nothing to put in order.
 
     Args:
-        last_words: how far it had come, and how to go on.
-        by_the_signal: to whom waits, the signal itself is the end, not an exit status.
+        last_words: progress of the run and how to resume it, for the line.
+        by_the_signal: end by the signal itself instead of an exit status, as the parent expects.
     """
 
     def die(number: int, frame: Any) -> None:

@@ -15,7 +15,7 @@ from nni_darts._common.messages import shown, unknown
 from nni_darts._common.redaction import redacted
 
 MOST_LINES = 20
-"""Mistakes that are told at once."""
+"""Mistakes that are reported at once."""
 _MAPPING = "input should be keys with values, as in {key: value}"
 _IN_YAML = {
     "model_type": _MAPPING,
@@ -25,11 +25,11 @@ _IN_YAML = {
     "bool_type": "input should be true or false",
     "string_type": "input should be a text",
 }
-"""What pydantic has in words of Python."""
+"""Pydantic's names of types, in words of YAML."""
 
 
 class Frozen(BaseModel):
-    """Settings: they do not change, and unknown keys are errors."""
+    """Base of settings: immutable, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -46,7 +46,7 @@ class SettingsError(ValueError):
 
 
 class UnavailableError(SettingsError):
-    """What the settings name cannot be had now: a download, a file, room on a disk."""
+    """Unavailable resource that the settings name: a download, a file, room on a disk."""
 
 
 def validated(model: type[T], values: Mapping[str, Any]) -> T:

@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class YamlError(ValueError):
-    """What is wrong with a file, in one line to be put after its name."""
+    """Mistake in a file, in one line that follows the file's name."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(content: bytes) -> dict[str, Any]:
-    """The same from the file's bytes."""
+    """Keys and values of a YAML file, from its bytes. Raises as `read`."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -60,7 +60,7 @@ def parse(content: bytes) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes that are not nested too deeply."""
+    """Loader that composes nodes up to a bounded depth."""
 
     depth = 0
 
@@ -78,7 +78,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Values:
-    """Makes values of nodes, as large as all of them may become together."""
+    """Builder of values from nodes, which bounds the size of all of them together."""
 
     def __init__(self, loader: _Loader) -> None:
         self._loader = loader
@@ -127,7 +127,7 @@ class _Values:
         return value
 
     def _pairs(self, node: yaml.MappingNode, place: Place) -> dict[str, yaml.Node]:
-        """The nodes of a mapping's own keys, and of those that it merges and does not have."""
+        """Nodes of a mapping's own keys, and of those that it merges and does not define itself."""
         own: dict[str, yaml.Node] = {}
         lines: dict[str, int] = {}
         merged: dict[str, yaml.Node] = {}
@@ -147,7 +147,7 @@ class _Values:
 
 
 def _sources(node: yaml.Node, place: Place) -> Iterator[yaml.MappingNode]:
-    """The mappings that a merge names, the first of which counts most."""
+    """Mappings that a merge names, the most important first."""
     for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
         if not isinstance(each, yaml.MappingNode):
             raise _wrong(each, (*place, "<<"), f"only keys can be merged, got {_kind(each)}")

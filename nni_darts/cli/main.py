@@ -21,8 +21,7 @@ from nni_darts.cli.parser import Parser, path, root, whole
 from nni_darts.experiment import loopback
 from nni_darts.experiment.nni_database import StoredError
 from nni_darts.genotypes.genotype import FORMATS
-from nni_darts.tasks.base import IMAGES, TEXT
-from nni_darts.tasks.registry import TRAININGS
+from nni_darts.tasks.registry import TASKS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,15 +173,15 @@ def _add_network_commands(commands: Commands) -> None:
 
 
 def _add_settings(retrain: argparse.ArgumentParser) -> None:
-    """Those that all networks have, and those of one task only."""
+    """Add the settings that all networks have, and those of one task only."""
     group = retrain.add_argument_group("settings (`none` for none)")
     groups = {
-        task: retrain.add_argument_group(f"settings for {task.name}, data {what}")
-        for task, what in ((IMAGES, "digits, cifar10, ..."), (TEXT, ", ".join(TEXT.data)))
+        task: retrain.add_argument_group(f"settings for {task.name}, data {task.data_in_words}")
+        for task in TASKS
     }
-    names = dict.fromkeys(n for training in TRAININGS.values() for n in training.model_fields)
-    for name in names:
-        fields = {t: c.model_fields[name] for t, c in TRAININGS.items() if name in c.model_fields}
+    every = {task: task.training.model_fields for task in TASKS}
+    for name in dict.fromkeys(name for fields in every.values() for name in fields):
+        fields = {task: of_task[name] for task, of_task in every.items() if name in of_task}
         defaults = [f"{field.default} for {task.name}" for task, field in fields.items()]
         alone = next(iter(fields))
         (groups[alone] if len(fields) == 1 else group).add_argument(
@@ -251,7 +250,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="NAME",
-        help=f"digits, cifar10, ...; {', '.join(TEXT.data)}; or package.module.Class",
+        help=f"{'; '.join(task.data_in_words for task in TASKS)}; or package.module.Class",
     )
     data.add_argument(
         "--root",

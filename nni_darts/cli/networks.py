@@ -17,8 +17,7 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.experiment.architectures import cells
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.tasks.base import TASKS, of_data
-from nni_darts.tasks.registry import TRAININGS, parse_training
+from nni_darts.tasks.registry import TASKS, of_cells, of_data, parse_training
 from nni_darts.tasks.settings import Component
 from nni_darts.training.run_folder import RunFolder
 
@@ -49,8 +48,8 @@ def retrain(options: argparse.Namespace) -> int:
         raise SettingsError([str(error)]) from None
     given = {
         name: getattr(options, name)
-        for training in TRAININGS.values()
-        for name in training.model_fields
+        for known in TASKS
+        for name in known.training.model_fields
         if name in options
     }
     settings = parse_training(task, {k: None if v == "none" else v for k, v in given.items()})
@@ -102,14 +101,14 @@ def evaluate(options: argparse.Namespace) -> int:
     if not options.unfinished:
         _require_finished(options.checkpoint, trained.training)
     task = of_data(options.data)
-    batch_size = task.parts.TEST_BATCH if options.batch_size is None else options.batch_size
+    batch_size = task.test_batch if options.batch_size is None else options.batch_size
     try:
         task.require(trained.genotype)
     except ValueError as error:
         raise SettingsError([f"{options.checkpoint}: {error}"]) from None
     data = build.test_data(_data(options), batch_size)
     with build.problems_of_the_data():
-        misfits = task.parts.misfits({**trained.arguments, **trained.input}, data)
+        misfits = task.misfits({**trained.arguments, **trained.input}, data)
     if misfits:
         raise SettingsError([f"{options.checkpoint}: the network {text}" for text in misfits])
     with build.problems_of_the_data(), free_devices() as (device,):
@@ -122,7 +121,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _require_finished(path: Path, training: str) -> None:
-    """SettingsError where the training beside a checkpoint is not over; copies stand alone."""
+    """Raise SettingsError if the training beside a checkpoint is not over; copies stand alone."""
     done = RunFolder.at(path.parent).epochs_done()
     try:
         planned = int(json.loads(training)["settings"]["epochs"])
@@ -140,16 +139,14 @@ def _require_finished(path: Path, training: str) -> None:
 def show(options: argparse.Namespace) -> int:
     genotype = _genotype(options.genotype)
 
-    from nni_darts.cli.sizes import table
-
     if options.genotype in published.names():
         print(f"{options.genotype}  ({published.source(options.genotype)})")
     print(printable_lines("\n".join(cells(genotype.to_json()))))
-    task = next((t for t in TASKS if t.cells == tuple(c.kind for c in genotype.cells)), None)
+    task = of_cells([cell.kind for cell in genotype.cells])
     if task is None:
         return 0
     try:
-        lines = table(genotype, task)
+        lines = task.sizes(genotype)
     except ValueError as error:
         raise SettingsError([str(error)]) from None
     print("\n".join(["", *lines, ""]))

@@ -1,4 +1,4 @@
-"""The parser of the command line: what is wrong with a flag is one line."""
+"""Parser of the command line, which reports a mistake in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIGITS = 100
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and where there is help, instead of the usage."""
+    """Parser that reports a mistake, and where there is help, in one line instead of the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {line(message)}; for help: {self.prog} --help\n")
@@ -46,5 +46,5 @@ def path(text: str) -> Path:
 
 
 def root(text: str) -> str:
-    """The same, as text."""
+    """Type of an option that takes a path, as text."""
     return os.fspath(path(text))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """A ValueError is what the user has to know."""
+    """Turn a ValueError into an error of one line for the user, in a `with` block."""
     try:
         yield
     except ValueError as error:
@@ -84,7 +84,7 @@ def _say_what_is_missing(table: pd.DataFrame) -> None:
 
 
 def _history(text: str) -> pd.DataFrame:
-    """Of a history.csv, of a trial by its id, or of a run of the latest experiment.
+    """History from a history.csv, a trial's id, or a run of the latest experiment.
 
     Raises:
         ValueError: one line.
@@ -104,7 +104,7 @@ def _history(text: str) -> pd.DataFrame:
 
 
 def _trial(text: str) -> nni_database.Trial:
-    """A trial of an experiment of ours by its id, or one of the latest experiment by its run."""
+    """Trial of an experiment of ours by its id, or of the latest experiment by its run."""
     searches: list[str] = []
     latest = True
     for experiment in nni_database.experiments():

@@ -1,4 +1,4 @@
-"""The architectures of an experiment, best first: what was found, and how far each has come."""
+"""Architectures of an experiment, best first, each with the stage that it has reached."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from nni_darts.tasks.stage import Stage
 
 @dataclass
 class Found:
-    """An architecture that a search found, or that the experiment was given."""
+    """Architecture that a search found, or that the experiment was given."""
 
     text: str
-    """JSON: a genotype, or a sample of a space that is not one of cells."""
+    """Genotype, or a sample of a space that is not one of cells, as JSON."""
     trial: str
     seed: int
-    """Of the search that gave it the highest score; of its first training, if it was given."""
+    """Seed of the search that gave it the highest score; of its first training, if it was given."""
     stage: Stage
-    """The last one that it has passed."""
+    """Last stage that it has passed."""
     score: float | None = None
     """Log probability under the alphas."""
     metric: Metric = ACCURACY
-    """What the next three are."""
+    """Metric of the next three values."""
     supernet: float | None = None
     val: float | None = None
-    """Of the network trained from scratch, on validation data."""
+    """Validation metric of the network trained from scratch."""
     tests: list[float] = field(default_factory=list)
     params: int | None = None
     multiply_adds: int | None = None
-    """Of the network that was trained last, like `params`."""
+    """Multiply-adds of the network that was trained last, like `params`."""
 
     @property
     def name(self) -> str:
-        """A short name; nothing for a sample of a space that is not one of cells."""
+        """Short name; empty for a sample of a space that is not one of cells."""
         return short_name(self.text)
 
     @property
     def test(self) -> float | None:
-        """The mean over the evaluations."""
+        """Mean test metric over the evaluations."""
         return statistics.fmean(self.tests) if self.tests else None
 
     @property
     def test_std(self) -> float | None:
-        """Of the evaluations (n - 1); None for fewer than two."""
+        """Standard deviation of the evaluations (n - 1); None for fewer than two."""
         if len(self.tests) < 2:
             return None
         return statistics.stdev(self.tests) if all(map(math.isfinite, self.tests)) else math.nan
 
     @property
     def tested(self) -> str:
-        """The test metric in words: `97.35 +- 0.12% (3 trainings)`; nothing without one."""
+        """Test metric in words: `97.35 +- 0.12% (3 trainings)`; empty without one."""
         if self.test is None:
             return ""
         trainings = f"{len(self.tests)} training{'s' * (len(self.tests) > 1)}"
         return f"{self.metric.spread(self.test, self.test_std)} ({trainings})"
 
     def to_text(self, format: str) -> str:
-        """Raises ValueError where the architecture has no such form."""
+        """Text in a format. Raises ValueError if the architecture has no such form."""
         return stored_text.found(self.text).to_text(format)
 
 
 def found(experiment: Experiment) -> list[Found]:
-    """Each architecture once: those that came furthest first, then by validation, then by score.
+    """Architectures, each once: the furthest first, then by validation, then by score.
 
-    What came of the test does not count for the order: it would be selected on.
+    The test metric does not affect the order: it would be selected on.
     """
     known: dict[str, Found] = {}
     # A run whose result was handed in twice, as after a stop, counts once.
@@ -122,7 +122,7 @@ def _add_training(known: dict[str, Found], trial: str, result: Mapping[str, Any]
 
 
 def short_name(text: str) -> str:
-    """The digest of a genotype; nothing for a sample of a space that is not one of cells."""
+    """Digest of a genotype; empty for a sample of a space that is not one of cells."""
     try:
         return stored_text.digest(text)
     except ValueError:
@@ -130,7 +130,7 @@ def short_name(text: str) -> str:
 
 
 def cells(text: str) -> list[str]:
-    """A genotype cell by cell: `normal    2: sep_conv_3x3(0) skip_connect(1)  3: ...`.
+    """Lines of a genotype, a cell each: `normal    2: sep_conv_3x3(0) skip_connect(1)  3: ...`.
 
     Each node is followed by its operations and, in parentheses, the states that they are applied
     to. A sample of a space that is not one of cells stays as it is.

@@ -1,9 +1,10 @@
-"""Checks an experiment file before anything is launched."""
+"""Check of an experiment file before anything is launched."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from nni_darts._common.validation import SettingsError
 from nni_darts._common.yaml_file import YamlError
 from nni_darts.experiment import nni_keys, protocol
 from nni_darts.experiment.nni_database import TUNER
-from nni_darts.genotypes import published
 from nni_darts.monitor.collapse import parse_rules
 from nni_darts.tasks.registry import parse, run_of
 from nni_darts.tasks.settings import Settings
@@ -27,15 +27,15 @@ ASSESSOR = "nni_darts.assessor.AlphaMonitor"
 
 
 def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
-    """The experiment as NNI's `ExperimentConfig`, and its settings; all is right with them.
+    """Check a file; returns the experiment as NNI's `ExperimentConfig`, and its settings.
 
     Nothing is downloaded or launched. The classes that the file names are imported, from the
     trialCodeDirectory as in a trial, and executed: the space is built, and a tiny step of the
     search is taken on the CPU (see `nni_darts.runs.rehearsal`).
 
     Args:
-        path: of the experiment file.
-        quick: leave out the step.
+        path: path of the experiment file.
+        quick: whether to leave out the step of the search.
 
     Raises:
         SettingsError: a line per mistake, each naming the file, the key and what is allowed.
@@ -45,9 +45,9 @@ def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
     try:
         values = nni_keys.require(_read(path))
         _check_folders(values, path.parent)
-        settings = _check_ours(values)
-        config = nni_config.made(values, path.parent)
-        with _code_on_path(config):
+        with _code_on_path(values, path.parent):
+            settings = _check_ours(values)
+            config = nni_config.made(values, path.parent)
             _check_parts(settings)
             if not quick:
                 _rehearse(settings)
@@ -66,7 +66,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_ours(values: dict[str, Any]) -> Settings:
-    """What NNI leaves to us: tuner, trial command and number of trials."""
+    """Check the keys that NNI leaves to us: tuner, trial command and number of trials."""
     problems = []
     tuner = values["tuner"]
     if tuner.get("className") != TUNER:
@@ -101,7 +101,7 @@ def _check_ours(values: dict[str, Any]) -> Settings:
 
 
 def _assessor(values: Any) -> list[str]:
-    """What is wrong with ours; another one, or none, is NNI's business."""
+    """Mistakes in our assessor; another assessor, or none, is NNI's business."""
     if not isinstance(values, dict) or not str(values.get("className")).startswith("nni_darts."):
         return []
     if values["className"] != ASSESSOR:
@@ -132,9 +132,11 @@ def _check_folders(values: dict[str, Any], base: Path) -> None:
 
 
 @contextmanager
-def _code_on_path(config: Any) -> Iterator[None]:
-    """Within, what lies in the trialCodeDirectory can be imported: there trials are started."""
-    folder = str(config.canonical_copy().trial_code_directory)
+def _code_on_path(values: dict[str, Any], base: Path) -> Iterator[None]:
+    """Context in which the trialCodeDirectory can be imported from: trials are started there."""
+    from nni.experiment.config.utils import resolve_path
+
+    folder = str(resolve_path(values.get("trialCodeDirectory", "."), base))
     sys.path.insert(0, folder)
     try:
         yield
@@ -159,18 +161,20 @@ def _rehearse(settings: Settings) -> None:
 
 
 def _check_parts(settings: Settings) -> None:
-    """The space, the data and the networks of every stage, as far as they are known before."""
+    """Check the space, the data and the networks of every stage, as far as they are known yet."""
     from nni_darts.runs import build, train
 
     problems: list[str] = []
     try:
-        genotypes = [published.named(text) for text in settings.genotypes]
+        genotypes: Sequence[Any] = [settings.task.given(text) for text in settings.genotypes]
         if settings.search is not None:
             run = run_of(settings, Stage.SEARCH, 0)
             _, space = build.parts(run, load=False)
             if settings.select or settings.evaluate:
-                build.require_cells(settings.space, space, settings.task)
-            genotypes = settings.task.parts.draw(1, 0)
+                found = build.require_trained(settings.space, space, settings.task)
+                genotypes = settings.task.drawn(1, 0) or [
+                    settings.task.architecture(json.dumps(found))
+                ]
     except SettingsError as error:
         problems += error.problems
         genotypes = []
@@ -183,7 +187,7 @@ def _check_parts(settings: Settings) -> None:
                 job = train.Job(genotype, training, settings.data, 0, Path.cwd(), stage.value)
                 data, _ = train.prepare(job, load=False)
             if stage is Stage.EVALUATE and genotypes:
-                build.require_test(settings.data, data)
+                build.require_test(settings.data, data, settings.task)
         except SettingsError as error:
             problems += [
                 problem if problem.startswith("data") else f"{stage}: {problem}"

@@ -1,4 +1,4 @@
-"""Which runs are done, under way, failed or lost, from what NNI recorded and what was issued.
+"""Runs that are done, under way, failed or lost, from NNI's records and from what was issued.
 
 NNI gives parameters to whichever trial asks first, so that the trial it names beside a run may be
 another's; a trial that dies before it asks leaves its parameters to the next one. Only what a trial
@@ -24,7 +24,7 @@ from nni_darts.experiment.protocol import ATTEMPTS
 
 @dataclass
 class Ledger:
-    """The attempts at each run, by its key. From `results` on, all follows from the trials."""
+    """Attempts at each run, by its key. From `results` on, all follows from the trials."""
 
     issued: Counter[str] = field(default_factory=Counter)
     silent: Counter[str] = field(default_factory=Counter)
@@ -32,14 +32,14 @@ class Ledger:
     lost: Counter[str] = field(default_factory=Counter)
     """Attempts that never became a trial, or whose trial ran something else: not failures."""
     dropped: int = 0
-    """How many attempts NNI had not made a trial of when the experiment was stopped."""
+    """Number of attempts without a trial when the experiment was stopped."""
     seen: int = 0
-    """The latest event of a trial that was taken account of."""
+    """Number of the latest event of a trial that was taken account of."""
     resumed: int = -1
-    """The latest event when the experiment was last resumed."""
+    """Number of the latest event when the experiment was last resumed."""
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
-    """Runs whose last attempt was interrupted since then, and by what."""
+    """Runs whose last attempt was interrupted since the last resume, with the cause."""
     failures: Counter[str] = field(default_factory=Counter)
     pending: Counter[str] = field(default_factory=Counter)
     """Attempts that are under way or waiting."""
@@ -50,16 +50,16 @@ class Ledger:
         self.pending[key] += 1
 
     def withdraw(self, key: str) -> None:
-        """It was not issued after all."""
+        """Take back an attempt that was not issued after all."""
         self.issued[key] -= 1
         self.pending[key] -= 1
 
     def resume(self, trials: Sequence[Trial], started: int = 0) -> None:
-        """After a restart: what NNI had not made a trial of by then, it never will.
+        """Note the attempts without a trial after a restart: NNI will never make one of them.
 
         Args:
-            trials: all that NNI knows.
-            started: when the manager did, in milliseconds since 1970; 0 where that is not known.
+            trials: all trials that NNI knows.
+            started: start of the manager, in milliseconds since 1970; 0 if it is not known.
         """
         self.dropped = self.issued.total() - len(trials)
         self.resumed = max((t.event for t in trials), default=-1)
@@ -109,7 +109,7 @@ class Ledger:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Ledger:
-        """What `to_json` wrote, here or in another version: what that did not know is empty.
+        """Ledger from what `to_json` wrote, here or in another version: missing fields are empty.
 
         Raises:
             DamagedError: it is something else.
@@ -134,7 +134,7 @@ _NUMBERS = ("dropped", "seen", "resumed")
 
 def _is_result(value: object) -> bool:
     try:
-        rows.result(value if isinstance(value, dict) else {})
+        rows.require_result(value if isinstance(value, dict) else {})
     except files.DamagedError:
         return False
     return True
@@ -145,9 +145,9 @@ def _is_count(value: object) -> bool:
 
 
 def kept(path: Path) -> Ledger:
-    """What the tuner has kept in a file; a new ledger where there is none.
+    """Ledger that the tuner has kept in a file; a new one if there is none or it is damaged.
 
-    So it is for a damaged one, with a message: what NNI recorded tells most of it.
+    A damaged file is reported: NNI's records hold most of it.
     """
     if not path.exists():
         return Ledger()

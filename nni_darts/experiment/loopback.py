@@ -1,4 +1,4 @@
-"""NNI's manager reachable from this machine alone, unless the user says otherwise.
+"""Keeps NNI's manager reachable from this machine alone, unless the user says otherwise.
 
 It would listen on all interfaces, ask for no password, hand out every file that its user can read
 and start whatever it is told to. It is a Node process with the environment of who starts it, so
@@ -23,21 +23,21 @@ from typing import Any
 import psutil
 
 HOST = "NNI_DARTS_HOST"
-"""The environment variable by which the user opens a manager: `ALL`."""
+"""Environment variable by which the user opens a manager: `ALL`."""
 LOOPBACK, ALL = "127.0.0.1", "0.0.0.0"
 MARKER = "nni_darts_loopback"
-"""In the checkpoint folder of an experiment whose manager is to stay on loopback."""
+"""File in the checkpoint folder of an experiment whose manager is to stay on loopback."""
 TOLD = "nni_darts_exposed"
-"""In the folder of an experiment whose user has been told that its manager is exposed."""
+"""File in the folder of an experiment whose user was told that its manager is exposed."""
 SCRIPT = Path(__file__).resolve().with_name("listen.cjs")
 INSPECTOR = "http://127.0.0.1:9229/json/list"
-"""Where Node's inspector listens once it is asked to by a signal."""
+"""Address of Node's inspector, once a signal has asked it to listen."""
 _OTHERS_LOOPBACK = "127.0.0.2"
-"""Answers on Linux where something listens on all addresses, and not where only on `LOOPBACK`."""
+"""Address that answers on Linux if a process listens on all addresses, not only on `LOOPBACK`."""
 
 
 class OpenError(RuntimeError):
-    """A manager that is to be on loopback is not, and cannot be brought there."""
+    """Failure to bring a manager back to loopback."""
 
 
 def node_options(environment: Mapping[str, str]) -> str:
@@ -48,7 +48,7 @@ def node_options(environment: Mapping[str, str]) -> str:
 
 
 def shell_line(environment: Mapping[str, str]) -> str:
-    """What a shell is to execute, so that the managers that it starts are on loopback."""
+    """Shell line after which the managers that the shell starts are on loopback."""
     return f"export NODE_OPTIONS={shlex.quote(node_options(environment))}"
 
 
@@ -64,7 +64,7 @@ def is_exposed(port: int) -> bool:
 
 
 def warning(port: int) -> str:
-    """What is exposed, and how to close it."""
+    """Warning that says what is exposed, and how to close it."""
     return (
         f"warning: NNI's manager listens on all network interfaces, port {port}, and asks for no "
         "password: whoever reaches it can read every file that you can and run code as you; "
@@ -74,11 +74,11 @@ def warning(port: int) -> str:
 
 
 def notice(folder: Path, port: int) -> str | None:
-    """The warning for a manager that is exposed without the user's word, once an experiment.
+    """Warning for a manager that is exposed without the user's word, once an experiment.
 
     Args:
-        folder: of the experiment.
-        port: that its manager listens at.
+        folder: folder of the experiment.
+        port: port of its manager.
     """
     if os.environ.get(HOST) == ALL or not is_exposed(port):
         return None
@@ -92,12 +92,12 @@ def notice(folder: Path, port: int) -> str | None:
 
 
 def keep(folder: Path, port: int, manager: int | None) -> bool:
-    """See that a manager that once was on loopback is there again; whether it had to be moved.
+    """Move a manager that was on loopback back there; returns whether it had to be moved.
 
     Args:
         folder: the checkpoint folder of its experiment.
-        port: that it listens at.
-        manager: its process id; None where it is not known.
+        port: port of the manager.
+        manager: process id of the manager; None if it is not known.
 
     Raises:
         OpenError: it is not, and cannot be.
@@ -130,7 +130,7 @@ def _move(port: int, manager: int | None) -> None:
 
 
 def _evaluate(process: int, code: str, patience: float = 5.0) -> None:
-    """Have a Node process execute JavaScript.
+    """Execute JavaScript in a Node process.
 
     Raises:
         OSError: the inspector does not answer, as where another process has its port.

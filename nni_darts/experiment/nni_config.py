@@ -1,4 +1,4 @@
-"""An experiment as NNI's own `ExperimentConfig`, and what NNI has to say of it, key by key."""
+"""Experiments as NNI's own `ExperimentConfig`, with NNI's objections, key by key."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MISTYPED = re.compile(
 
 
 def made(values: Mapping[str, Any], folder: Path) -> Any:
-    """The experiment that has these keys.
+    """Experiment config that has these keys.
 
     Args:
         values: the keys as `nni_darts.experiment.nni_keys.require` gives them.
-        folder: to which relative paths refer.
+        folder: folder to which relative paths refer.
 
     Raises:
         SettingsError: NNI does not take them.
@@ -51,7 +51,7 @@ def _made(values: Mapping[str, Any], folder: Path) -> Any:
 
 
 def _require_platforms(services: Any) -> None:
-    """NNI leaves what it does not know as it is, and fails over that later."""
+    """Check the platforms, of which NNI leaves unknown ones as they are, and fails later."""
     for service in services if isinstance(services, list) else [services]:
         if isinstance(service, dict):
             known = sorted({kind.platform for kind in _kinds(TrainingServiceConfig)})
@@ -78,7 +78,7 @@ def _worded(error: Exception, values: Mapping[str, Any], folder: Path) -> str:
 
 
 def _place(values: Mapping[str, Any], folder: Path) -> str | None:
-    """The key without which, or with a plain value for it, NNI takes the rest."""
+    """Key without which, or with a plain value for it, NNI takes the rest; None without one."""
     for key in values:
         others = {name: value for name, value in values.items() if name != key}
         if key == "trainingService":
@@ -92,7 +92,7 @@ def _place(values: Mapping[str, Any], folder: Path) -> str | None:
 
 
 def _flags_for_numbers(service: TrainingServiceConfig) -> list[str]:
-    """For Python, true is a number."""
+    """Keys with a flag in place of a number: for Python, true is a number."""
     return [
         f"trainingService.{utils.camel_case(field.name)}: must be a number, got {shown(value)}"
         for field in utils.fields(service)

@@ -1,4 +1,4 @@
-"""What experiments left on this machine, read from NNI's own database, running or ended.
+"""Records of experiments on this machine, read from NNI's own database, running or ended.
 
 NNI keeps each experiment in `<experiments folder>/<id>/db/nni.sqlite`, where the results of remote
 trials arrive too, and a list of the folders in `~/nni-experiments/.experiment`. All is opened for
@@ -29,9 +29,9 @@ TUNER = "nni_darts.tuner.DartsProtocol"
 _READS, _PAUSE = 5, 0.1  # how often and in what distance, in seconds, a list is read
 STOPPED = "EARLY_STOPPED"
 INTERRUPTED = "interrupted"
-"""In the report of a trial that ends for no fault of its run: the cause."""
+"""Key of the cause, in the report of a trial that ends for no fault of its run."""
 RESUMED = "ADD_RESUMED"
-"""The status of a trial that NNI is about to start again. If the experiment is stopped before it
+"""Status of a trial that NNI is about to start again. If the experiment is stopped before it
 does, it never will."""
 
 
@@ -42,21 +42,21 @@ class Trial:
     id: str
     status: str = "WAITING"
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """By epoch; one that was run twice is here once."""
+    """Reports by epoch; an epoch that was run twice is here once."""
     result: dict[str, Any] | None = None
     key: str | None = None
-    """Of its run (`nni_darts.runs.run_key.key`), as the trial itself said since it was last
+    """Key of its run (`nni_darts.runs.run_key.key`), as the trial itself said since it was last
     started; what NNI recorded as its parameters may be another trial's."""
 
     cause: str | None = None
-    """Why it was interrupted, if it has said so and nothing since: a full disk, say."""
+    """Cause of its interruption, if it has reported one and nothing since: a full disk, say."""
 
     event: int = 0
-    """When its status changed last: a number that grows over the events of an experiment."""
+    """Number of its last change of status: it grows over the events of an experiment."""
     time: int = 0
-    """The same in milliseconds since 1970, by the clock of the manager's machine."""
+    """Time of that change in milliseconds since 1970, by the clock of the manager's machine."""
     unable: str | None = None
-    """Why its machine can run no trial, as it said itself: no failure of its run."""
+    """Reason why its machine can run no trial, as it reported: no failure of its run."""
 
     @property
     def alive(self) -> bool:
@@ -64,7 +64,7 @@ class Trial:
 
 
 class StoredError(ValueError):
-    """There is no such experiment, or it cannot be read."""
+    """Experiment that does not exist, or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Experiment:
         return list(trials.values())
 
     def _unheard(self, trial: str) -> str | None:
-        """Why a trial could not even speak to NNI, where it ran on this machine."""
+        """Reason why a trial could not even speak to NNI, if it ran on this machine."""
         for log in self.folder.glob(f"environments/*/trials/{trial}/trial.stderr"):
             with suppress(OSError), log.open("rb") as file:
                 file.seek(max(0, log.stat().st_size - 4096))
@@ -145,12 +145,12 @@ class Experiment:
         return None
 
     def _take(self, trial: Trial, kind: str, data: Any, *, since_its_start: bool) -> None:
-        """Note what a trial has said; what is damaged is left out, with a message."""
+        """Record a message of a trial; damaged ones are left out, with a message."""
         try:
-            value = rows.value(data)
+            value = rows.decode(data)
             if not isinstance(value, dict):
                 return  # somebody else's trial: ours send dicts
-            (rows.result if kind == "FINAL" else rows.report)(value)
+            (rows.require_result if kind == "FINAL" else rows.require_report)(value)
         except files.DamagedError as error:
             what = "the result" if kind == "FINAL" else "a report"
             if self.is_ours():
@@ -167,7 +167,7 @@ class Experiment:
             trial.reports[value["epoch"]] = value
 
     def stopped(self) -> list[str]:
-        """The trials that the assessor stopped; NNI calls them failed or cancelled by the user."""
+        """Trials that the assessor stopped; NNI calls them failed or cancelled by the user."""
         if not self.stopped_file.exists():
             return []
         try:
@@ -238,7 +238,7 @@ def _is_time(value: Any) -> bool:
 
 
 def find(id_: str | None, home: Path | None = None) -> Experiment:
-    """An experiment by its id, or the latest one of ours.
+    """Experiment by its id, or the latest one of ours.
 
     Raises:
         StoredError: there is none.

@@ -1,4 +1,4 @@
-"""The keys of an experiment file that NNI defines: what each may be, as far as we know better.
+"""Keys of an experiment file that NNI defines, with their kinds as far as they are checked here.
 
 NNI itself names a class and a type where a user wrote a key; and it lets some values through that
 end the experiment later.
@@ -47,7 +47,7 @@ class Algorithm(Frozen):
 
 
 class ExperimentKeys(Frozen):
-    """An experiment file as far as NNI reads it."""
+    """Keys of an experiment file as far as NNI reads it."""
 
     experimentName: Text | None = None
     experimentType: Literal["hpo"] = "hpo"
@@ -108,7 +108,7 @@ class ExperimentKeys(Frozen):
 
 
 def canonical(values: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """The same with the keys as NNI documents them: it takes `trial_command`, too.
+    """Values with the keys as NNI documents them; it takes `trial_command`, too.
 
     Raises:
         SettingsError: for unknown keys, or two spellings of one.
@@ -134,7 +134,7 @@ def _plain(name: str) -> str:
 
 
 def require(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of an experiment file as NNI documents them, each of the right kind.
+    """Keys of an experiment file as NNI documents them, each of the right kind.
 
     Raises:
         SettingsError: a line per mistake.

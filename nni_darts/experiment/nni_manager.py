@@ -1,4 +1,4 @@
-"""The few things that tuner and assessor ask of NNI's manager itself, by its REST interface.
+"""Requests of tuner and assessor to NNI's manager itself, by its REST interface.
 
 Nothing is asked of a manager that serves another experiment: ports change hands.
 """
@@ -37,7 +37,7 @@ def set_max_trials(experiment: str, number: int) -> None:
 
 
 def cancel(experiment: str, trial: str) -> None:
-    """End a trial, as the web UI does. As `set_max_trials` where there is no manager."""
+    """End a trial, as the web UI does; nothing happens where there is no manager."""
     if (url := address()) is not None:
         require(url, experiment)
         request = urllib.request.Request(f"{url}/trial-jobs/{trial}", method="DELETE")
@@ -46,7 +46,7 @@ def cancel(experiment: str, trial: str) -> None:
 
 
 def served(url: str) -> Any:
-    """The id of the experiment that a manager serves; OSError where none answers."""
+    """Id of the experiment that a manager serves; OSError if none answers."""
     try:
         with urllib.request.urlopen(f"{url}/experiment", timeout=_TIMEOUT) as answer:
             profile = json.load(answer)
@@ -58,13 +58,13 @@ def served(url: str) -> Any:
 
 
 def require(url: str, experiment: str) -> None:
-    """OSError where a manager does not serve the experiment."""
+    """Raise OSError unless a manager serves the experiment."""
     if (found := served(url)) != experiment:
         raise OSError(f"{url} serves experiment {found}, not {experiment}: it is not asked")
 
 
 def address() -> str | None:
-    """Of the manager's REST interface; None where there is no manager."""
+    """Address of the manager's REST interface; None if there is no manager."""
     # The manager tells its tuner this one address: ws://localhost:8080[/prefix]/tuner
     channel = os.environ.get("NNI_TUNER_COMMAND_CHANNEL", "")
     if not (channel.startswith("ws://") and channel.endswith("/tuner")):
@@ -73,13 +73,13 @@ def address() -> str | None:
 
 
 def port() -> int | None:
-    """Of the manager; None where there is none."""
+    """Port of the manager; None if there is none."""
     url = address()
     return None if url is None else urlsplit(url).port
 
 
 def process(experiment: str) -> psutil.Process | None:
-    """The manager of an experiment, one of whose descendants this process is."""
+    """Process of an experiment's manager, one of whose descendants this process is."""
     try:
         ancestors = psutil.Process().parents()
         managers = [p for p in ancestors if {"--experiment-id", experiment} <= set(p.cmdline())]
@@ -90,6 +90,6 @@ def process(experiment: str) -> psutil.Process | None:
 
 
 def started(experiment: str) -> int:
-    """When the manager of an experiment did, in milliseconds since 1970; 0 where none is found."""
+    """Start time of an experiment's manager, in milliseconds since 1970; 0 if none is found."""
     found = process(experiment)
     return 0 if found is None else int(found.create_time() * 1000)

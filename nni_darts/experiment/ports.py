@@ -1,4 +1,4 @@
-"""A port for NNI's manager that no other experiment of the user's is about to take."""
+"""Choice of a port for NNI's manager that no other experiment of the user's is about to take."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LAST = 65535
 
 @contextmanager
 def held(wanted: int | None = None, count: int = 1) -> Iterator[int]:
-    """A free port: no other process of the user's that asks here gets it, or another, meanwhile.
+    """Hold a free port, which no other process of the user's gets meanwhile through this function.
 
     Args:
-        wanted: the port; by default the first free one from `FIRST` on.
-        count: how many from there on have to be free.
+        wanted: the wanted port; by default the first free one from `FIRST` on.
+        count: number of consecutive free ports, from that one on.
 
     Raises:
         SettingsError: the port that is wanted is not free, or none is.

@@ -1,4 +1,4 @@
-"""What to run next, given how the runs so far ended: no NNI, no torch, no state.
+"""Plan of the next runs, given how the runs so far ended: no NNI, no torch, no state.
 
 The paper's protocol (section 3.2): searches with several seeds; what they find is trained briefly
 from scratch and the best on validation data selected; the selected is trained in full and tested.
@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from nni_darts.genotypes import published
-from nni_darts.genotypes.stored_text import digest
 from nni_darts.runs.run_key import key
 from nni_darts.tasks.registry import run_of
 from nni_darts.tasks.settings import Run, Settings
@@ -22,27 +20,27 @@ ATTEMPTS = 2
 """A run that fails is tried once more, from its own checkpoint; then it is left out."""
 
 Results = Mapping[str, Mapping[str, Any]]
-"""Key of a run -> its flat result, with `default`, the validation metric, and what it found."""
+"""Flat result by key of a run, with `default`, the validation metric, and the genotypes."""
 Failures = Mapping[str, int]
-"""Key of a run -> how many of its attempts have failed."""
+"""Number of failed attempts by key of a run."""
 Held = Mapping[str, str]
-"""Key of a run that was interrupted -> by what; it waits for `nnictl resume`."""
+"""Cause of an interruption by key of a run, which waits for `nnictl resume`."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What follows from the results so far."""
+    """Plan that follows from the results so far."""
 
     runs: tuple[Run, ...] = ()
-    """Of all stages that have begun, in order, those that are over among them."""
+    """Runs of every stage that has started, finished ones included, in order."""
     ready: tuple[Run, ...] = ()
-    """Those that have no result and may still be tried."""
+    """Runs that have no result and may still be tried."""
     later: int = 0
-    """How many runs the stages that have not begun will have."""
+    """Number of runs of the stages that have not begun."""
     notes: tuple[str, ...] = ()
-    """What a user should know: what is tried again, left out, or found twice."""
+    """Messages for the user: runs that are tried again, left out, or genotypes found twice."""
     problem: str | None = None
-    """Why the protocol cannot come to its end."""
+    """Reason why the protocol cannot come to its end; None if it can."""
 
     @property
     def over(self) -> bool:
@@ -50,14 +48,14 @@ class Plan:
 
 
 def planned(settings: Settings) -> int:
-    """How many runs there are if none fails and no genotype is found twice."""
+    """Number of runs if none fails and no genotype is found twice."""
     plan = make_plan(settings, {}, {})
     return len(plan.ready) + plan.later
 
 
 @dataclass
 class _Draft:
-    """A plan while it is made, stage by stage."""
+    """Plan in the making, stage by stage."""
 
     settings: Settings
     results: Results
@@ -75,7 +73,7 @@ class _Draft:
         return key(run) not in self.results and self.failures.get(key(run), 0) < ATTEMPTS
 
     def done(self, stage: Sequence[Run]) -> list[Run]:
-        """The runs of a stage that have a result, once none is open any more."""
+        """Runs of a stage that have a result, once none is open any more."""
         for run in stage:
             name = key(run)
             times = self.failures.get(name, 0)
@@ -106,7 +104,7 @@ class _Draft:
 def make_plan(
     settings: Settings, results: Results, failures: Failures, held: Held = MappingProxyType({})
 ) -> Plan:
-    """What has been run, what can be run now, and how much is still to come.
+    """Plan of what has been run, what can be run now, and how much is still to come.
 
     A stage begins when every run of the one before it is over. A failed run is left out after its
     second attempt; the protocol goes on with what is left, and has a problem when nothing is. One
@@ -134,8 +132,8 @@ def make_plan(
             return draft.plan(problem="no search has a result: there is nothing to go on with")
         genotypes = _handed_on(draft, done, per_search) if select or evaluate else []
     else:
-        texts = [published.named(text).to_json() for text in settings.genotypes]
-        genotypes = list({digest(text): text for text in texts}.values())
+        given = [settings.task.given(text) for text in settings.genotypes]
+        genotypes = list({each.digest: each.to_json() for each in given}.values())
     # select
     if select is not None:
         trainings = [draft.run(Stage.SELECT, select.seed, text) for text in genotypes]
@@ -167,7 +165,7 @@ def ranked(runs: Sequence[Run], results: Results) -> list[Run]:
 
 
 def winner(settings: Settings, results: Results, failures: Failures) -> str | None:
-    """The genotype (JSON) that is selected; None before, or where there is nothing to choose by.
+    """Genotype (JSON) that is selected; None before, or if there is nothing to choose by.
 
     It is the best one on validation data whose evaluations have not all failed. Without a selection
     it is the only one that is evaluated.
@@ -186,7 +184,7 @@ def winner(settings: Settings, results: Results, failures: Failures) -> str | No
 
 
 def _handed_on(draft: _Draft, searches: Sequence[Run], per_search: int) -> list[str]:
-    """The best genotypes of each search, each once."""
+    """Best genotypes of each search, each once."""
     genotypes: dict[str, str] = {}
     finders: dict[str, str] = {}
     for search in searches:
@@ -194,7 +192,7 @@ def _handed_on(draft: _Draft, searches: Sequence[Run], per_search: int) -> list[
             text = draft.results[key(search)].get(f"genotype_{rank}")
             if text is None:  # the space is smaller than that
                 continue
-            name = digest(text)
+            name = draft.settings.task.architecture(text).digest
             if name in genotypes:
                 draft.notes.append(
                     f"{key(search)} found {name} too, as {finders[name]} did: it is trained once"

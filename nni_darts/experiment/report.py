@@ -1,4 +1,4 @@
-"""An experiment as one HTML page that stands alone: what was found, and how to do it again."""
+"""Report of an experiment as one self-contained HTML page: findings and reproduction."""
 
 from __future__ import annotations
 
@@ -19,19 +19,12 @@ from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import stored_text
 from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.runs import run_key
-from nni_darts.tasks.base import IMAGES, TEXT
 from nni_darts.tasks.settings import Component, Settings
 from nni_darts.tasks.stage import TRAININGS, Stage
 
-_STATES = {
-    IMAGES: "0 and 1 are the outputs of the two cells before, the others are nodes",
-    TEXT: "0 joins the word and the state before, the others are nodes",
-}
-"""What the numbers in a genotype are."""
-
 
 def html(experiment: Experiment) -> str:
-    """The page of an experiment, running or ended. Nothing on it is executed or fetched.
+    """Page of an experiment, running or ended. Nothing on it is executed or fetched.
 
     Raises:
         StoredError: no run has ended yet, or it is not an experiment of ours.
@@ -63,7 +56,7 @@ def html(experiment: Experiment) -> str:
         genotypes=[f for f in best if f.name in runs or f.text in runs],
         networks={stage.value: _network(settings, stage) for stage in TRAININGS},
         counted=settings.task.counted,
-        states=_STATES[settings.task],
+        states=settings.task.states,
         file_name=reproduction.FILE,
         file=reproduction.experiment_file(experiment),
         commands=reproduction.commands(
@@ -85,7 +78,7 @@ def _template() -> jinja2.Template:
 
 
 def _subject(settings: Settings) -> str:
-    """What the experiment is about, in a line."""
+    """Subject of the experiment, in a line."""
     what = "Genotypes that were given"
     if settings.space is not None:
         what = f"Search in {_named(settings.space)}"
@@ -99,7 +92,7 @@ def _named(component: Component) -> str:
 
 
 def _status(plan: protocol.Plan, ledger: Ledger) -> str:
-    """How far the protocol has come, in a sentence."""
+    """Progress of the protocol, in a sentence."""
     keys = [run_key.key(run) for run in plan.runs]
     ready = [run_key.key(run) for run in plan.ready]
     done = sum(key in ledger.results for key in keys)
@@ -122,7 +115,7 @@ def _status(plan: protocol.Plan, ledger: Ledger) -> str:
 
 
 def _runs(table: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
-    """The rows of the table of runs, by column."""
+    """Rows of the table of runs, by column."""
     text = results.readable(table, folder)
     weights = text.pop("weights")
     for name, form in (("epochs", "{:,}"), ("seconds", "{:,.1f}"), ("device", "{}")):
@@ -133,14 +126,14 @@ def _runs(table: pd.DataFrame, folder: Path) -> list[dict[str, str]]:
 
 
 def _weights(table: pd.DataFrame, name: str) -> str | None:
-    """The weights of a genotype's first evaluation."""
+    """Weights of a genotype's first evaluation."""
     of_it = (table["stage"] == Stage.EVALUATE.value) & (table["genotype"] == name)
     weights: list[Any] = list(table.loc[of_it, "weights"].dropna())
     return str(weights[0]) if weights else None
 
 
 def _network(settings: Settings, stage: Stage) -> str:
-    """The network that a stage trains, in words."""
+    """Network that a stage trains, in words."""
     training = getattr(settings, stage.value)
     if training is None:
         return ""
@@ -148,7 +141,7 @@ def _network(settings: Settings, stage: Stage) -> str:
 
 
 def _drawing(text: str) -> str | None:
-    """The address of a drawing of a genotype: the source of an image, where no script can run."""
+    """Address of a drawing of a genotype: the source of an image, where no script can run."""
     try:
         genotype = stored_text.found(text)
     except ValueError:

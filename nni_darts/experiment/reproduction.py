@@ -1,4 +1,4 @@
-"""How to do an experiment, or one of its trainings, again: its file, commands, versions, seeds."""
+"""Reproduction of an experiment, or of one of its trainings: file, commands, versions, seeds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from nni_darts._common.redaction import redacted
 from nni_darts.experiment import protocol, results
 from nni_darts.experiment.architectures import Found
 from nni_darts.experiment.nni_database import Experiment
-from nni_darts.tasks.base import IMAGES
-from nni_darts.tasks.registry import TRAININGS
 from nni_darts.tasks.settings import Component, Settings, Training
 
 FILE = "experiment.yml"
-"""What the commands call the experiment file."""
+"""Name of the experiment file in the commands."""
 
 _DEFAULTS = {
     "experimentType": "hpo",
@@ -30,7 +28,7 @@ _DEFAULTS = {
     "maxTrialNumberPerGpu": 1,
     "reuseMode": False,
 }
-"""What NNI adds to the file of a user, who may have written the same."""
+"""Keys that NNI adds to the file of a user, who may have written the same."""
 _DATA_FLAGS = {
     "root": "--root",
     "image_size": "--image-size",
@@ -72,7 +70,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists of plain values in one line, all else in a line each."""
+    """YAML dumper that writes lists of plain values in one line, all else in a line each."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -93,17 +91,17 @@ _Dumper.add_representer(str, _text)
 
 
 def commands(settings: Settings, best: Found | None, weights: str | None) -> list[tuple[str, str]]:
-    """What can be done again: what it is, and the command.
+    """Commands to do parts of the experiment again, each with a title.
 
     Args:
-        settings: of the experiment.
+        settings: settings of the experiment.
         best: the genotype to train again, if there is one.
-        weights: of its first evaluation, if it had one.
+        weights: weights of its first evaluation, if it had one.
     """
     data = settings.data
     made = [("The whole experiment, from the file above", f"nni-darts run {FILE}")]
-    # Samples of other spaces are not trained; arguments of a user's own data have no flags.
-    if best is None or not best.name or set(data.arguments) - set(_DATA_FLAGS):
+    # The command trains cells on the shipped tasks; arguments of a user's own data have no flags.
+    if best is None or not best.name or data.task_class or set(data.arguments) - set(_DATA_FLAGS):
         return made
     training: Training
     if settings.evaluate is not None:
@@ -111,7 +109,7 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
     elif settings.select is not None:
         training, seed, how = settings.select, settings.select.seed, "as to select it"
     else:
-        training, seed = TRAININGS[settings.task](), 0
+        training, seed = settings.task.training(), 0
         how = "with the paper's settings, which its flags change"
     made.append((f"{best.name} trained from scratch, {how}", retrain(best, training, data, seed)))
     last = "best.ckpt" if training.validates_on_its_own else "last.ckpt"
@@ -125,7 +123,7 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
 def retrain(genotype: Found, training: Training, data: Component, seed: int) -> str:
     """The command that trains a genotype with these settings."""
     words = ["nni-darts", "retrain", genotype.text, *_data(data, _DATA_FLAGS), "--seed", str(seed)]
-    for name, field in TRAININGS[training.task].model_fields.items():
+    for name, field in training.task.training.model_fields.items():
         if (value := getattr(training, name)) != field.default:
             words += [f"--{name.replace('_', '-')}", "none" if value is None else str(value)]
     return shlex.join(words)
@@ -147,7 +145,7 @@ def _data(data: Component, flags: Mapping[str, str]) -> list[str]:
 
 
 def versions(reports: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The versions that the results tell of: a line, or several where they differ."""
+    """Versions that the results name: a line, or several if they differ."""
     texts = dict.fromkeys(str(r["versions"]) for r in reports if "versions" in r)
     return [
         ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
@@ -157,9 +155,7 @@ def versions(reports: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def seeds(settings: Settings) -> str:
     """The seeds of all stages."""
-    parts = []
-    if settings.task is IMAGES:
-        parts.append(f"of the split of the data {settings.data.arguments.get('seed', 0)}")
+    parts = list(settings.task.data_seeds(settings.data))
     if settings.search is not None:
         parts.append(f"search {', '.join(map(str, settings.search.seeds))}")
     if settings.select is not None:

@@ -1,4 +1,4 @@
-"""What trials report that `nnictl resume` started again, read from NNI's database.
+"""Reports of trials that `nnictl resume` started again, read from NNI's database.
 
 NNI's dispatcher drops the reports of such trials before they come to the assessor, and does not
 tell it of their end (nni/runtime/msg_dispatcher.py, is_created_in_previous_exp).
@@ -16,7 +16,7 @@ from nni_darts.experiment.nni_database import Experiment, Trial
 
 
 class Resumed:
-    """The trials of an experiment that are not over yet, from now on.
+    """Trials of an experiment that are not over yet, from now on.
 
     Made when NNI's dispatcher starts, these are the ones that NNI resumes, or has just marked so.
     """
@@ -36,7 +36,7 @@ class Resumed:
         self._trials = {trial for trial, status in last.items() if _alive(status)}
 
     def news(self) -> Iterator[tuple[str, dict[str, Any] | str]]:
-        """(trial, report), and (trial, status) when it has ended; each once.
+        """Yield (trial, report), and (trial, status) when it has ended; each once.
 
         Raises:
             DatabaseError: the database cannot be read now.
@@ -54,7 +54,7 @@ class Resumed:
             if message.kind != "PERIODICAL" or message.trial not in self._trials:
                 continue
             try:
-                value = rows.value(message.data)
+                value = rows.decode(message.data)
             except DamagedError:  # the tuner, which reads it too, says so
                 continue
             if isinstance(value, dict):

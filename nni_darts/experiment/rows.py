@@ -1,4 +1,4 @@
-"""What trials report and hand in, as NNI stores it: looked at before anything is made of it."""
+"""Checks of trials' reports and results, as NNI stores them, before they are used."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.stage import Stage
 
 
-def value(data: object) -> Any:
-    """The value of a row of NNI's: JSON, encoded once more by NNI.
+def decode(data: object) -> Any:
+    """Value of a row of NNI's: JSON, encoded once more by NNI.
 
     Raises:
         DamagedError: it is neither.
@@ -23,15 +23,15 @@ def value(data: object) -> Any:
     return parse_json(once, object) if isinstance(once, str) else once
 
 
-def report(value: Mapping[str, Any]) -> None:
-    """DamagedError where it is not a report of ours, as far as anything hangs on it."""
+def require_report(value: Mapping[str, Any]) -> None:
+    """Raise DamagedError unless it is a report of ours, as far as anything depends on it."""
     for name, right in {"epoch": _whole, "default": _number, "key": _key}.items():
         if name in value and not right(value[name]):
             raise DamagedError(f"is damaged: {name} is {value[name]!r:.60}")
 
 
-def result(value: Mapping[str, Any]) -> None:
-    """DamagedError where it is not a result of ours, whole and of the right types."""
+def require_result(value: Mapping[str, Any]) -> None:
+    """Raise DamagedError unless it is a result of ours, whole and of the right types."""
     needed = ["stage", "key", "seed", "default"]
     searched = value.get("stage") == Stage.SEARCH
     needed += ["genotype_1", "score_1"] if searched else ["genotype"]
@@ -61,7 +61,7 @@ def _text(content: Any) -> bool:
 
 
 def _file(content: Any) -> bool:
-    """A path of a file in a folder."""
+    """Whether it is a path of a file in a folder."""
     return isinstance(content, str) and content.startswith("/") and content.count("/") > 1
 
 
@@ -79,7 +79,7 @@ def _whole(content: Any) -> bool:
 
 
 def _number(content: Any) -> bool:
-    """NaN and infinities are numbers: a loss may come out so."""
+    """Whether it is a number; NaN and infinities are numbers, as a loss may be one."""
     return isinstance(content, int | float) and not isinstance(content, bool)
 
 

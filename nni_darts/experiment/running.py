@@ -1,4 +1,4 @@
-"""An experiment that this process runs: started, asked and stopped through NNI's own class.
+"""Experiments that this process runs: started, asked and stopped through NNI's own class.
 
 The manager at the port may be another experiment's, as where two are started at once: nothing is
 asked of it, and it is not stopped.
@@ -20,7 +20,7 @@ class StartError(RuntimeError):
 
 
 class GoneError(RuntimeError):
-    """The manager does not answer any more, or another experiment's is in its place."""
+    """Absence of a manager's answer, or the answer of another experiment's manager."""
 
 
 class Running:
@@ -68,7 +68,7 @@ class Running:
                 raise StartError(f"NNI could not start the experiment: {error}") from None
 
     def status(self) -> str:
-        """As NNI has it. Raises GoneError."""
+        """Status of the experiment in NNI's words. Raises GoneError."""
         try:
             self._require_ours()
             return str(self._nni.get_status())
@@ -76,7 +76,7 @@ class Running:
             raise GoneError(f"NNI's manager is gone: {error}") from None
 
     def stop(self) -> None:
-        """Stop the experiment and its manager; what is another experiment's is let be."""
+        """Stop the experiment and its manager, but never another experiment's."""
         try:
             self._require_ours()
         except OSError:
@@ -92,12 +92,12 @@ class Running:
 
 
 def require_way_back(config: Any, host: str, port: int | None) -> list[str]:
-    """The commands by which remote machines reach a manager on loopback: SSH reverse tunnels.
+    """Commands by which remote machines reach a manager on loopback: SSH reverse tunnels.
 
     Args:
         config: NNI's `ExperimentConfig`.
-        host: where the manager listens.
-        port: of the manager, if it is known.
+        host: address on which the manager listens.
+        port: port of the manager, if it is known.
 
     Raises:
         SettingsError: remote machines are told another address than the end of a tunnel.

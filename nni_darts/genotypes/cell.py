@@ -43,6 +43,12 @@ KINDS = {
     "recurrent": Kind(1, 1, "concat"),
 }
 
+FAMILIES = {
+    ("normal", "reduce"): "a genotype of convolutional cells (normal and reduction)",
+    ("recurrent",): "a genotype of a recurrent cell",
+}
+"""The kinds of cells that make up a genotype, and such a genotype in words."""
+
 
 class Edge(NamedTuple):
     """An operation applied to an earlier state of the cell."""
@@ -57,7 +63,7 @@ class Cell:
 
     Args:
         kind: "normal", "reduce" (2 inputs) or "recurrent" (1 input).
-        nodes: for each intermediate node, the edges that enter it. Two edges may have the same
+        nodes: edges that enter each intermediate node. Two edges of a node may have the same
             source (as in NASNet).
         concat: the states that make up the output, all of them intermediate nodes.
         operations: names to accept besides `OPERATIONS`; not kept.
@@ -102,7 +108,7 @@ class Cell:
 
     @property
     def num_inputs(self) -> int:
-        """How many inputs the cell has, and so the state index of its first node."""
+        """Number of inputs of the cell, which is the state index of its first node."""
         return KINDS[self.kind].num_inputs
 
 

@@ -1,4 +1,4 @@
-"""From alphas to cells: how strong each edge is, and which cells are the most probable.
+"""Derivation of cells from alphas: the strength of each edge, and the most probable cells.
 
 [P] = arXiv 1806.09055.
 """
@@ -24,7 +24,7 @@ __all__ = ["Strengths", "derive", "strength", "top_k"]
 
 
 class Strengths(NamedTuple):
-    """How strong each edge is, and by which operation."""
+    """Strength of each edge, and the operation that has it."""
 
     values: npt.NDArray[np.float64]  # (num_edges,), in [0, 1]
     operations: tuple[str, ...]  # num_edges names, never "none"
@@ -50,7 +50,7 @@ def strength(alphas: npt.ArrayLike, primitives: Sequence[str]) -> Strengths:
 def derive(
     alphas: npt.ArrayLike, primitives: Sequence[str], k: int | None = None, kind: str = "normal"
 ) -> Cell:
-    """Each node keeps its `k` strongest edges, each with its strongest operation but none [P 2.4].
+    """Cell in which each node keeps its `k` strongest edges, none excluded as operation [P 2.4].
 
     Args:
         alphas: (num_edges, num_ops), unnormalised; edges ordered by target node, then by source:
@@ -80,7 +80,7 @@ def top_k(
     Args:
         alphas_by_cell: kind of cell -> alphas (num_edges, num_ops) as for `derive`.
         primitives: num_ops names in the order of the columns.
-        n: how many genotypes, >= 1; fewer are returned where there are no more.
+        n: number of genotypes, >= 1; fewer are returned where there are no more.
         k: edges per node, as for `derive`.
 
     Returns:

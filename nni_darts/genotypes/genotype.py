@@ -16,6 +16,7 @@ from nni_darts._common.checks import instance, several, texts
 from nni_darts._common.messages import shown
 from nni_darts.genotypes import parser
 from nni_darts.genotypes.cell import (
+    FAMILIES,
     KINDS,
     OPERATIONS,
     PRIMITIVES,
@@ -48,7 +49,7 @@ _LABEL = re.compile(rf"({'|'.join(KINDS)})_(\d{{1,4}})(?:_\d+)?", re.ASCII)
 
 
 def is_of_cells_only(labels: Iterable[str]) -> bool:
-    """Whether a genotype says all of a sample with these labels."""
+    """Whether a genotype expresses all of a sample with these labels."""
     return all(_LABEL.fullmatch(label) for label in labels)
 
 
@@ -64,7 +65,7 @@ class Genotype:
     def __post_init__(self) -> None:
         found = several("cells", self.cells, Cell, "cells (nni_darts.genotypes.genotype.Cell)")
         cells = tuple(sorted(found, key=lambda cell: list(KINDS).index(cell.kind)))
-        if (kinds := [cell.kind for cell in cells]) not in (["normal", "reduce"], ["recurrent"]):
+        if (kinds := tuple(cell.kind for cell in cells)) not in FAMILIES:
             raise ValueError(
                 "a genotype has one normal and one reduce cell, or one recurrent cell, "
                 f"got {', '.join(kinds) or 'no cell'}"
@@ -93,7 +94,7 @@ class Genotype:
     # The same architecture, however it is written
 
     def canonical(self) -> Genotype:
-        """The same architecture, each node's edges by (source, operation), concat ascending.
+        """Equal architecture with each node's edges by (source, operation) and concat ascending.
 
         A node sums its edges and the output puts nodes together, so neither order changes what the
         network can compute.
@@ -281,14 +282,14 @@ class Genotype:
 
 
 def _flat(cell: Cell) -> list[tuple[str, int]]:
-    """All the edges in a row; [] where nodes have other numbers of edges than their kind's."""
+    """Edges of all nodes in one row; [] where nodes have not their kind's number of edges."""
     if {len(edges) for edges in cell.nodes} != {KINDS[cell.kind].num_edges}:
         return []
     return [(operation, source) for edges in cell.nodes for operation, source in edges]
 
 
 def _nodes(kind: str, value: Any) -> Any:
-    """Edges by node, of a list that has them by node, or all in a row."""
+    """Edges by node, of a list that has them by node or in one row."""
     edges = as_list(value)
     if not any(isinstance(edge, Sequence) and edge and isinstance(edge[0], str) for edge in edges):
         return edges

@@ -34,8 +34,8 @@ def best_subsets(
 
     Args:
         items: one sequence of (score, option) per item, in any order; scores are finite or -inf.
-        size: how many items to choose, 0 <= size <= len(items).
-        limit: how many choices to return at most, >= 1.
+        size: number of items to choose, 0 <= size <= len(items).
+        limit: highest number of choices to return, >= 1.
 
     Returns:
         (sum of the scores, ((item index, option), ...)), best first, item indices ascending; fewer
@@ -73,7 +73,7 @@ def best_combinations(
     Args:
         factors: one sequence of (score, option) per factor, each sorted best first; scores are
             finite or -inf.
-        limit: how many combinations to return at most, >= 1.
+        limit: highest number of combinations to return, >= 1.
 
     Returns:
         (sum of the scores, (option of factor 0, option of factor 1, ...)), best first; fewer than

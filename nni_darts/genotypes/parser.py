@@ -15,7 +15,7 @@ _MAX_NUMBER = 10_000  # any number in a text: a state index, or a bound of range
 
 
 def read(text: str) -> dict[str, Any]:
-    """The fields of JSON, or of `Genotype(field=value, ...)` with or without a name before it.
+    """Fields of JSON, or of `Genotype(field=value, ...)` with or without a name before it.
 
     Raises:
         ValueError: one line that says what is wrong, for any other text.

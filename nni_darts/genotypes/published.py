@@ -112,7 +112,7 @@ def _entry(name: str) -> dict[str, Any]:
 
 @functools.cache
 def _entries() -> dict[str, dict[str, Any]]:
-    """name -> fields of `Genotype.parse`, "source", and "kind", which is "cnn" or "rnn"."""
+    """Entries by name: fields of `Genotype.parse`, "source", and "kind" ("cnn" or "rnn")."""
     text = (
         resources.files("nni_darts.genotypes")
         .joinpath("published.json")

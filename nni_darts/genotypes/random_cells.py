@@ -23,8 +23,8 @@ def draw(
     likely, each with one of the operations besides none; all nodes are concatenated.
 
     Args:
-        count: how many, at least 1 and at most as many as the space has.
-        seed: at least 0; the first n genotypes of a longer draw are the draw of n.
+        count: number of genotypes, at least 1 and at most as many as the space has.
+        seed: seed, at least 0; the first n genotypes of a longer draw are the draw of n.
         num_nodes: intermediate nodes of each cell, at least 1.
         primitives: distinct names of operations, also such as only the user's space knows.
 
@@ -45,13 +45,13 @@ def draw(
 def draw_recurrent(
     count: int, seed: int, num_nodes: int = 8, primitives: Sequence[str] = RNN_PRIMITIVES
 ) -> list[Genotype]:
-    """The same for the recurrent cell: each node has one predecessor, and all nodes are averaged.
+    """Recurrent genotypes of distinct digests: one predecessor per node, all nodes averaged.
 
     Args:
-        count: as for `draw`.
-        seed: as for `draw`.
-        num_nodes: at least 1.
-        primitives: as for `draw`.
+        count: see `draw`.
+        seed: see `draw`.
+        num_nodes: intermediate nodes of the cell, at least 1.
+        primitives: see `draw`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -68,7 +68,7 @@ def draw_recurrent(
 
 
 def _checked(num_nodes: int, primitives: Sequence[str]) -> tuple[int, list[str]]:
-    """The number of nodes, and the operations besides none."""
+    """Number of nodes, and the operations besides none."""
     num_nodes = size("num_nodes", num_nodes, 1, limits.NODES, "num_nodes=")
     # A text is a list of names of one letter.
     names = list(primitives) if isinstance(primitives, str) else texts("primitives", primitives)
@@ -84,7 +84,7 @@ def _checked(num_nodes: int, primitives: Sequence[str]) -> tuple[int, list[str]]
 def _distinct(
     one: Callable[[random.Random], Genotype], count: int, seed: int, total: int, space: str
 ) -> list[Genotype]:
-    """So many of distinct digests, out of a space of `total`."""
+    """Genotypes of distinct digests, `count` of them, out of a space of `total`."""
     count = size("count", count, 1, limits.ARCHITECTURES, "count=")
     # Random takes the absolute value of a negative one: two seeds would give one draw.
     seed = size("seed", seed, 0, limits.SEED, "seed=")

@@ -1,4 +1,4 @@
-"""Genotypes as they are stored in results: read from JSON, and named by a digest."""
+"""Genotypes stored in results: read from JSON, and named by a digest."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from nni_darts.genotypes.genotype import Genotype
 
 
 def digest(text: str) -> str:
-    """A short name for a genotype that a search found; the same however its edges are ordered."""
+    """Short name of a genotype that a search found; the same however its edges are ordered."""
     return found(text).digest
 
 
 def found(text: str) -> Genotype:
-    """A genotype that was stored as JSON; ValueError where it is a sample of another space.
+    """Genotype stored as JSON; ValueError if it is a sample of another space.
 
     A search may have been over operations of the user's, so all its names are taken.
     """

@@ -36,9 +36,9 @@ _LAST = 3_000
 
 @dataclass(frozen=True)
 class Frame:
-    """An epoch: its cells, and (node, source) -> the strength of each edge, for each of them.
+    """An epoch: its cells, the strength of each edge of each cell, and the other choices.
 
-    Besides its other choices, with the weights of their candidates.
+    Strengths are by (node, source); the other choices have the weights of their candidates.
     """
 
     epoch: int  # from 0
@@ -49,13 +49,13 @@ class Frame:
 
 
 def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
-    """A frame for every epoch that is as whole as any; the others are left out.
+    """Frames of the epochs that are complete; incomplete epochs are left out.
 
-    It is where its cells can be derived, with as many nodes, and no candidate of its other choices
-    is missing.
+    An epoch is complete if its cells can be derived with as many nodes as in any other, and no
+    candidate of its other choices is missing.
 
     Args:
-        reports: of one search, in the order of their epochs.
+        reports: reports of one search, in the order of their epochs.
     """
     frames = []
     if isinstance(reports, str | Mapping) or not isinstance(reports, Iterable):
@@ -100,7 +100,7 @@ def _title(report: Mapping[Any, Any]) -> str:
 
 
 def animation(frames: Sequence[Frame]) -> bytes:
-    """The frames as a GIF that runs for ever, at least one of them; the last one stays longer."""
+    """GIF of the frames, at least one, that repeats for ever; the last frame stays longer."""
     from PIL.Image import Dither
 
     frames = several("frames", frames, Frame, "frames, see frames_of")
@@ -126,7 +126,7 @@ def animation(frames: Sequence[Frame]) -> bytes:
 
 
 def _image(frame: Frame) -> Image:
-    """The cells, and the other choices below them."""
+    """Picture of the cells, with the other choices below them."""
     from PIL import Image
 
     figures = []
@@ -159,7 +159,7 @@ def _rendered(figure: Figure) -> Image:
 
 
 def _palette(frames: Sequence[Frame]) -> Image:
-    """At most 256 colours for all frames: those that are drawn, and steps from there to white.
+    """Palette of at most 256 colours for all frames: the drawn ones, and steps to white.
 
     One palette for all keeps what does not change the same to the bit.
     """

@@ -42,17 +42,17 @@ _BETWEEN = 14.0  # cells
 _GREY = "#8A8F98"
 _FAINT = "#DFE2E6"
 DRAWN = (_GREY, _FAINT, "#444444")
-"""The colours of what is neither a box nor an operation."""
+"""Colours of everything that is neither a box nor an operation."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A cell and where everything of it stands."""
+    """A cell with the position of everything that is drawn of it."""
 
     graph: Graph
     layout: Layout
     cell: Cell | None = None
-    """The edges that are drawn in full, where the graph has all that can be chosen."""
+    """Edges drawn in full, where the graph has all that can be chosen."""
     strengths: Mapping[tuple[int, int], float] | None = None
 
 
@@ -60,7 +60,7 @@ def picture_of(cell: Cell, strengths: Mapping[tuple[int, int], float] | None = N
     """Lay a cell out; with strengths, which set the widths of its edges, always in the same way.
 
     Args:
-        cell: of any kind.
+        cell: cell of any kind.
         strengths: (node, source) -> [0, 1]. Edges that the cell does not have are drawn faintly,
             and boxes stand where they do for every cell with as many nodes.
     """
@@ -88,7 +88,7 @@ _WIDEST = "max_pool_3x3"
 
 
 def _label(operation: str) -> tuple[float, float]:
-    """Width and height; of an edge whose operation is still to come, those that suffice."""
+    """Width and height of a label; a space that suffices, for an operation still to come."""
     lines = label_lines(operation or _WIDEST)
     width = max(width_of(line, LABEL_SIZE) for line in lines)
     return width + 5, len(lines) * LABEL_SIZE * _LINE + 5
@@ -107,7 +107,7 @@ def figure_of_cell(
     *,
     title: str | None = None,
 ) -> Figure:
-    """One cell, see `figure_of_cells`."""
+    """Figure of one cell, see `figure_of_cells`."""
     instance("cell", cell, Cell, "a cell of a genotype")
     return figure_of_cells([cell], None if strengths is None else [strengths], title=title)
 
@@ -118,16 +118,16 @@ def figure_of_cells(
     *,
     title: str | None = None,
 ) -> Figure:
-    """The cells below each other, as large as they are, so that letters have their full size.
+    """Figure of cells below each other, at their own size, so that letters have their full size.
 
     Args:
-        cells: at least one.
-        strengths: for each cell (node, source) -> [0, 1]: see `picture_of`. None for the cells as
+        cells: cells to draw, at least one.
+        strengths: (node, source) -> [0, 1] for each cell, see `picture_of`. None for the cells as
             they are, as compact as possible.
-        title: above all; "" keeps its room free.
+        title: text above the cells; "" keeps its room free.
 
     Returns:
-        On a white background, also where the page is dark.
+        The figure, on a white background also where the page is dark.
     """
     from matplotlib.figure import Figure
 

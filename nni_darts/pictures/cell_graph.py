@@ -15,7 +15,7 @@ CAPTIONS = {"normal": "normal cell", "reduce": "reduction cell", "recurrent": "r
 
 @dataclass(frozen=True)
 class Box:
-    """A state of the cell, its input or its output."""
+    """A box: a state of the cell, its input or its output."""
 
     name: str  # as the paper writes it: c_{k-2}, 0, h_{t}
     role: str  # input, node or output
@@ -46,7 +46,7 @@ class Graph:
 
 
 def state_name(kind: str, state: int) -> str:
-    """How the paper's figures name a state: inputs by their symbols, nodes counted from 0.
+    """Name of a state in the paper's figures: inputs by their symbols, nodes counted from 0.
 
     State 0 of a recurrent cell is the first of its nodes there: what x_{t} and h_{t-1} become.
     """
@@ -111,9 +111,9 @@ def label_lines(operation: str) -> list[str]:
 
 
 def link_id(graph: Graph, link: Link) -> str:
-    """By which an SVG names a link: `normal-2-0-sep_conv_3x3`, the node, its source, the operation.
+    """Name of a link in SVG: `normal-2-0-sep_conv_3x3` (node, source, operation).
 
-    Of a link without an operation, the two boxes: `normal-1-to-c_{k}`.
+    Links without an operation are named by their two boxes: `normal-1-to-c_{k}`.
     """
     if link.edge is None:
         return f"{graph.kind}-{link.source}-to-{link.target}"

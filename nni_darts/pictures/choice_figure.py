@@ -24,7 +24,7 @@ __all__ = ["DRAWN", "Panels", "figure_of_choices", "in_points", "panels_of", "ro
 # All in points.
 _INK, _QUIET, _GRID = "#222222", "#6B7280", "#E3E5E8"
 DRAWN = (_INK, _QUIET, _GRID)
-"""The colours of what is no candidate."""
+"""Colours of everything that is no candidate."""
 _SMALL = 7.0
 _WIDTH = 186.0  # of a panel
 _GAP = 20.0  # between panels, across and down
@@ -40,26 +40,26 @@ _MARK = 7.0
 
 @dataclass(frozen=True)
 class Panels:
-    """The panels of all choices, and how much room they take.
+    """Panels of all choices, and the room that they take.
 
     Args:
         epochs: number of an epoch, from 1, -> its choices, ascending. The bars are of the last.
-        columns: how many panels stand side by side.
+        columns: number of panels side by side.
     """
 
     epochs: Mapping[int, Choices]
     columns: int
     candidates: Mapping[str, Sequence[str]]
-    """Label -> candidates, those of any epoch."""
+    """Candidates of any epoch by label."""
 
     @property
     def width(self) -> float:
-        """In points."""
+        """Width of all panels in points."""
         return self.columns * (_WIDTH + _GAP) - _GAP
 
     @property
     def height(self) -> float:
-        """In points."""
+        """Height of all panels in points."""
         return sum(self._heights()) + _GAP * 0.6 * (len(self._heights()) - 1)
 
     def _heights(self) -> list[float]:
@@ -73,7 +73,7 @@ class Panels:
         return _TITLE + (_CURVES + _AXIS if len(self.epochs) > 1 else 0.0)
 
     def paint(self, axes: Axes, left: float, top: float) -> None:
-        """Draw them on axes whose unit is a point and whose y goes down."""
+        """Draw the panels on axes whose unit is a point and whose y goes down."""
         heights = self._heights()
         for i, (label, names) in enumerate(self.candidates.items()):
             row, column = divmod(i, self.columns)
@@ -86,8 +86,8 @@ def panels_of(epochs: Mapping[int, Choices], room: float) -> Panels:
     """The panels for a width, as many side by side as fit; at least one.
 
     Args:
-        epochs: at least one.
-        room: in points.
+        epochs: choices by epoch, at least one epoch.
+        room: width in points.
     """
     candidates: dict[str, list[str]] = {}
     for choices in epochs.values():
@@ -108,11 +108,11 @@ def figure_of_choices(choices: Choices, *, title: str | None = None) -> Figure:
     """The choices of one epoch, the strongest candidate of each marked.
 
     Args:
-        choices: at least one, see `nni_darts.history.choice_weights.choices_of`.
-        title: above all; "" keeps its room free.
+        choices: choices to draw, at least one, see `nni_darts.history.choice_weights.choices_of`.
+        title: text above the panels; "" keeps its room free.
 
     Returns:
-        On a white background, also where the page is dark.
+        The figure, on a white background also where the page is dark.
     """
     from matplotlib.figure import Figure
 
@@ -130,7 +130,7 @@ def figure_of_choices(choices: Choices, *, title: str | None = None) -> Figure:
 
 
 def in_points(axes: Axes, width: float, height: float) -> None:
-    """Make axes such that a unit is a point and y goes down."""
+    """Scale axes so that a unit is a point and y goes down."""
     axes.set_axis_off()
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -179,7 +179,7 @@ def _row(
 def _curves(
     axes: Axes, x: float, y: float, values: Mapping[str, Sequence[float | None]], epochs: list[int]
 ) -> None:
-    """A line for each candidate; it breaks where epochs are missing, one that is alone is a dot."""
+    """Draw a line per candidate; it breaks at missing epochs, and a lone epoch is a dot."""
     first, last = epochs[0], epochs[-1]
     known = [w for row in values.values() for w in row if w is not None]
     top = min(1.0, 1.08 * max(known, default=1.0)) or 1.0

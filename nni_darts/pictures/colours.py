@@ -23,7 +23,7 @@ DARK = "#16181D"
 
 
 class Colour(NamedTuple):
-    """For lines and text alike, as `#RRGGBB`."""
+    """Colours of lines and text, as `#RRGGBB`, on a light and on a dark background."""
 
     light: str  # on a white background
     dark: str  # on a dark one
@@ -62,11 +62,11 @@ NODES = {
     "node": ("#DCE9F7", "#3A73B0"),
     "output": ("#FBF0C9", "#B08D1A"),
 }
-"""Role of a box in a cell -> its colours, inside and at its border, as in the paper's figures."""
+"""Colours of a box by its role, inside and at its border, as in the paper's figures."""
 
 
 def colour_of(operation: str) -> Colour:
-    """The colour of an operation; of a user's own the same in every process."""
+    """Colour of an operation; stable across processes for operations of a user's own."""
     other = _OTHERS[zlib.crc32(operation.encode()) % len(_OTHERS)]
     return OPERATION_COLOURS.get(operation, other)
 
@@ -88,7 +88,7 @@ _IN_ORDER = (
 
 
 def colours_among(candidates: Sequence[str]) -> list[Colour]:
-    """A colour for each candidate of one choice, all distinct while there are enough.
+    """Colour of each candidate of one choice, all distinct while there are enough.
 
     An operation keeps its own; the same candidates have the same colours, whatever their weights.
     """

@@ -1,4 +1,4 @@
-"""Where the boxes, the links and their labels of a layered drawing stand, from left to right.
+"""Layout of a layered drawing from left to right: boxes, links and their labels.
 
 Every box has its column. A link that passes a column has a place of its own in it, and so has its
 label, in a column between those of two ranks. Places of a column are kept apart from top to bottom,
@@ -66,7 +66,7 @@ class Layout:
 
 @dataclass
 class _Place:
-    """Of a box, of a label or of a passing link in its column."""
+    """Place of a box, of a label or of a passing link in its column."""
 
     column: int
     width: float = 0.0

@@ -1,4 +1,4 @@
-"""How wide matplotlib writes a text, and what fits into a width."""
+"""Width of a text as matplotlib writes it, and text shortened to a width."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST = 400  # characters that are measured at all
 
 @functools.lru_cache(maxsize=2048)
 def width_of(text: str, size: float, is_name: bool = False, bold: bool = False) -> float:
-    """In points; a name that begins with a dollar sign is read as a formula."""
+    """Width of a text in points; a name that begins with a dollar sign is read as a formula."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -28,7 +28,7 @@ def width_of(text: str, size: float, is_name: bool = False, bold: bool = False) 
 
 @functools.lru_cache(maxsize=2048)
 def fitting(text: str, size: float, width: float, bold: bool = False) -> str:
-    """The text as it may be shown, see `printable`; an ellipsis is in the middle if it is wider.
+    """Text as it may be shown, see `printable`, with an ellipsis in the middle if it is too wide.
 
     Labels often differ in their last letters only.
     """

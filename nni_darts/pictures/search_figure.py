@@ -1,4 +1,4 @@
-"""How a search went, in figures: the weights of its edges over epochs, or as heat maps of one.
+"""Figures of a search: the weights of its edges over epochs, or as heat maps of one epoch.
 
 matplotlib is imported where it is used, and never pyplot: see `nni_darts.pictures.cell_figure`.
 """
@@ -237,7 +237,7 @@ def _prepare(axes: Axes, epochs: Sequence[int]) -> None:
 
 
 def _plot(axes: Axes, values: Mapping[int, Any], **style: Any) -> None:
-    """A line that breaks where epochs are missing; an epoch that stands alone is a dot."""
+    """Draw a line that breaks where epochs are missing; an epoch that stands alone is a dot."""
     known = {epoch: _number(value) for epoch, value in values.items()}
     epochs = range(min(known), max(known) + 1)
     y = [known.get(epoch, math.nan) for epoch in epochs]
@@ -255,11 +255,11 @@ def _number(value: Any) -> float:
 
 
 def heat_maps(report: Mapping[Any, Any], *, title: str | None = None) -> Figure:
-    """softmax(alpha) of one epoch: for each cell, edges by operations, darker for heavier.
+    """Heat maps of softmax(alpha) in one epoch: edges by operations per cell, darker for heavier.
 
     Args:
-        report: see `nni_darts.history.epoch.alphas_of`.
-        title: above all.
+        report: report of an epoch, see `nni_darts.history.epoch.alphas_of`.
+        title: text above all.
 
     Raises:
         ValueError: the report has no weights of edges.

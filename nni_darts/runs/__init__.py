@@ -1,1 +1,1 @@
-"""What a trial does: build the parts of a run, search or train, and report."""
+"""Runs of a trial: build the parts, search or train, and report."""

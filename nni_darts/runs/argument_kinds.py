@@ -26,7 +26,7 @@ _PLAIN: Mapping[Any, tuple[str, tuple[type, ...]]] = {
 
 
 def of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function's parameters; none where they cannot be evaluated."""
+    """Annotations of a function's parameters; none where they cannot be evaluated."""
     try:
         return typing.get_type_hints(function)
     except Exception:  # a name that only type checkers see, say
@@ -34,7 +34,7 @@ def of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def expected(value: object, annotation: Any) -> str | None:
-    """What should stand there, in words; None where the value is right, or is not judged."""
+    """Description of the kind that is expected; None if the value is right, or is not judged."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation in _PLAIN:
         words, kinds = _PLAIN[annotation]

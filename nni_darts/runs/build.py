@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
 from nni_darts._common import limits
+from nni_darts._common.classes import class_at, with_place
 from nni_darts._common.messages import shown, unknown
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.runs import argument_kinds
+from nni_darts.search.parts import PARTS
 from nni_darts.supernet.nodes import recompute
-from nni_darts.tasks.base import IMAGES, TASKS, TEXT, Task, of_data
+from nni_darts.tasks.base import Task
+from nni_darts.tasks.registry import TASKS, of_data
 from nni_darts.tasks.settings import Component, Run, Search, Training
 from nni_darts.training.bounded import built, watched
 from search_spaces.cell_space import CellSpace
@@ -58,9 +57,12 @@ def space(component: Component, data: Any, task: Task) -> Any:
     """
     from nni.nas.nn.pytorch import ModelSpace
 
-    made = _class("space", SPACES.get(component.name, component.name), ModelSpace, SPACES)
+    made = class_at(
+        "space.name", "space", SPACES.get(component.name, component.name), ModelSpace, SPACES
+    )
     parameters = inspect.signature(_constructor(made)).parameters
-    known = [name for each in TASKS for name in each.parts.FOR_SPACE]
+    tasks = list(dict.fromkeys((*TASKS, task)))
+    known = [name for each in tasks for name in each.for_space]
     arguments = {
         name: getattr(data, name) for name in known if name in parameters and hasattr(data, name)
     }
@@ -70,8 +72,9 @@ def space(component: Component, data: Any, task: Task) -> Any:
         if name in parameters and parameters[name].default is inspect.Parameter.empty
     ]
     foreign = [n for n in wanted if n not in arguments and n not in component.arguments]
-    if foreign or (task is TEXT and not arguments):
-        other = TEXT if task is IMAGES else IMAGES
+    if foreign or not parameters.keys() >= set(task.needed_by_space):
+        taken = {other: len(parameters.keys() & other.for_space) for other in tasks}
+        other = max((other for other in tasks if other != task), key=lambda other: taken[other])
         raise SettingsError(
             [
                 f"space: {component.name} is for {other.name}, and the data is {task.name}; choose "
@@ -96,7 +99,7 @@ def _constructor(space: Any) -> Any:
     return next((init for init in wrapped if init.__name__ == "__init__"), space.__init__)
 
 
-def search_data(component: Component, settings: Search) -> Any:
+def search_data(component: Component, settings: Search, task: Task) -> Any:
     """The data module of a search; what it takes of the search's settings is theirs unless it says.
 
     The split does not hang on the run's seed: all searches of an experiment share it, so that what
@@ -107,10 +110,7 @@ def search_data(component: Component, settings: Search) -> Any:
     """
     given = {name: getattr(settings, name) for name in settings.for_data}
     if _is_ours(component):
-        made = of_data(component.name).parts.SEARCH_DATA
-        parameters = inspect.signature(made).parameters
-        arguments = {"name": component.name, **given, **component.arguments}
-        return _make("data", made, parameters, arguments)
+        return _by_name(component, task.search_data, given)
     made = _data_class(component.name)
     parameters = inspect.signature(made).parameters
     # A class of the user's may have a batch size of its own.
@@ -130,9 +130,10 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     """
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
+    _require_parts(run.search)
     with problems_of_the_data():
-        module = search_data(run.data, run.search)
-        _load(run.data, module, load)
+        module = search_data(run.data, run.search, run.task)
+        _load(run.data, module, run.task, load)
     made = space(run.space, module, run.task)
     if run.search.own.get("recompute"):
         try:
@@ -140,6 +141,18 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
         except ValueError as error:
             raise SettingsError([f"search.recompute: {error}"]) from None
     return module, made
+
+
+def _require_parts(settings: Search) -> None:
+    """SettingsError for parts of the method that cannot be made, all of them."""
+    problems = []
+    for name, given in settings.parts.items():
+        try:
+            PARTS[name].make(given)
+        except ValueError as error:
+            problems.append(f"search.{name}: {error}")
+    if problems:
+        raise SettingsError(problems)
 
 
 def training_data(component: Component, settings: Training, seed: int, load: bool = True) -> Any:
@@ -158,21 +171,36 @@ def training_data(component: Component, settings: Training, seed: int, load: boo
         SettingsError: with a line per mistake; nothing was trained yet.
     """
     given = {name: getattr(settings, name) for name in settings.for_data} | {"run_seed": seed}
-    parts = settings.task.parts
+    task = settings.task
     with problems_of_the_data():
         if _is_ours(component):
-            parameters = inspect.signature(parts.TRAINING_DATA).parameters
-            arguments = {"name": component.name, **given, **component.arguments}
-            module = _make("data", parts.TRAINING_DATA, parameters, arguments)
+            module = _by_name(component, task.training_data, given)
         else:
             made = _data_class(component.name)
             parameters = inspect.signature(made).parameters
-            parts.require_taken(settings, parameters, component.name)
+            _require_taken(component, task.not_taken(settings, parameters.keys()))
             taken = {name: value for name, value in given.items() if name in parameters}
             module = _make("data", made, parameters, {**taken, **component.arguments})
-        _load(component, module, load)
-    parts.require_known(component, module)
+        _load(component, module, task, load)
+    if lacks := task.lacks_for_training(module):
+        raise SettingsError([f"data: {component.name} must have {what}" for what in lacks])
     return module
+
+
+def _require_taken(component: Component, not_taken: list[str]) -> None:
+    if not_taken:
+        raise SettingsError(
+            [
+                f"{name}: {component.name} takes no such argument; set {name}: 0"
+                for name in not_taken
+            ]
+        )
+
+
+def _by_name(component: Component, made: Any, given: Mapping[str, Any]) -> Any:
+    """Data of a task's own class."""
+    parameters = inspect.signature(made).parameters
+    return _make("data", made, parameters, {"name": component.name, **given, **component.arguments})
 
 
 def test_data(component: Component, batch_size: int) -> Any:
@@ -181,40 +209,37 @@ def test_data(component: Component, batch_size: int) -> Any:
     Raises:
         SettingsError: with a line per mistake.
     """
-    alone = of_data(component.name).parts.alone(batch_size)
-    module = training_data(component, alone, 0, load=False)
-    require_test(component, module)
+    task = of_data(component.name)
+    module = training_data(component, task.test_settings(batch_size), 0, load=False)
+    require_test(component, module, task)
     return module
 
 
-def require_test(component: Component, module: Any) -> None:
+def require_test(component: Component, module: Any, task: Task) -> None:
     """SettingsError where a data module cannot have test data, as far as that shows cheaply."""
     if _is_ours(component):
         with problems_of_the_data():
-            of_data(component.name).parts.check_tested(component, module)
+            task.check_test(component, module)
     elif type(module).test_dataloader is LightningDataModule.test_dataloader:
         raise SettingsError([f"data: {component.name} has no test_dataloader, evaluate needs one"])
 
 
-def require_cells(component: Component | None, space: Any, task: Task) -> None:
-    """SettingsError where what a search of the space finds is no genotype of the task's cells."""
+def require_trained(component: Component | None, space: Any, task: Task) -> dict[str, Any]:
+    """A sample of the space, such as a search finds.
+
+    Raises:
+        SettingsError: select and evaluate do not train such samples.
+    """
     sample = {label: choice.random() for label, choice in space.simplify().items()}
     try:
-        if not is_of_cells_only(sample):
-            raise ValueError("a genotype does not say what was chosen besides the cells")
-        task.require(Genotype.from_sample(sample, operations=[str(v) for v in sample.values()]))
-    except ValueError:
+        task.require_found(sample)
+    except ValueError as error:
         name = "" if component is None else component.name
-        raise SettingsError(
-            [
-                f"space: {name} is not a space of {' and '.join(task.cells_in_words)} cells, and "
-                f"select and evaluate train such cells only on {task.name}; leave out select and "
-                "evaluate"
-            ]
-        ) from None
+        raise SettingsError([f"space: {name} {error}"]) from None
+    return sample
 
 
-def _load(component: Component, module: Any, load: bool) -> None:
+def _load(component: Component, module: Any, task: Task, load: bool) -> None:
     if load:
         try:
             module.prepare_data()
@@ -225,9 +250,9 @@ def _load(component: Component, module: Any, load: bool) -> None:
             # A broken image, say: it can be mended, and the run is tried again then.
             raise UnavailableError([f"data: {error}"]) from None
     elif _is_ours(component):
-        of_data(component.name).parts.check_data(component, module)
-    if of_data(component.name) is IMAGES and not hasattr(module, "num_classes"):
-        raise SettingsError(["data: the data module must have an attribute num_classes"])
+        task.check_data(component, module)
+    if lacks := task.lacks(module):
+        raise SettingsError([f"data: the data module must have {what}" for what in lacks])
 
 
 def _is_ours(component: Component) -> bool:
@@ -249,48 +274,7 @@ def problems_of_the_data() -> Iterator[None]:
 
 
 def _data_class(path: str) -> Any:
-    return _class("data", path, LightningDataModule, {})
-
-
-def _class(what: str, path: str, base: type, short: Mapping[str, str]) -> Any:
-    if not all(part.isidentifier() for part in path.split(".")):
-        raise SettingsError(
-            [f"{what}.name: must be a short name or package.module.Class, got {shown(path)}"]
-        )
-    module_name, _, name = path.rpartition(".")
-    if not module_name:
-        hint = "or give an importable package.module.Class"
-        raise SettingsError([f"{what}.name: {unknown(what, path, short)}; {hint}"])
-    if not all(map(str.isidentifier, path.split("."))):
-        raise SettingsError([f"{what}.name: expected package.module.Class, got {path!r}"])
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise SettingsError([f"{what}.name: cannot import {module_name!r}: {error}"]) from None
-    except (Exception, SystemExit) as error:  # it is the user's
-        raise SettingsError(
-            [f"{what}.name: cannot import {module_name!r}: {_with_place(error)}"]
-        ) from None
-    if not hasattr(module, name):
-        known = _own_classes(module, base)
-        raise SettingsError([f"{what}.name: {unknown(f'class in {module_name}', name, known)}"])
-    found = getattr(module, name)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise SettingsError([f"{what}.name: {path} must be a subclass of {base.__name__}"])
-    return found
-
-
-def _own_classes(module: ModuleType, base: type) -> list[str]:
-    """What a module or package offers of a kind: what it defines, or says to be its own."""
-    offered = set(getattr(module, "__all__", ()))
-    return sorted(
-        name
-        for name in {*vars(module), *offered}
-        # What is offered may be made at first use only.
-        if isinstance(value := vars(module).get(name, base if name in offered else None), type)
-        and issubclass(value, base)
-        and (name in offered or f"{value.__module__}.".startswith(f"{module.__name__}."))
-    )
+    return class_at("data.name", "data", path, LightningDataModule, ())
 
 
 def _make(
@@ -317,7 +301,7 @@ def _make(
     except (OSError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # it is the user's
-        raise SettingsError([f"{what}: {_with_place(error)}"]) from None
+        raise SettingsError([f"{what}: {with_place(error)}"]) from None
 
 
 def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
@@ -332,10 +316,3 @@ def _misfits(what: str, made: Any, arguments: Mapping[str, Any]) -> list[str]:
         elif most is not None and isinstance(value, int) and value > most:
             problems.append(f"{what}.{name}: must be at most {most}, got {shown(value)}")
     return problems
-
-
-def _with_place(error: BaseException) -> str:
-    """An exception of a user's own code, and the line that raised it."""
-    places = traceback.extract_tb(error.__traceback__)
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return f"{text} ({places[-1].filename}, line {places[-1].lineno})" if places else text

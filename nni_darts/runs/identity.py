@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 
 from nni_darts._common.validation import SettingsError
-from nni_darts.genotypes.genotype import Genotype
-from nni_darts.genotypes.stored_text import found
 from nni_darts.runs.run_key import key
+from nni_darts.tasks.base import Architecture
 from nni_darts.tasks.settings import Component, Run, Training
 from nni_darts.tasks.stage import Stage
 from nni_darts.training.identity import Identity
+
+_LATER = {"relaxation": "softmax", "selection": "strongest"}
+"""Settings that older checkpoints know nothing of, with what these were searched with."""
 
 
 def of_run(run: Run) -> Identity:
     """The identity of a run of an experiment."""
     if run.stage is not Stage.SEARCH:
-        genotype = found(str(run.genotype))
-        return of_training(key(run), genotype, run.training, run.data, run.seed)
+        architecture = run.task.architecture(str(run.genotype))
+        return of_training(key(run), architecture, run.training, run.data, run.seed)
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
     settings = run.search.model_dump(mode="json", exclude={"cpu_threads", "seeds"})
+    settings = {k: v for k, v in settings.items() if _LATER.get(k) != v}
     what = {
         "stage": run.stage.value,
         "seed": run.seed,
@@ -32,11 +35,11 @@ def of_run(run: Run) -> Identity:
 
 
 def of_training(
-    key: str, genotype: Genotype, settings: Training, data: Component, seed: int
+    key: str, architecture: Architecture, settings: Training, data: Component, seed: int
 ) -> Identity:
-    """The identity of a training from scratch."""
+    """Identity of a training from scratch."""
     how = settings.model_dump(mode="json", exclude={"cpu_threads"})
-    what = {"genotype": json.loads(genotype.to_json()), "seed": seed}
+    what = {"genotype": json.loads(architecture.to_json()), "seed": seed}
     return Identity(
         key, json.dumps({**what, "data": data.model_dump(mode="json"), "settings": how})
     )

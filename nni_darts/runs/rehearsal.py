@@ -28,17 +28,17 @@ from nni_darts.training import network_size
 
 SECONDS = 60.0
 PARAMETERS = 50_000_000
-"""Of a supernet; a larger one is not stepped."""
+"""Highest number of parameters of a supernet that is rehearsed."""
 PIXELS = 256 * 256
 EXAMPLES = 2
 
 
 class _TooLong(BaseException):
-    """No exception that a library would take for its own."""
+    """Timeout that a library would not catch."""
 
 
 class _One:
-    """A loader of one batch."""
+    """Loader of one batch."""
 
     def __init__(self, batch: Any) -> None:
         self.batch = batch
@@ -51,7 +51,7 @@ class _One:
 
 
 class _Tiny(LightningDataModule):
-    """One batch, to train on and to measure on."""
+    """Data of one batch, to train on and to measure on."""
 
     def __init__(self, batch: Any) -> None:
         super().__init__()
@@ -68,14 +68,14 @@ class _Tiny(LightningDataModule):
 
 
 def search(run: Run) -> str | None:
-    """Build the supernet of a search and take one step; why that was left out, if it was.
+    """Build the supernet of a search and take one step; returns the reason if that was left out.
 
     Raises:
         SettingsError: the step fails, or no batch can be made of the data.
     """
     data, space = build.parts(run, load=False)
     loaded = fits(data)
-    batch = run.task.parts.tiny_batch(data, EXAMPLES, loaded)
+    batch = run.task.tiny_batch(data, EXAMPLES, loaded)
     if batch is None:
         return "the data is not there yet"
     if (size := network_size.parameters(space)) > PARAMETERS:
@@ -91,7 +91,7 @@ def search(run: Run) -> str | None:
 
 
 def fits(data: Any) -> bool:
-    """Whether the data is there; SettingsError where it does not give one batch."""
+    """Whether the data is there; SettingsError if it does not give one batch."""
     with build.problems_of_the_data():
         try:
             data.setup("fit")
@@ -124,14 +124,14 @@ def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    recipe = run.task.parts.search_recipe(settings, data)
+    recipe = run.task.search_module(settings, data)
     evaluator = Lightning(recipe, trainer, datamodule=_Tiny(batch))
     try:
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
         _, best = strategy.top_k(1)[0]
         chosen = space.freeze(best)
         with torch.no_grad():
-            run.task.parts.require_output(chosen.eval(), batch, data)
+            misshapen = run.task.misshapen(chosen.eval(), batch, data)
     except SettingsError:
         raise
     except Exception as error:  # whatever the user's space, or a library, has to say
@@ -142,6 +142,8 @@ def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
                 f"{type(error).__name__}: {what}"
             ]
         ) from None
+    if misshapen:
+        raise SettingsError([f"space: the network must give {what}" for what in misshapen])
 
 
 def _shape(batch: Any) -> str:
@@ -155,7 +157,7 @@ def _tensors(batch: Any) -> Iterable[torch.Tensor]:
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """Within, _TooLong is raised once `SECONDS` are over."""
+    """Context in which _TooLong is raised once `SECONDS` are over."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -174,7 +176,7 @@ def _limited() -> Iterator[None]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Within, nothing is logged, and the random state is as before afterwards."""
+    """Context in which nothing is logged, and whose end restores the random state."""
     disabled = logging.root.manager.disable
     deterministic = torch.are_deterministic_algorithms_enabled()
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):

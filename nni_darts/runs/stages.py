@@ -1,4 +1,4 @@
-"""The stages of the protocol: what a run does once it has its parameters."""
+"""Stages of the protocol: the work of a run once it has its parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from nni.nas.space import RawFormatModelSpace
 
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.genotypes.stored_text import found
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.identity import of_run
@@ -57,14 +56,14 @@ class _ReportEpoch(pl.Callback):
 
 
 def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
-    """(score, JSON text) of the best architectures, best first."""
+    """Best architectures, best first, as (score, JSON text)."""
     return [(score, as_text(sample)) for score, sample in strategy.top_k(limit)]
 
 
 def strategy_of(settings: Search) -> UnrolledDARTS:
     """The strategy that the settings of a search describe."""
     return UnrolledDARTS(
-        hypergradient=settings.hypergradient,
+        **settings.parts,
         arc_learning_rate=settings.arc_learning_rate,
         arc_betas=settings.arc_betas,
         arc_weight_decay=settings.arc_weight_decay,
@@ -79,7 +78,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     """Search with one seed; returns the final result: flat, and enough to do it again.
 
     Args:
-        run: what to do.
+        run: run to do.
         output: the folder for checkpoint, history.csv and genotypes.json.
         send: takes each epoch's report.
 
@@ -109,7 +108,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     with free_devices() as (device,):
         print(f"{key(run)}: on {device}; results in {output}", flush=True)
         evaluator = search_evaluator(
-            run.task.parts.search_recipe(settings, data),
+            run.task.search_module(settings, data),
             settings,
             data,
             output,
@@ -152,19 +151,19 @@ def evaluate(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, A
 
 
 def _train(run: Run, output: Path, send: Callable[[Any], None], **purpose: bool) -> dict[str, Any]:
-    genotype = found(str(run.genotype))
-    job = Job(genotype, run.training, run.data, run.seed, output, key(run))
+    architecture = run.task.architecture(str(run.genotype))
+    job = Job(architecture, run.training, run.data, run.seed, output, key(run))
     result = train(job, send, **purpose)
     return {
         **result,
-        "genotype": genotype.to_json(),
+        "genotype": architecture.to_json(),
         "epochs": run.training.epochs,
         **_again(run, output),
     }
 
 
 def _again(run: Run, output: Path) -> dict[str, Any]:
-    """What run this was, and all that it takes to do it again."""
+    """Identity of the run, and all that it takes to do it again."""
     versions = {
         name: importlib.metadata.version(name) for name in ("torch", "pytorch-lightning", "nni")
     }

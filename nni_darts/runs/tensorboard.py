@@ -24,7 +24,7 @@ _DPI = 80
 
 
 class Events:
-    """Writes event files to a folder, an epoch at a time.
+    """Writer of event files in a folder, an epoch at a time.
 
     Epochs that a resumed run does again replace the ones before. A picture that cannot be drawn is
     said once and left out: it must not end a search.
@@ -39,7 +39,7 @@ class Events:
         """Add an epoch.
 
         Args:
-            report: as NNI gets it; the weights of edges, `n2<0 sep3`, and of other choices become
+            report: what NNI gets; the weights of edges, `n2<0 sep3`, and of other choices become
                 pictures.
 
         Raises:

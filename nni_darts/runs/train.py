@@ -17,14 +17,12 @@ from torch import nn
 
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.genotypes.genotype import Genotype
 from nni_darts.runs import build
 from nni_darts.runs.identity import of_training
 from nni_darts.runs.reporter import Report, Reporter
 from nni_darts.runs.trainer import trainer
-from nni_darts.tasks.base import Task
+from nni_darts.tasks.base import Architecture, Task
 from nni_darts.tasks.settings import Component, Training
-from nni_darts.training import checkpoint
 from nni_darts.training.bounded import built
 from nni_darts.training.devices import free_devices
 from nni_darts.training.identity import Identity
@@ -40,13 +38,13 @@ DEVICES = "NNI_DARTS_DEVICES"
 class Job:
     """A training: what, how, with which seed, and where its checkpoints go."""
 
-    genotype: Genotype
+    genotype: Architecture
     settings: Training
     data: Component
     seed: int
     output: Path
     key: str
-    """What its reports echo: the text of a `nni_darts.runs.run_key.RunKey`, or a name."""
+    """Key that its reports echo: the text of a `nni_darts.runs.run_key.RunKey`, or a name."""
 
     @property
     def folder(self) -> RunFolder:
@@ -54,7 +52,7 @@ class Job:
 
     @property
     def identity(self) -> Identity:
-        """What tells it from every other training."""
+        """Identity that distinguishes it from every other training."""
         return of_training(self.key, self.genotype, self.settings, self.data, self.seed)
 
 
@@ -80,9 +78,9 @@ def train(
     """Train; goes on from the last checkpoint in the output folder if there is one.
 
     Args:
-        job: what to train.
-        send: takes each epoch's report.
-        compared: whether its validation metric is to be compared with others': there must be one.
+        job: training to do.
+        send: function that takes each epoch's report.
+        compared: whether its validation metric is compared with others', so that there must be one.
         tested: whether the weights are tested in the end: of the epoch that is best on the
             validation data, of the last one where there is none.
 
@@ -98,19 +96,19 @@ def train(
     """
     started = time.time()
     settings, folder = job.settings, job.folder
-    task, metric, parts = settings.task, settings.task.metric, settings.task.parts
+    task, metric = settings.task, settings.task.metric
     data, network = prepare(job)
-    validates = parts.validates(data)
+    validates = task.validates(data)
     if compared and not validates:
         raise SettingsError([f"data: {job.data.name} has no validation data to compare on"])
     if tested:
-        build.require_test(job.data, data)
+        build.require_test(job.data, data, task)
     identity = job.identity
     fit = go_on(folder, identity, validates)
     folder.make()
     reporter = Reporter(send, folder, job.key, job.seed, settings.epochs)
-    described = checkpoint.describe(network, parts.input_of(data), identity.what)
-    recipe = parts.training_recipe(network, settings, described)
+    described = task.described(network, data, identity.what)
+    recipe = task.training_module(network, settings, described)
     with _devices(settings.processes) as (devices, is_first):
         if is_first:
             print(f"{job.key}: trained on {devices[0]}; results in {folder}", flush=True)
@@ -125,7 +123,10 @@ def train(
         if settings.processes > 1:
             data.trainer = None  # the others are gone: what is tested on is not shared out any more
         weights = folder.address(BEST if validates else LAST)
-        found = test(checkpoint.load(weights), data, devices[0], task) if tested else {}
+        found = {}
+        if tested:
+            trained = task.trained(Path(weights), job.genotype, settings, data)
+            found = test(trained, data, devices[0], task)
     history = reporter.history.table()
     best = history.iloc[metric.best(history["default"]) if validates else -1]
     if validates:
@@ -133,7 +134,7 @@ def train(
     return {
         "default": found.get(metric.val, found.get(metric.test, float(best["default"]))),
         **found,
-        **parts.count(network, data),
+        **task.count(network, data),
         "best_epoch": int(best["epoch"]),
         "weights": weights,
         "device": str(devices[0]),
@@ -165,7 +166,7 @@ def prepare(job: Job, load: bool = True) -> tuple[Any, Any]:
     pl.seed_everything(job.seed, workers=True, verbose=False)
     try:
         network = built(
-            lambda: settings.task.parts.network(job.genotype, settings, data),
+            lambda: settings.task.network(job.genotype, settings, data),
             f"the sizes of the network, {settings.network}",
         )
     except ValueError as error:
@@ -188,11 +189,10 @@ def _devices(count: int) -> Iterator[tuple[list[torch.device], bool]]:
 
 
 def test(network: nn.Module, data: Any, device: torch.device, task: Task) -> dict[str, float]:
-    """The task's metric and the mean cross entropy on the test data, in float32.
+    """Test metric of the task and mean cross entropy on the test data, in float32.
 
     This is the only place where test data is read.
     """
     data.prepare_data()
     data.setup("test")
-    found: dict[str, float] = task.parts.test(network.to(device).eval(), data, device)
-    return found
+    return task.test(network.to(device).eval(), data, device)

@@ -29,7 +29,7 @@ def trainer(
     """A trainer that writes checkpoints to `output`: the last one and, if it validates, the best.
 
     Args:
-        settings: of the training.
+        settings: settings of the training.
         output: an existing folder.
         devices: GPUs; or the CPU, for as many processes as `settings.processes`.
         validates: whether there is validation data.

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from nni_darts.search import random_state
-from nni_darts.search.side_effects import HostCall, copies, detached, replaced, written_down
+from nni_darts.search.side_effects import HostCall, copies, detached, recorded, replaced
 
 REHEARSALS = 3
 """Steps that run as usual before one like them is captured: what is made at first use (momentum,
@@ -34,19 +34,19 @@ T = TypeVar("T")
 
 
 class Capturing(Protocol):
-    """What is asked of the device; the tests have one for the CPU."""
+    """Interface of a device that captures steps; the tests have one for the CPU."""
 
     def refusal(self, device: torch.device) -> str | None:
-        """Why nothing can be captured on the device."""
+        """Reason why nothing can be captured on the device; None if it can."""
 
     def prepare(self, optimizer: Optimizer) -> None:
         """Make the optimiser such that its step can be captured."""
 
     def rehearsing(self) -> AbstractContextManager[Any]:
-        """Where the steps before a capture run."""
+        """Context of the steps before a capture."""
 
     def capture(self, work: Callable[[], T]) -> tuple[Callable[[], None], T]:
-        """What launches the work anew, and what it returned; nothing was computed yet."""
+        """Capture work; returns a function that launches it anew, and the result without values."""
 
 
 class Cuda:
@@ -96,16 +96,16 @@ def capturable(optimizer: Optimizer, wanted: bool) -> None:
 
 @dataclass(frozen=True)
 class _Key:
-    """What is fixed by a capture; a step that differs in it is another step."""
+    """Key of a capture; a step that differs in it is captured separately."""
 
     batch: Any
     """Structure, shapes, strides, types, and what is not a tensor."""
     settings: list[Any]
-    """Of the optimisers, the learning rates among them."""
+    """Settings of the optimisers, the learning rates among them."""
     searching: bool
-    """Whether alpha is learnt, or rests."""
+    """Whether alpha is learnt in the step, or rests."""
     places: list[int]
-    """Where the parameters lie in memory."""
+    """Addresses of the parameters in memory."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class StepGraph:
         self._rehearsals = 0
 
     def step(self, batch: Any, batch_idx: int) -> Any:
-        """As `module.step(batch, batch_idx)`."""
+        """Run `module.step(batch, batch_idx)`, by a replay where that is possible."""
         if not self._begun:
             self._begin()
         if self._off:
@@ -170,7 +170,7 @@ class StepGraph:
         return self._replay(self._captured, batch)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory of the captured steps."""
         self._captured = None
 
     def _begin(self) -> None:
@@ -216,7 +216,7 @@ class StepGraph:
         return _Key((structure, shapes), settings, self._module.searching, places)
 
     def _compare(self, key: _Key) -> None:
-        """Count steps alike, and say what keeps changing."""
+        """Count equal steps in a row, and report what keeps changing between them."""
         epoch = self._module.trainer.current_epoch
         last, self._last = self._last, (key, epoch)
         if last is None or last[0] != key:
@@ -250,7 +250,7 @@ class StepGraph:
             inner = module.training_module
             functions = [(module, "log"), (inner, "log"), (module, "see")]
             with random_state.at_rest(), _steps_uncounted(module):
-                with written_down(inner, functions) as calls:
+                with recorded(inner, functions) as calls:
                     output = module.step(static, batch_idx)
             return calls, detached(output)
 
@@ -290,7 +290,7 @@ def _settings(optimizer: Optimizer) -> list[dict[str, Any]]:
 
 
 def _counting(module: Any) -> list[Any]:
-    """Lightning's wrapper of the weights' optimiser, which counts its steps."""
+    """Lightning's wrappers of the weights' optimiser, which count its steps."""
     found = module.optimizers()
     found = found if isinstance(found, list) else [found]
     return [o for o in found if not getattr(o, "is_arch_optimizer", False)]
@@ -306,12 +306,12 @@ def _steps_uncounted(module: Any) -> Iterator[None]:
 
 
 def _known(optimizer: Optimizer) -> dict[Any, set[str]]:
-    """What the optimiser keeps for each parameter."""
+    """Names of the state that the optimiser keeps for each parameter."""
     return {p: {k for k, v in s.items() if v is not None} for p, s in optimizer.state.items()}
 
 
 def _forget(optimizer: Optimizer, known: dict[Any, set[str]]) -> bool:
-    """Drop the state that came since; whether there was any."""
+    """Drop the state added since `known`; returns whether there was any."""
     new = [
         (parameter, name)
         for parameter, names in _known(optimizer).items()

@@ -55,7 +55,7 @@ class BilevelLoader:
 
 
 def shuffled(loader: Any) -> Any:
-    """The same batches in random order.
+    """Loader of the same batches in random order.
 
     A validation loader usually runs in the order of the data set; alpha must not be learnt on
     batches of one class. Loaders that bring a sampler of their own are left alone.

@@ -17,10 +17,10 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
 from nni_darts.search import random_state
+from nni_darts.search.bilevel_step import BilevelStep
 from nni_darts.search.cuda_graph import StepGraph, capturable
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.hypergradient import FirstOrder, Hypergradient
 from nni_darts.search.side_effects import unlogged
-from nni_darts.search.virtual_step import require_followable
 from nni_darts.supernet import architectures
 from nni_darts.training.finite_losses import FiniteWatch
 
@@ -32,8 +32,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self,
         training_module: Any,
         *,
-        hypergradient: str,
-        virtual_clip: float | None,
+        hypergradient: Hypergradient,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
         cuda_graphs: bool = False,
@@ -41,7 +40,6 @@ class UnrolledDartsModule(DartsLightningModule):
     ) -> None:
         super().__init__(training_module, **kwargs)
         self.hypergradient = hypergradient
-        self.virtual_clip = virtual_clip
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.graph = StepGraph(self) if cuda_graphs else None
@@ -76,9 +74,8 @@ class UnrolledDartsModule(DartsLightningModule):
     def configure_optimizers(self) -> Any:
         configured = super().configure_optimizers()
         for optimizer in _optimizers(configured):
-            weights = not getattr(optimizer, "is_arch_optimizer", False)
-            if weights and self.hypergradient != "first_order":
-                require_followable(optimizer)
+            if not getattr(optimizer, "is_arch_optimizer", False):
+                self.hypergradient.require(optimizer)
         return configured
 
     def _optimizer(self, arch: bool) -> Optimizer:
@@ -107,7 +104,7 @@ class UnrolledDartsModule(DartsLightningModule):
         return output
 
     def _shape(self, batch: Any, batch_idx: int) -> None:
-        """A first pass for lazy modules, whose parameters get their shape from it, once."""
+        """Run a first pass once for lazy modules, whose parameters get their shape from it."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
             modes = {module: module.training for module in self.training_module.modules()}
             self.training_module.eval()  # nothing is counted
@@ -125,7 +122,7 @@ class UnrolledDartsModule(DartsLightningModule):
         return cast(bool, self.trainer.current_epoch >= self.warmup_epochs)
 
     def step(self, batch: dict[str, Any], batch_idx: int) -> Any:
-        """What the device does in a step; nothing in it waits for the device."""
+        """Compute a step on the device, without waiting for the device."""
         if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
         output = self.training_module.training_step(batch["train"], batch_idx)
@@ -135,7 +132,7 @@ class UnrolledDartsModule(DartsLightningModule):
         return output
 
     def see(self, what: str, loss: Tensor) -> None:
-        """Raise DivergedError, where the device has to be waited for later, for a bad loss."""
+        """Record a loss; a bad one raises DivergedError, perhaps only later."""
         self.finite.see(what, loss, self.trainer.current_epoch, self._batch_idx)
 
     def _architecture_step(self, train_batch: Any, val_batch: Any, batch_idx: int) -> None:
@@ -153,16 +150,12 @@ class UnrolledDartsModule(DartsLightningModule):
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
         alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
         # Weights that are all frozen are where the virtual step would leave them.
-        hypergradient = HYPERGRADIENTS[self.hypergradient if weights else "first_order"]
+        hypergradient = self.hypergradient if weights else FirstOrder()
         with unlogged(self.training_module):
             gradients = hypergradient(
-                train_loss,
-                val_loss,
-                weights,
-                alphas,
-                optimizer,
-                [self.training_module],
-                self.virtual_clip,
+                BilevelStep(
+                    train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
+                )
             )
         self.see("validation loss of the architect", seen[-1])
         for alpha, gradient in zip(alphas, gradients, strict=True):
@@ -172,7 +165,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
 
     def _penalised(self, loss: Tensor) -> Tensor:
-        """NNI's penalty, on weights that lead back to the alphas; NNI's own are bare numbers."""
+        """Loss plus NNI's penalty, on weights that lead back to the alphas (NNI's own do not)."""
         penalty = cast(Callable[..., tuple[Tensor, dict[str, Any]]], self.penalty)
         total, details = penalty(loss, architectures.probabilities(self.model))
         self.log_dict({f"penalty/{k}": torch.as_tensor(v).detach() for k, v in details.items()})
@@ -216,7 +209,7 @@ class UnrolledDartsModule(DartsLightningModule):
             alpha.requires_grad_(False)
 
     def before_epoch(self) -> None:
-        """Take up the random state of a checkpoint at the moment where the next epoch draws."""
+        """Restore the random state of a checkpoint at the moment where the next epoch draws."""
         if self._resumed_random_state is not None:
             random_state.set_state(self._resumed_random_state)
             self._resumed_random_state = None
@@ -279,7 +272,7 @@ def _require_precision(precision: str, parameters: Iterable[tuple[str, nn.Parame
 
 
 def _optimizers(configured: Any) -> Iterator[Optimizer]:
-    """All optimisers in whatever form Lightning allows `configure_optimizers` to return."""
+    """Optimisers in whatever form Lightning allows `configure_optimizers` to return."""
     if isinstance(configured, Optimizer):
         yield configured
     elif isinstance(configured, dict):
@@ -290,7 +283,7 @@ def _optimizers(configured: Any) -> Iterator[Optimizer]:
 
 
 def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
-    """What tells two state dicts apart, in a few words; empty where nothing does."""
+    """Difference of two state dicts in a few words; empty where there is none."""
     missing = [name for name in ours if name not in theirs]
     foreign = [name for name in theirs if name not in ours]
     shapes = [

@@ -68,7 +68,7 @@ def same(a: Any, b: Any) -> bool:
 
 @contextmanager
 def at_rest() -> Iterator[None]:
-    """Within, nothing is drawn: `get_state` and `set_state` do nothing.
+    """Context in which nothing is drawn: `get_state` and `set_state` do nothing.
 
     The state of a GPU's generator may not be asked for while work on it is being captured.
     """

@@ -1,4 +1,4 @@
-"""What a training step does besides computing: it logs, counts metrics, looks at losses.
+"""Side effects of a training step: logs, counted metrics, checked losses.
 
 The architect's passes run the user's `training_step` too, and must do nothing of it; a step that is
 captured (`nni_darts.search.cuda_graph`) must do it after each replay, when there are numbers.
@@ -21,7 +21,7 @@ _DROPPED = ContextVar("nni_darts_dropped", default=False)
 
 @contextmanager
 def unlogged(module: Any) -> Iterator[None]:
-    """Within, what the Lightning module logs or counts is dropped, and not written down."""
+    """Context in which the Lightning module's logs and counts are dropped and not recorded."""
     token = _DROPPED.set(True)
     try:
         with replaced(module, "log", lambda *args, **kwargs: None), uncounted(module.modules()):
@@ -32,9 +32,9 @@ def unlogged(module: Any) -> Iterator[None]:
 
 @contextmanager
 def uncounted(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within, the metrics among the modules count on copies; on leaving they are as on entry.
+    """Context in which the metrics among the modules count on copies.
 
-    As they were to the very tensors: what was counted before is not written.
+    The original state tensors are put back; they are never modified.
     """
     metrics = [module for module in modules if isinstance(module, Metric)]
     kept = [(m, m.metric_state, m._update_count, m._computed, m._forward_cache) for m in metrics]
@@ -57,7 +57,7 @@ class HostCallError(RuntimeError):
 
 @dataclass(frozen=True)
 class HostCall:
-    """A call to be made after each replay, with what its tensors hold by then."""
+    """Call to be made after each replay, with the values that its tensors hold by then."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -69,8 +69,8 @@ class HostCall:
 
 
 @contextmanager
-def written_down(module: Any, functions: Iterable[tuple[Any, str]]) -> Iterator[list[HostCall]]:
-    """Within, calls to functions and to the metrics of the module are written down, not made.
+def recorded(module: Any, functions: Iterable[tuple[Any, str]]) -> Iterator[list[HostCall]]:
+    """Context in which calls to functions and to the module's metrics are recorded, not made.
 
     A metric that is called gives its value for the batch all the same.
 
@@ -134,7 +134,7 @@ def _counting(
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Within, an object has another attribute of its own."""
+    """Context in which an object has another value of an attribute."""
     own = vars(owner).get(name, replaced)
     setattr(owner, name, value)
     try:
@@ -147,10 +147,10 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def copies(tree: Any) -> Any:
-    """A structure of tensors and others, with copies of the tensors."""
+    """Structure of tensors and others, with copies of the tensors."""
     return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, tree)
 
 
 def detached(tree: Any) -> Any:
-    """A structure of tensors and others, without the graphs of the tensors."""
+    """Structure of tensors and others, without the graphs of the tensors."""
     return tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, tree)

@@ -18,24 +18,25 @@ from nni_darts._common.checks import (
     NOT_NEGATIVE,
     POSITIVE,
     PROBABILITY,
-    choice,
     number,
     several,
     size,
     truth,
 )
 from nni_darts._common.messages import shown
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.hypergradient import Hypergradient, Unrolled
 from nni_darts.search.loader import BilevelLoader, shuffled
 from nni_darts.search.module import UnrolledDartsModule
+from nni_darts.search.parts import HYPERGRADIENTS, RELAXATIONS, SELECTIONS
 from nni_darts.search.penalties import penalty_of
+from nni_darts.search.selection import Selection
 from nni_darts.supernet import mixed_operations
-from nni_darts.supernet.architectures import top_k
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import Ranked
 from nni_darts.supernet.nni_cell import MixedCell
 from nni_darts.supernet.nodes import recompute
 from nni_darts.supernet.relaxable import refuse_dangling, require_categorical, require_decided
+from nni_darts.supernet.relaxation import Relaxation, relax
 
 
 class UnrolledDARTS(DARTS):
@@ -56,7 +57,10 @@ class UnrolledDARTS(DARTS):
 
     Args:
         hypergradient: "finite_difference" (the published algorithm), "exact" (double backward: more
-            memory, and not disturbed by the kinks of ReLU and max pooling) or "first_order".
+            memory, and not disturbed by the kinks of ReLU and max pooling), "first_order" or
+            "neumann" (implicit differentiation); or one of these with its options, as in
+            {"name": "neumann", "terms": 5}, a class of yours as "package.module.Class", or an
+            object, as `Neumann(terms=5)`.
         fused: run the edges of a cell together: the same results to rounding, several times faster,
             from the same parameters. It takes cells whose nodes are in
             `nni_darts.supernet.nodes.Nodes`, as those of `search_spaces`; other cells, and
@@ -64,13 +68,18 @@ class UnrolledDARTS(DARTS):
             itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
-        arc_learning_rate: of alpha's Adam, positive.
-        arc_betas: of alpha's Adam.
-        arc_weight_decay: of alpha's Adam.
+        relaxation: how alphas become mixing weights: "softmax" (the published one), or a class of
+            yours or an object, given as a hypergradient is. What it draws is mixed with only:
+            architectures are ranked and reported by its probabilities.
+        selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
+            yours or an object.
+        arc_learning_rate: learning rate of alpha's Adam, positive.
+        arc_betas: betas of alpha's Adam.
+        arc_weight_decay: weight decay of alpha's Adam.
         gradient_clip_val: norm that the weights' gradient is clipped to, None for no clipping.
         virtual_clip: norm that the gradient of the virtual step is clipped to, None for no
             clipping, as the reference has it for convolutional cells; for recurrent ones it has
-            that of `gradient_clip_val`. Not with "first_order".
+            that of `gradient_clip_val`. Not with "first_order"; an object has its own.
         log_prob_every_n_step: log all mixing weights every so many steps, None for never.
         warmup_epochs: epochs at the start in which alpha rests.
         penalty: NNI's `ExpectationProfilerPenalty`, or its arguments; unlike in NNI's own strategy
@@ -87,9 +96,11 @@ class UnrolledDARTS(DARTS):
     def __init__(
         self,
         *,
-        hypergradient: str = "finite_difference",
+        hypergradient: str | Mapping[str, Any] | Hypergradient = "finite_difference",
         fused: bool = True,
         recompute: bool = False,
+        relaxation: str | Mapping[str, Any] | Relaxation = "softmax",
+        selection: str | Mapping[str, Any] | Selection = "strongest",
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -101,11 +112,14 @@ class UnrolledDARTS(DARTS):
         mutation_hooks: list[Any] | None = None,
         cuda_graphs: bool = False,
     ) -> None:
-        hypergradient = choice("hypergradient", hypergradient, HYPERGRADIENTS)
+        architect = HYPERGRADIENTS.make(hypergradient)
+        mixing = RELAXATIONS.make(relaxation)
+        rule = SELECTIONS.make(selection)
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
             virtual_clip = number("virtual_clip", virtual_clip, CLIP)
+            architect = _clipped(architect, hypergradient, virtual_clip)
         if log_prob_every_n_step is not None:
             name = "log_prob_every_n_step"
             log_prob_every_n_step = size(name, log_prob_every_n_step, 1, limits.STEPS)
@@ -118,11 +132,6 @@ class UnrolledDARTS(DARTS):
         if mutation_hooks is not None:
             mutation_hooks = _hooks(mutation_hooks)
         penalty = penalty_of(penalty)
-        if virtual_clip is not None and hypergradient == "first_order":
-            raise ValueError(
-                f"first_order takes no virtual step that virtual_clip={virtual_clip} could clip; "
-                "leave virtual_clip out or choose another hypergradient"
-            )
         super().__init__(
             arc_learning_rate=arc_learning_rate,
             gradient_clip_val=gradient_clip_val,
@@ -135,6 +144,11 @@ class UnrolledDARTS(DARTS):
         self.fused = fused
         self.recompute = recompute
         self.virtual_clip = virtual_clip
+        self.architect = architect
+        self.relaxation = relaxation
+        self.mixing = mixing
+        self.selection = selection
+        self.rule = rule
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -148,8 +162,7 @@ class UnrolledDARTS(DARTS):
     def configure_oneshot_module(self, training_module: Any) -> UnrolledDartsModule:
         return UnrolledDartsModule(
             training_module,
-            hypergradient=self.hypergradient,
-            virtual_clip=self.virtual_clip,
+            hypergradient=self.architect,
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,
@@ -174,6 +187,7 @@ class UnrolledDARTS(DARTS):
         require_categorical(model)
         supernet = super().mutate_model(model)
         require_decided(supernet)
+        relax(supernet, self.mixing)
         if self.fused:
             fuse(supernet)
         if self.recompute:
@@ -211,23 +225,44 @@ class UnrolledDARTS(DARTS):
             yield _Chosen(self.model_space.model_space, self.model_space.evaluator).freeze(sample)
 
     def top_k(self, limit: int) -> Ranked:
-        """(score, sample) of the `limit` most probable distinct architectures, best first.
+        """Best distinct architectures by the selection, as (score, sample), at most `limit`.
 
-        The score is the log probability of the choices made, at most 0. A sample names every label
-        of the space. There are fewer than `limit` if the space is smaller.
+        By "strongest" they are the most probable ones, and the score is the log probability of the
+        choices made, at most 0. A sample names every label of the space. There are fewer than
+        `limit` if the space is smaller.
         """
         limit = _limit(limit)
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
-        return [(score, {**strongest, **part}) for score, part in top_k(self.supernet, limit)]
+        return [(score, {**strongest, **part}) for score, part in self.rule(self.supernet, limit)]
 
 
 class _Chosen(RawFormatModelSpace):
-    """An architecture of the space; each of its networks has weights of its own."""
+    """Architecture of the space; each of its networks has weights of its own."""
 
     def executable_model(self) -> Any:
         # NNI's shares them with the supernet, and so with other networks: trained, all would move.
         return copy.deepcopy(super().executable_model())
+
+
+def _clipped(architect: Hypergradient, given: Any, clip: float) -> Hypergradient:
+    """The architect that was given by name, with a clip of its virtual step."""
+    if given is architect:
+        raise ValueError(
+            f"virtual_clip={clip} is for a hypergradient that is given by name; give "
+            f"{type(architect).__name__} its clip itself"
+        )
+    name, options = HYPERGRADIENTS.named(given)
+    if not isinstance(architect, Unrolled):
+        raise ValueError(
+            f"{name} takes no virtual step that virtual_clip={clip} could clip; "
+            "leave virtual_clip out or choose another hypergradient"
+        )
+    if "clip" in options:
+        raise ValueError(
+            f"hypergradient {name} has clip={options['clip']}; leave out virtual_clip={clip}"
+        )
+    return HYPERGRADIENTS.make({"name": name, **options, "clip": clip})
 
 
 def _betas(value: Any) -> tuple[float, float]:
@@ -253,7 +288,7 @@ def _limit(value: Any) -> int:
 
 
 def _only(loader: Any) -> Any:
-    """The loader itself, also where it comes as a list of one."""
+    """Loader itself, also where it comes as a list of one."""
     if isinstance(loader, list | tuple) and len(loader) == 1:
         return loader[0]
     if isinstance(loader, list | tuple | dict):

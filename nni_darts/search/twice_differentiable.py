@@ -1,4 +1,4 @@
-"""What a network needs to be differentiated twice, and what to say where that cannot be."""
+"""Second derivatives of a network: the kernel they need, and the error where there are none."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ _NOT_IMPLEMENTED = re.compile(
 
 
 @contextmanager
-def differentiated_twice() -> Iterator[None]:
-    """Within, attention is computed by the one kernel of torch that has a second derivative.
+def differentiated_twice(name: str) -> Iterator[None]:
+    """Context in which attention uses the one kernel of torch that has a second derivative.
+
+    Args:
+        name: Hypergradient, for the message.
 
     Raises:
         ValueError: in place of torch's error for an operation that has none.
@@ -28,8 +31,8 @@ def differentiated_twice() -> Iterator[None]:
         found = _NOT_IMPLEMENTED.search(str(error))
         if found is None:
             raise
-        name = found["operation"] or "a function marked with @once_differentiable"
+        operation = found["operation"] or "a function marked with @once_differentiable"
         raise ValueError(
-            f"hypergradient='exact' differentiates twice, which torch cannot do for {name}; choose "
-            "hypergradient='finite_difference' or 'first_order', or leave the operation out"
+            f"hypergradient={name!r} differentiates twice, which torch cannot do for {operation}; "
+            "choose hypergradient='finite_difference' or 'first_order', or leave the operation out"
         ) from None

@@ -21,7 +21,7 @@ _Entries: TypeAlias = Mapping[str, Any]
 
 
 class _Rule(Protocol):
-    """How weights of one group step; their states have the same entries, or none."""
+    """Update rule of the weights of one group; their states have the same entries, or none."""
 
     def __call__(
         self, w: list[Tensor], g: list[Tensor], group: _Entries, states: list[_Entries]
@@ -70,7 +70,7 @@ def virtual_step(
 def step_sizes(
     weights: Sequence[Tensor], gradients: Sequence[Tensor | None], optimizer: Optimizer
 ) -> list[float | Tensor]:
-    """-dw'/dgradient per weight: the xi of Eq. 7.
+    """Step sizes -dw'/dgradient per weight: the xi of Eq. 7.
 
     A number for SGD, the learning rate where its momentum is plain. Adam's step is not linear in
     the gradient: its xi has the weight's shape, and is that at these gradients.
@@ -123,7 +123,7 @@ def _groups(weights: Sequence[Tensor], optimizer: Optimizer) -> list[dict[str, A
 
 
 def _state(weight: Tensor, optimizer: Optimizer) -> _Entries:
-    """What the optimiser has kept for the weight so far."""
+    """State that the optimiser has kept for the weight so far."""
     state = optimizer.state.get(weight, {})
     return {name: value for name, value in state.items() if value is not None}
 
@@ -219,5 +219,5 @@ def _number(value: float | Tensor) -> Any:
 
 
 def _list(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The stubs leave open which sequence the foreach functions return."""
+    """Tensors as a list: the stubs leave open which sequence the foreach functions return."""
     return list(tensors)

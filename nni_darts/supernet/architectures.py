@@ -1,4 +1,4 @@
-"""What the alphas of a supernet say: mixing weights by label, and the best architectures."""
+"""Mixing weights of a supernet by label, and its best architectures."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nni_darts.supernet import relaxation
 from nni_darts.supernet.choices import Choices, alphas
 from nni_darts.supernet.decisions import rank
 from nni_darts.supernet.mixed import Ranked
 
 
 def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
-    """The mixing weight of every choice under every label, with its graph to the alphas.
+    """Probability of every choice under every label, with its graph to the alphas.
 
     Labels come in declaration order. NNI's `Cell` has an emulated `none` after its operations; it
-    has no name and is left out, so that the weights of its edges sum to less than one.
+    has no name and is left out, so that those of its edges sum to less than one.
     """
     found: dict[str, dict[Any, Tensor]] = {}
     for module in list[Any](root.modules()):
         for label, choices, alpha in alphas(module):
             if label not in found:
-                found[label] = dict(zip(choices, module._softmax(alpha), strict=False))
+                found[label] = dict(
+                    zip(choices, relaxation.probabilities(module, alpha), strict=False)
+                )
     return found
 
 

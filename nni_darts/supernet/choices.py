@@ -1,4 +1,4 @@
-"""The choices of a supernet as decisions that can be ranked, and what was decided as a sample."""
+"""Choices of a supernet as decisions that can be ranked, and decisions as a sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Choices", "alphas"]
 
 
 class Choices:
-    """Makes the parts of a supernet, and reads what was decided about them.
+    """Translator between a supernet's choices and decisions: makes parts, reads decisions.
 
     Raises:
         ValueError: one label stands for choices that differ.
@@ -34,12 +34,12 @@ class Choices:
         self._edges: dict[str, list[list[str]]] = {}
 
     def parts(self, modules: Iterable[nn.Module]) -> list[Part]:
-        """The decisions that are taken wherever all these modules are."""
+        """Decisions that are taken wherever all these modules are."""
         units = [unit for module in modules for unit in _units(module)]
         return list(dict.fromkeys(part for unit in units for part in self._parts(unit)))
 
     def sample(self, decided: Decided) -> Sample:
-        """What was decided, by the labels of the space."""
+        """Sample of the decisions, by the labels of the space."""
         found: Sample = {}
         for label in decided:
             if label in self._readers:  # an edge of NNI's Cell is read with its node
@@ -53,7 +53,7 @@ class Choices:
             yield from self._cell(unit)
         elif isinstance(unit, InputChoice):
             ((label, sources, alpha),) = alphas(unit)
-            self.scores[label] = log_probabilities(unit._softmax, alpha)
+            self.scores[label] = log_probabilities(unit, alpha)
             yield self._several(label, cast(int, unit.n_chosen), [()] * len(sources))
         else:
             values = {label: self._values(unit, label, v, a) for label, v, a in alphas(unit)}
@@ -66,9 +66,9 @@ class Choices:
                 yield from self.parts(unit.children())
 
     def _values(self, unit: Any, label: str, values: Sequence[Any], alpha: Tensor) -> Sequence[Any]:
-        """Enter a label that has one of these values; return them."""
+        """Enter a label that has one of these values, and return the values."""
         self._declare(label, "one of", *values)
-        self.scores[label] = log_probabilities(unit._softmax, alpha)[: len(values)]
+        self.scores[label] = log_probabilities(unit, alpha)[: len(values)]
         self._readers[label] = lambda decided: {label: values[cast(int, decided[label])]}
         return values
 
@@ -85,7 +85,7 @@ class Choices:
         return self._make.one(label, {i: self.parts(brought) for i, brought in enumerate(modules)})
 
     def _edge(self, label: str, candidates: Mapping[Any, nn.Module]) -> Part:
-        """A chosen edge is never none."""
+        """Part for the operation of a chosen edge, which is never none."""
         brought = {
             i: self.parts([module])
             for i, (name, module) in enumerate(candidates.items())
@@ -101,7 +101,7 @@ class Choices:
     def _repeat(
         self, unit: Repeat, values: Mapping[str, Sequence[Any]], sample: Sample
     ) -> list[Part]:
-        """The first blocks, as many as the depth is once all its labels are decided."""
+        """Parts of the first blocks, as many as the depth is once all its labels are decided."""
         if not values:
             depth = cast(Any, unit.depth_choice).freeze(sample)
             return self.parts(list(unit.blocks)[:depth])
@@ -114,7 +114,7 @@ class Choices:
         return [self._make.one(label, below)]
 
     def _node(self, node: MixedNode) -> Part:
-        """The chosen edges, and an operation for each of them."""
+        """Part for the chosen edges of a node, with an operation for each of them."""
         edges = [cast(Any, edge) for edge in node.edges]
         for edge in edges:
             self._values(edge, edge.label, edge.names, edge._arch_alpha)
@@ -127,7 +127,7 @@ class Choices:
         return self._several(label, node.choice.n_chosen, [[part] for part in parts])
 
     def _strongest_first(self, label: str, decided: Decided) -> Sample:
-        """The chosen inputs of the nodes that share a label."""
+        """Chosen inputs of the nodes that share a label, strongest first."""
         chosen = _several(decided, label)
         # Of nodes with other edges than each other's, one that is in the architecture.
         edges = next(e for e in self._edges[label] if all(e[j] in decided for j in chosen))
@@ -135,7 +135,7 @@ class Choices:
         return {label: sorted(strength, key=lambda j: -strength[j])}
 
     def _cell(self, cell: MixedCell) -> Iterator[Part]:
-        """For each node its distinct inputs, and an operation for each of them."""
+        """Parts of a cell: for each node its distinct inputs, with an operation for each."""
         self._declare(cell.label, cell.num_ops_per_node, "edges per node")
         for node, operations in zip(cell.output_node_indices, cast(Any, cell.ops), strict=True):
             edges = [f"{cell.label}/{node}_{source}" for source in range(node)]

@@ -29,7 +29,7 @@ Decided: TypeAlias = "dict[str, Value]"
 Scores: TypeAlias = Mapping[str, Sequence[float]]
 """Label -> score of each option, finite or -inf; labels that are missing score 0."""
 Rating: TypeAlias = "list[tuple[float, Decided]]"
-"""(score, decisions), best first."""
+"""Decisions with their scores, best first."""
 _Option: TypeAlias = "tuple[float, Value]"
 
 _MOST_WORK = 200_000  # parts ranked under the cases of what they share: some seconds
@@ -43,7 +43,7 @@ class Part:
     labels: frozenset[str]
     """The label and all those that parts below ask for."""
     steering: frozenset[str]
-    """Those of `labels` of which more depends than the score."""
+    """Labels on which more depends than the score."""
 
     def options(self, scores: Scores, limit: int) -> list[_Option]:
         """The best options of the label, best first."""
@@ -54,7 +54,7 @@ class Part:
         raise NotImplementedError
 
     def below(self, value: Value) -> Sequence[Part] | None:
-        """What the value brings into the architecture; None for a value that must not be."""
+        """Parts that the value brings into the architecture; None for a forbidden value."""
         raise NotImplementedError
 
     def by_itself(self, scores: Scores, limit: int) -> Rating | None:
@@ -63,7 +63,7 @@ class Part:
 
 
 class _One(Part):
-    """Asks for one of the options of a label."""
+    """Part that asks for one of the options of a label."""
 
     def __init__(self, label: str, options: Mapping[int, tuple[Part, ...]], restricted: bool):
         self.label = label
@@ -90,7 +90,7 @@ class _One(Part):
 
 
 class _Several(Part):
-    """Asks for `size` of the options of a label, each of which may bring parts with it."""
+    """Part that asks for `size` of the options of a label, each of which may bring parts along."""
 
     def __init__(self, label: str, size: int, items: Sequence[tuple[Part, ...]]):
         self.label = label
@@ -141,7 +141,7 @@ class _Several(Part):
 
 
 class Parts:
-    """Makes parts, each only once: copies of a cell, say, have the same."""
+    """Factory of parts, each made only once: copies of a cell, say, share theirs."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Part] = {}
@@ -152,7 +152,7 @@ class Parts:
         """Ask for one option.
 
         Args:
-            label: what is asked for.
+            label: label to decide.
             options: position of each option that may be -> the parts that it brings.
             restricted: whether others that ask for the label may have further options.
         """

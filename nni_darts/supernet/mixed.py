@@ -23,6 +23,7 @@ from nni_darts._common.messages import shown
 from nni_darts.genotypes.cell import NONE
 from nni_darts.genotypes.k_best import best_subsets
 from nni_darts.supernet.nodes import ChosenEdges
+from nni_darts.supernet.relaxation import probabilities
 
 Sample = dict[str, Any]
 Ranked = list[tuple[float, Sample]]
@@ -120,8 +121,7 @@ class MixedNode(Node, BaseSuperNetModule):
             return {}
         edges = [cast(Any, edge) for edge in self.edges]
         options = [
-            but_none(log_probabilities(edge._softmax, edge._arch_alpha), edge.names)
-            for edge in edges
+            but_none(log_probabilities(edge, edge._arch_alpha), edge.names) for edge in edges
         ]
         # What an edge would be that is not chosen does not matter; NNI wants to be told anyway.
         sample = {edge.label: max(o)[1] for edge, o in zip(edges, options, strict=True)}
@@ -132,9 +132,9 @@ class MixedNode(Node, BaseSuperNetModule):
         return {**sample, **operations, self.choice.label: [j for j, _ in strongest_first]}
 
 
-def log_probabilities(softmax: nn.Module, alpha: Tensor) -> list[float]:
-    """log of the mixing weights, in float64."""
-    return cast(list[float], torch.log(softmax(alpha.detach().double())).tolist())
+def log_probabilities(mixed: nn.Module, alpha: Tensor) -> list[float]:
+    """log of the probabilities that a mixed module's alphas stand for, in float64."""
+    return cast(list[float], torch.log(probabilities(mixed, alpha.detach().double())).tolist())
 
 
 def but_none(log_p: Sequence[float], names: Sequence[str]) -> list[tuple[float, str]]:

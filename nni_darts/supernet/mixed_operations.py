@@ -1,4 +1,4 @@
-"""NNI's mixed operations, of which what was chosen can be taken out with its weights.
+"""Versions of NNI's mixed operations from which the chosen part can be taken with its weights.
 
 NNI's own `freeze` fails for an operation without bias or scale, and gives one on the CPU, in
 float32, and in training mode.
@@ -15,10 +15,10 @@ from torch import nn
 
 
 class _Frozen(MixedOperation):
-    """A mixin for NNI's mixed operations, before them."""
+    """Mixin for NNI's mixed operations, placed before them in the bases."""
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
-        """The chosen operation as one of torch's own, with the part of the weights that it has."""
+        """Freeze to the chosen operation as one of torch's own, with its part of the weights."""
         chosen = {name: mutable.freeze(sample) for name, mutable in self.mutable_arguments.items()}
         arguments = {**self.init_arguments, **chosen}
         with model_context(sample):

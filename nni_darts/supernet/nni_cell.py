@@ -15,10 +15,10 @@ from nni_darts.supernet.nodes import ChosenEdges
 
 
 class MixedCell(DifferentiableMixedCell):
-    """NNI's `Cell` in the supernet, with what NNI leaves out: freezing, and a sound ranking.
+    """Version of NNI's `Cell` in the supernet that can be frozen and ranks soundly.
 
-    NNI ranks by raw alpha; here it is by the softmax over the operations and the `none` that NNI
-    emulates by one more alpha (paper, section 2.4).
+    NNI ranks by raw alpha; here it is by the probabilities of the operations and of the `none` that
+    NNI emulates by one more alpha (paper, section 2.4).
     """
 
     def export(self, memo: Sample) -> Sample:
@@ -27,7 +27,7 @@ class MixedCell(DifferentiableMixedCell):
             alphas = [self._arch_alpha[f"{self.label}/{node}_{source}"] for source in range(node)]
             # The emulated none is the one alpha more than there are names.
             options = [
-                but_none(log_probabilities(self._softmax, a)[: len(self.op_names)], self.op_names)
+                but_none(log_probabilities(self, a)[: len(self.op_names)], self.op_names)
                 for a in alphas
             ]
             ((_, chosen),) = best_subsets(options, min(self.num_ops_per_node, node), 1)
@@ -35,7 +35,7 @@ class MixedCell(DifferentiableMixedCell):
         return sample
 
     def named(self, node: int, edges: Sequence[tuple[int, str]]) -> Sample:
-        """(source, operation) of a node's edges as a sample.
+        """Sample of a node's edges (source, operation).
 
         A node with fewer inputs than it has edges takes them in turn, as in NNI.
         """
@@ -47,7 +47,7 @@ class MixedCell(DifferentiableMixedCell):
         return sample
 
     def freeze(self, sample: Sample) -> FrozenCell:
-        """The chosen edges only, with their weights."""
+        """Freeze to the chosen edges, with their weights."""
         self.validate(sample)
         nodes = []
         for node, ops in zip(self.output_node_indices, self.ops, strict=True):
@@ -63,7 +63,7 @@ class MixedCell(DifferentiableMixedCell):
 
 
 class FrozenCell(nn.Module):
-    """What is left of a `MixedCell`: called as NNI's `Cell` is."""
+    """Frozen `MixedCell`, called as NNI's `Cell` is."""
 
     def __init__(self, preprocessor: Any, nodes: Any, postprocessor: Any, concat_dim: int) -> None:
         super().__init__()

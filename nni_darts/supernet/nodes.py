@@ -17,7 +17,7 @@ class ChosenEdges(nn.Module):
 
     Args:
         edges: one module per chosen edge.
-        sources: for each of them the index of the state that it is applied to.
+        sources: index of the state that each edge is applied to.
     """
 
     def __init__(self, edges: Sequence[nn.Module], sources: Sequence[int]) -> None:
@@ -34,7 +34,7 @@ class ChosenEdges(nn.Module):
 
 
 class Nodes(nn.ModuleList):
-    """The intermediate nodes of a cell, in order: each adds a state to those before it.
+    """Intermediate nodes of a cell, in order: each adds a state to those before it.
 
     `forward` takes the list of the cell's inputs and returns it with a state for each node. In a
     model space they hold `nni_darts.supernet.mixed.Node`s; then `UnrolledDARTS` can fuse the edges
@@ -61,7 +61,7 @@ class Nodes(nn.ModuleList):
 
 
 def recompute(network: nn.Module) -> None:
-    """Let the cells of a network compute again in the backward pass what lies within them.
+    """Make the cells of a network recompute their content in the backward pass.
 
     Raises:
         ValueError: it has no `Nodes`, or one in which statistics are counted: they would be twice.

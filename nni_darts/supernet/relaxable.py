@@ -1,4 +1,4 @@
-"""Which choices of a model space can be relaxed to a mixture, and what is said of the others."""
+"""Checks which choices of a model space can be relaxed to a mixture, and refuses the others."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What networks are trained for, and the settings of each task."""
+"""Tasks that networks are trained for, and the settings of each."""

@@ -1,25 +1,48 @@
-"""From what a file or a trial's parameters hold to settings: those of the task of the data."""
+"""The tasks, and from what a file or a trial's parameters hold to the settings of their task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nni_darts._common.validation import validated
-from nni_darts.tasks.base import IMAGES, TEXT, Task, of_data
-from nni_darts.tasks.images.settings import ImageRun, ImageSettings, ImageTraining
-from nni_darts.tasks.language.settings import TextRun, TextSettings, TextTraining
-from nni_darts.tasks.settings import Run, Settings, Training
+from nni_darts._common.classes import class_at, with_place
+from nni_darts._common.validation import SettingsError, validated
+from nni_darts.tasks.base import Task
+from nni_darts.tasks.cells import CellTask
+from nni_darts.tasks.images.task import IMAGES
+from nni_darts.tasks.language.task import TEXT
+from nni_darts.tasks.settings import TASK, Run, Settings, Training
 from nni_darts.tasks.stage import Stage
 
-_SETTINGS: Mapping[Task, type[Settings]] = {IMAGES: ImageSettings, TEXT: TextSettings}
-_RUNS: Mapping[Task, type[Run]] = {IMAGES: ImageRun, TEXT: TextRun}
-TRAININGS: Mapping[Task, type[Training]] = {IMAGES: ImageTraining, TEXT: TextTraining}
+TASKS: tuple[CellTask, ...] = (IMAGES, TEXT)
+"""Those that ship; data that none of them names is of the first."""
+
+
+def of_data(name: str) -> CellTask:
+    """The task that a data set is for; a class of the user's own is of images."""
+    return next((task for task in TASKS if name in task.data), TASKS[0])
+
+
+def of_cells(kinds: Sequence[str]) -> CellTask | None:
+    """The task whose genotypes have cells of these kinds."""
+    return next((task for task in TASKS if tuple(task.cells) == tuple(kinds)), None)
 
 
 def task_of(values: Mapping[str, Any]) -> Task:
-    """By the data; images where it is not said."""
+    """The task of settings or of a run, by their data: its key `task`, or else its name.
+
+    Images where nothing is said.
+
+    Raises:
+        SettingsError: there is no such class, or it is no whole task.
+    """
     data = values.get("data")
+    if isinstance(data, Mapping) and data.get(TASK) is not None:
+        made = class_at("data.task", "task", data[TASK], Task)
+        try:
+            return made()  # type: ignore[no-any-return]
+        except Exception as error:  # it is the user's
+            raise SettingsError([f"data.task: {with_place(error)}"]) from None
     return of_data(str(data.get("name") if isinstance(data, Mapping) else data))
 
 
@@ -29,12 +52,12 @@ def parse(values: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: with a line per mistake: the key, what is allowed, what came.
     """
-    return validated(_SETTINGS[task_of(values)], values)
+    return validated(task_of(values).settings, values)
 
 
 def parse_run(values: Mapping[str, Any]) -> Run:
     """A run from the parameters of a trial. Raises SettingsError as `parse` does."""
-    return validated(_RUNS[task_of(values)], values)
+    return validated(task_of(values).run, values)
 
 
 def parse_training(task: Task, values: Mapping[str, Any]) -> Training:
@@ -43,7 +66,7 @@ def parse_training(task: Task, values: Mapping[str, Any]) -> Training:
     Raises:
         SettingsError: as `parse` does.
     """
-    return validated(TRAININGS[task], {name: _typed(value) for name, value in values.items()})
+    return validated(task.training, {name: _typed(value) for name, value in values.items()})
 
 
 def _typed(value: Any) -> Any:
@@ -59,7 +82,7 @@ def _typed(value: Any) -> Any:
 
 def run_of(settings: Settings, stage: Stage, seed: int, genotype: str | None = None) -> Run:
     """A run of an experiment."""
-    return _RUNS[settings.task](
+    return settings.task.run(
         **settings.model_dump(),
         stage=stage,
         seed=seed,

@@ -6,9 +6,12 @@ or a data set may be is known to the classes themselves; `nni_darts.runs.build` 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     ValidationInfo,
     field_validator,
@@ -31,13 +34,17 @@ from nni_darts._common.fields import (
     TopK,
     Warmup,
 )
+from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
-from nni_darts.genotypes import published
+from nni_darts.search.parts import HYPERGRADIENTS, PARTS, RELAXATIONS, SELECTIONS
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.stage import Stage
 
-Hypergradient = Literal["finite_difference", "exact", "first_order"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
+
+
+TASK = "task"
+"""The key of data that names the class of its task."""
 
 
 class Component(Frozen):
@@ -52,15 +59,49 @@ class Component(Frozen):
         return dict(self.model_extra or {})
 
 
+class Data(Component):
+    """A data set: its name and arguments and, where no shipped task knows it, its task."""
+
+    @property
+    def task_class(self) -> Any:
+        """The `package.module.Class` of its task; None where the name says what it is for."""
+        return (self.model_extra or {}).get(TASK)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {name: value for name, value in super().arguments.items() if name != TASK}
+
+
+def _part(known: Parts[Any], value: Any) -> str | Component:
+    """A name, or a name with options; the options are known to the classes themselves."""
+    if isinstance(value, Component):
+        return value
+    try:
+        name, options = known.named(value)
+    except ValueError as error:
+        names = " or ".join(filter(None, [", ".join(list(known)[:-1]), list(known)[-1]]))
+        raise ValueError(
+            f"input should be {names}, {{name: ..., option: ...}} or package.module.Class: {error}"
+        ) from None
+    return Component(name=name, **options) if isinstance(value, Mapping) else name
+
+
+Hypergradient = Annotated[str | Component, BeforeValidator(partial(_part, HYPERGRADIENTS))]
+Selection = Annotated[str | Component, BeforeValidator(partial(_part, SELECTIONS))]
+Relaxation = Annotated[str | Component, BeforeValidator(partial(_part, RELAXATIONS))]
+
+
 class Search(Frozen):
-    """The search: what it has on images and on text alike."""
+    """Settings of the search that images and text share."""
 
     seeds: Seeds = (0, 1, 2, 3)
-    """One search each."""
+    """Seeds, one search each."""
     epochs: Epochs = 50
     batch_size: BatchSize = 64
-    """For w, and as many again for alpha."""
+    """Batch size for w, and as many again for alpha."""
     hypergradient: Hypergradient = "finite_difference"
+    relaxation: Relaxation = "softmax"
+    selection: Selection = "strongest"
     top_k: TopK = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
@@ -75,11 +116,11 @@ class Search(Frozen):
     cuda_graphs: Flag = False
     """Launch the step as a whole (`UnrolledDARTS`)."""
     cpu_threads: Threads | None = None
-    """Of each trial; all cores by default. Trials side by side on one CPU need their share set:
+    """Threads of each trial; all cores by default. Trials side by side on one CPU need theirs set:
     with more threads than cores, each epoch can take twenty times as long."""
 
     for_data: ClassVar[tuple[str, ...]] = ("batch_size",)
-    """Those that the data takes."""
+    """Settings that the data takes."""
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -94,16 +135,25 @@ class Search(Frozen):
 
     @property
     def own(self) -> dict[str, Any]:
-        """Arguments of `UnrolledDARTS` that are for one task alone."""
+        """Arguments of `UnrolledDARTS` that only one task has."""
         return {}
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The parts of the method as `UnrolledDARTS` takes them."""
+        given = {name: getattr(self, name) for name in PARTS}
+        return {
+            name: part if isinstance(part, str) else {"name": part.name, **part.arguments}
+            for name, part in given.items()
+        }
 
 
 class Training(Frozen):
-    """Training a network from scratch: what it has on images and on text alike."""
+    """Settings of a training from scratch that images and text share."""
 
     task: ClassVar[Task]
     for_data: ClassVar[tuple[str, ...]]
-    """Those that the data takes, besides the seed of the run."""
+    """Settings that the data takes, besides the seed of the run."""
 
     epochs: Epochs = 600
     batch_size: BatchSize = 96
@@ -112,26 +162,26 @@ class Training(Frozen):
     gradient_clip: Positive | None = 5.0
     precision: Precision = "32-true"
     cpu_threads: Threads | None = None
-    """As for the search."""
+    """Threads of each trial, as in the search."""
 
     @property
     def processes(self) -> int:
-        """How many train together."""
+        """Number of processes that train together."""
         return 1
 
     @property
     def network(self) -> str:
-        """The network that is trained, in words."""
+        """Description of the network that is trained."""
         raise NotImplementedError
 
     @property
     def validates_on_its_own(self) -> bool:
-        """Whether there is validation data, as far as that hangs on the settings."""
+        """Whether the settings give validation data."""
         return True
 
 
 class Select(Training):
-    """Which of the genotypes found is trained in full: each is trained briefly (paper, 3.2)."""
+    """Selection of the genotypes to train in full: each is trained briefly (paper, 3.2)."""
 
     seed: Seed = 0
     per_search: Handed = 1
@@ -141,28 +191,28 @@ class Select(Training):
 
 
 class Evaluate(Training):
-    """The survivors are trained in full and tested, once for each seed."""
+    """Evaluation: the survivors are trained in full and tested, once for each seed."""
 
     seeds: Seeds = (0,)
 
 
 class Settings(Frozen):
-    """All that the tuner and the trials need; `nni_darts.tasks.registry` has the classes for each
-    task.
+    """Settings of an experiment, as the tuner and the trials need them; each task has a subclass,
+    see `nni_darts.tasks.registry`.
     """
 
     task: ClassVar[Task]
 
     space: Component | None = None
-    data: Component
+    data: Data
     search: Search | None = None
-    """The paper's, if a space is given and nothing else is said."""
+    """Settings of the search; the paper's, if a space is given and nothing else is said."""
     genotypes: Genotypes = ()
-    """Instead of a space and its search: published names, or texts in any format."""
+    """Genotypes in place of a space and its search: published names, or texts in any format."""
     select: Select | None = None
     evaluate: Evaluate | None = None
     optimize_mode: Literal["maximize", "minimize"] | None = None
-    """By what NNI's own pages sort the results; nothing else hangs on it. NNI knows no other way
+    """Order in which NNI's own pages sort the results; nothing else uses it. NNI knows no other way
     than an argument of its tuner, and takes "maximize" where there is none."""
 
     @field_validator("optimize_mode")
@@ -184,7 +234,7 @@ class Settings(Frozen):
     @classmethod
     def _known(cls, genotypes: tuple[str, ...]) -> tuple[str, ...]:
         for text in genotypes:
-            cls.task.require(published.named(text))
+            cls.task.given(text)
         return genotypes
 
     @model_validator(mode="after")
@@ -216,12 +266,12 @@ class Settings(Frozen):
 
 
 class Run(Settings):
-    """One trial: what it gets from NNI as its parameters."""
+    """Parameters of one trial, as NNI hands them out."""
 
     stage: Stage
     seed: Seed
     genotype: Text | None = None
-    """JSON; what select and evaluate train."""
+    """Genotype (JSON) that select and evaluate train."""
 
     @model_validator(mode="after")
     def _possible(self) -> Run:
@@ -233,6 +283,6 @@ class Run(Settings):
 
     @property
     def training(self) -> Training:
-        """The settings of the stage, select or evaluate; KeyError in a search."""
+        """Settings of the stage, select or evaluate; KeyError in a search."""
         trainings = {Stage.SELECT: self.select, Stage.EVALUATE: self.evaluate}
         return cast(Training, trainings[self.stage])

@@ -1,4 +1,4 @@
-"""Builds spaces and networks that are not too large, and looks before it allocates anything."""
+"""Builder of spaces and networks with a check of their size before memory is allocated."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class TooLargeError(ValueError):
 
 
 class _Beyond(BaseException):
-    """No exception that a user's space would catch."""
+    """Error that a user's space would not catch."""
 
 
 def built(make: Callable[[], T], settings: str) -> T:
-    """What `make` makes: a module, with weights in memory.
+    """Module made by `make`, with weights in memory.
 
     It is first made without memory for its weights, and left as soon as it is too large.
 
     Args:
-        make: called twice.
-        settings: that make it smaller, in words.
+        make: function that makes the module; called twice.
+        settings: settings that make the module smaller, in words, for the message.
 
     Raises:
         TooLargeError: it has more weights or modules than `nni_darts._common.limits` allows.
@@ -46,7 +46,7 @@ def built(make: Callable[[], T], settings: str) -> T:
 
 
 def watched(make: Callable[[], T], settings: str) -> T:
-    """The same for what is of a user's own: it is made once, and left as soon as it is too large.
+    """Module of a user's own, made once and abandoned as soon as it is too large.
 
     A weight counts before it is filled, so that not even one that is too large takes any memory.
     """
@@ -63,7 +63,7 @@ def watched(make: Callable[[], T], settings: str) -> T:
 
 @contextmanager
 def _counted(settings: str) -> Iterator[None]:
-    """Within, _Beyond is raised by what makes too many weights or modules."""
+    """Context in which _Beyond is raised by too many weights or modules."""
     counts = {"weights": 0, "modules": 0}
     seen: set[int] = set()
 

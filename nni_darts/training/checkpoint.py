@@ -1,4 +1,4 @@
-"""A trained network, out of the checkpoint of its training. Torch only.
+"""Trained network, read from the checkpoint of its training. Torch only.
 
 A checkpoint is Lightning's: a dict with the weights of the training module under "state_dict",
 those of its network with the prefix `network.`. One more key says which network that is, so that
@@ -51,13 +51,13 @@ class UnreadableCheckpointError(CheckpointError, OSError):
 
 
 class _Family(NamedTuple):
-    """What there is to know of the networks of one kind of genotype."""
+    """Networks of one kind of genotype: their arguments and their least size."""
 
     network: type[Network]
     arguments: Mapping[str, _Types]
-    """Besides the genotype."""
+    """Arguments besides the genotype, with their types."""
     size: str
-    """The whole numbers among them in words."""
+    """Whole numbers among them, in words."""
 
 
 _CNN = _Family(
@@ -88,22 +88,22 @@ def _family(genotype: Genotype) -> _Family:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says of its network."""
+    """Content of a checkpoint about its network."""
 
     genotype: Genotype
     arguments: dict[str, Any]
-    """Of `DartsNetwork` or `DartsRNNNetwork`, besides the genotype."""
+    """Arguments of `DartsNetwork` or `DartsRNNNetwork`, besides the genotype."""
     input: dict[str, Any]
-    """What the network was trained on, as far as known: `image_size`, `mean` and `std` per channel;
-    or `words`, the word of each token."""
+    """Data that the network was trained on, as far as known: `image_size`, `mean` and `std` per
+    channel; or `words`, the word of each token."""
     training: str
-    """The settings that it was trained with, JSON."""
+    """Settings that the network was trained with, JSON."""
     state: dict[str, Tensor]
-    """The network's weights by name, on the CPU."""
+    """Weights of the network by name, on the CPU."""
 
 
 def describe(network: Network, input: Mapping[str, Any], training: str) -> dict[str, Any]:
-    """What a checkpoint holds under `KEY`: plain values only, so that it loads without code.
+    """Content of a checkpoint under `KEY`: plain values only, so that it loads without code.
 
     Args:
         network: the one that is trained.
@@ -122,7 +122,7 @@ def describe(network: Network, input: Mapping[str, Any], training: str) -> dict[
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
-    """The trained network, ready to use: on the CPU, in evaluation mode.
+    """Trained network, ready to use: on the CPU, in evaluation mode.
 
     A `DartsNetwork` maps images (N, in_channels, H, W), prepared as `read(path).input` says, to
     logits (N, num_classes). The auxiliary head, which serves training only, is left behind. A
@@ -140,7 +140,7 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
 
 
 def read(path: str | os.PathLike[str]) -> Checkpoint:
-    """What a checkpoint says of its network, and the weights. The file cannot run code.
+    """Content of a checkpoint about its network, with the weights. The file cannot run code.
 
     A genotype may name operations of the user's own, if `search_spaces.operations.OPERATIONS`, or
     for a recurrent cell `search_spaces.activations.ACTIVATIONS`, has them.
@@ -158,7 +158,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def content(path: str | os.PathLike[str], opened: Callable[[], BinaryIO] | None = None) -> Any:
-    """What lies in a file of torch's: tensors and plain values.
+    """Content of a file of torch's: tensors and plain values.
 
     Args:
         path: of the file.

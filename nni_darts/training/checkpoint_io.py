@@ -1,4 +1,4 @@
-"""Checkpoints that are never half written, on a full disk neither."""
+"""Checkpoints that are never half written, not even on a full disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nni_darts._common import folder
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the checkpoint, then replaces it as a whole.
+    """Checkpoint writer of Lightning that writes beside the file, then replaces it as a whole.
 
     A full disk, a crash or a kill while it writes leaves the previous checkpoint as it was.
     Lightning's own writes to the folder for temporary files, which may be another file system: the
@@ -35,7 +35,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Replace the file at `path`, whose folder is made where it is missing.
 
         Args:
-            checkpoint: what `torch.save` takes.
+            checkpoint: state that `torch.save` takes.
             path: a local path; a URL ("s3://...") is written in Lightning's way.
             storage_options: not taken, as in Lightning's own.
 

@@ -31,23 +31,23 @@ class Gpu:
 
     index: int
     name: str
-    """The same in all processes of the machine."""
+    """Name of the GPU, the same in all processes of the machine."""
     used: float
-    """Share of its memory, in [0, 1]."""
+    """Share of its memory in use, in [0, 1]."""
 
 
 @contextmanager
 def free_devices(
     count: int = 1, gpus: Sequence[Gpu] | None = None, locks: Path | None = None
 ) -> Iterator[list[torch.device]]:
-    """Hold so many free GPUs, or the CPU alone where there is none to wait for.
+    """Hold `count` free GPUs, or the CPU alone where there is no GPU to wait for.
 
     Where other trials hold every GPU that could be used, it waits for one: on the CPU a trial would
     take longer than all that come before it.
 
     Args:
-        count: how many GPUs.
-        gpus: those to choose from; by default the visible ones.
+        count: number of GPUs.
+        gpus: GPUs to choose from; by default the visible ones.
         locks: the folder of the lock files; by default the user's own, see
             `nni_darts._common.private_folder`.
 
@@ -78,7 +78,7 @@ def free_devices(
 def _held(
     count: int, gpus: Sequence[Gpu] | None, locks: Path | None, held: ExitStack
 ) -> tuple[list[torch.device], int]:
-    """The GPUs that could be had, up to `count`, and how many GPUs other trials hold."""
+    """GPUs that could be had, up to `count`, and the number of GPUs that other trials hold."""
     devices: list[torch.device] = []
     others = 0
     for gpu in visible_gpus() if gpus is None else gpus:

@@ -1,4 +1,4 @@
-"""A training whose loss is not a number any more stops, and says so."""
+"""Stop of a training whose loss is no finite number any more."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FiniteWatch:
     that comes of these steps is kept.
 
     Args:
-        every: how many it keeps at most.
+        every: highest number of losses kept.
         at_once: whether a loss can be looked at without waiting.
     """
 

@@ -41,7 +41,8 @@ class Identity:
                     "older version); choose another output directory, or take it out of this one"
                 ]
             )
-        if names := [name for name, value in new.items() if old.get(name) != value]:
+        # A setting that is as it was when there was no choice is in neither.
+        if names := [name for name in {**new, **old} if old.get(name) != new.get(name)]:
             there, here = (redacted(values.get(names[0]), names[0]) for values in (old, new))
             raise SettingsError(
                 [

@@ -1,4 +1,4 @@
-"""A GPU whose memory is too small for a run: one line that says what to change."""
+"""Error of a GPU whose memory is too small for a run: one line that says what to change."""
 
 from __future__ import annotations
 

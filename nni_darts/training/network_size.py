@@ -1,4 +1,4 @@
-"""How large a network is: its parameters, and the multiplications for one image or word."""
+"""Size of a network: its parameters, and the multiplications for one image or word."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["multiply_adds", "multiply_adds_per_word", "parameters", "require_fit
 
 
 def parameters(module: nn.Module) -> int:
-    """How many numbers the parameters hold, each shared one once, without buffers."""
+    """Number of elements of all parameters, each shared one once, without buffers."""
     _require_module("module", module)
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -35,7 +35,7 @@ def multiply_adds(network: nn.Module, image_size: int, in_channels: int = 3) -> 
     Args:
         network: maps images (1, in_channels, image_size, image_size) to anything.
         image_size: height and width of the images in pixels, at least 1.
-        in_channels: of the images, at least 1.
+        in_channels: channels of the images, at least 1.
 
     Raises:
         ValueError: an argument is out of its range, or the images do not fit the network.
@@ -49,7 +49,7 @@ def multiply_adds(network: nn.Module, image_size: int, in_channels: int = 3) -> 
 
 
 def multiply_adds_per_word(network: nn.Module) -> int:
-    """The same rule for a language model that reads a word; the decoder is counted.
+    """Multiply-adds of a language model for a word, the decoder included, as `multiply_adds`.
 
     Looking up the word's vector multiplies nothing.
 
@@ -77,7 +77,7 @@ def _require_module(name: str, value: object) -> nn.Module:
 
 
 def _multiply_adds(counter: FlopCounterMode) -> int:
-    """Two flops, a multiplication and an addition, are one."""
+    """Multiply-adds counted: two flops, a multiplication and an addition, are one."""
     return int(counter.get_total_flops()) // 2
 
 

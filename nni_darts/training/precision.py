@@ -1,4 +1,4 @@
-"""How exactly a GPU multiplies: float32, the shorter TF32, or bf16 by autocast."""
+"""Precision of a GPU's products: float32, the shorter TF32, or bf16 by autocast."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def lightning_precision(precision: str, device: torch.device) -> str:
 
     Args:
         precision: "tf32", or one of Lightning's.
-        device: what is trained on.
+        device: device that is trained on.
     """
     precision = choice("precision", precision, (TF32, *_LIGHTNINGS))
     instance("device", device, torch.device, "a torch.device")

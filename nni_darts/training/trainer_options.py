@@ -1,4 +1,4 @@
-"""What every Lightning trainer here has in common, in the search and from scratch."""
+"""Options of every Lightning trainer here, in the search and from scratch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nni_darts.training.precision import lightning_precision
 from nni_darts.training.run_folder import BEST, HISTORY, LAST, PREVIOUS, RunFolder
 
 SIGNATURE = "nni_darts_run"
-"""Under which a checkpoint says of which run it is, and what the run had reported."""
+"""Key of a checkpoint's signature: its run, and what the run had reported."""
 
 
 def trainer_options(
@@ -31,7 +31,7 @@ def trainer_options(
     """Arguments for a `Trainer` that is reproducible and writes nothing but its checkpoints.
 
     Args:
-        epochs: of the whole training.
+        epochs: epochs of the whole training.
         precision: "tf32", or Lightning's name for it.
         output: an existing folder.
         devices: GPUs, or the CPU alone.
@@ -58,7 +58,7 @@ def trainer_options(
 
 
 class OwnSignals(Callback):
-    """Leaves SIGTERM to whom it was with.
+    """Callback that leaves SIGTERM to its former handler.
 
     Lightning would tell the other processes of a training first, by a broadcast that waits for
     them, and end with a status of success.
@@ -73,7 +73,7 @@ class OwnSignals(Callback):
 
 
 class Checkpoints(ModelCheckpoint):
-    """Lightning's, which also knows what was best so far when its folder has been moved."""
+    """Lightning's checkpoint callback, which also finds the best file in a moved folder."""
 
     @property
     def state_key(self) -> str:
@@ -92,14 +92,14 @@ class Checkpoints(ModelCheckpoint):
 
 
 def last_checkpoint(output: str | Path) -> Checkpoints:
-    """Writes `LAST` to `output` after every epoch, and keeps the one before as `PREVIOUS`."""
+    """Callback that writes `LAST` to `output` after every epoch, the one before as `PREVIOUS`."""
     return Checkpoints(
         output, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
     )
 
 
 class Signed(pl.Callback):
-    """Puts into every checkpoint of a run of which run it is, and the run's history so far."""
+    """Callback that puts the identity of the run and its history into every checkpoint."""
 
     def __init__(self, folder: RunFolder, identity: Identity) -> None:
         self.folder = folder
@@ -117,14 +117,14 @@ class Signed(pl.Callback):
 
 
 def go_on(folder: RunFolder, identity: Identity, validates: bool = False) -> dict[str, Any]:
-    """Arguments for `fit`: from the latest whole checkpoint in a run's folder, if there is one.
+    """Arguments for `fit` from the latest whole checkpoint in a run's folder, if there is one.
 
     The history of the run becomes what it was then. Damaged files are put aside with a message.
 
     Args:
-        folder: of the run.
-        identity: of the run.
-        validates: whether it goes on only if the weights that were best so far are there, too.
+        folder: folder of the run.
+        identity: identity of the run.
+        validates: go on only if the weights that were best so far are there, too.
 
     Raises:
         SettingsError: a checkpoint is of another run; nothing was changed.
@@ -172,7 +172,7 @@ _TO_GO_ON = {"optimizer_states": list, "loops": dict, "callbacks": dict, "epoch"
 
 
 def _said_in(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of its run."""
+    """Signature of a run in the content of a checkpoint."""
     if isinstance(signature := content.get(SIGNATURE), dict):
         return signature
     described = content.get(checkpoint.KEY)

@@ -83,7 +83,7 @@ def test_a_user_without_a_home(
     for name, root in (("cifar10", None), ("image_folder", "~/images")):
         with pytest.raises(ValueError, match="set HOME, or give the whole path"):
             data_sets.check(name, root)
-    monkeypatch.setattr(image_check, "remembered", lambda: files.at_home("~/checked"))
+    monkeypatch.setattr(image_check, "checked_folder", lambda: files.at_home("~/checked"))
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     image_check.require_readable([str(tmp_path / "a.png")])
 

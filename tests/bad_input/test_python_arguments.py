@@ -35,7 +35,7 @@ from nni_darts.pictures.drawing import (
     plot_history,
     save,
 )
-from nni_darts.search import hypergradient, loader
+from nni_darts.search import functions, loader
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.supernet.mixed import Node
 from nni_darts.supernet.nodes import Nodes, recompute
@@ -101,7 +101,7 @@ def step(**arguments: Any) -> Any:
         "optimizer": SGD,
         "modules": [LINEAR],
     }
-    return hypergradient.finite_difference(**{**good, **arguments})
+    return functions.finite_difference(**{**good, **arguments})
 
 
 def devices(count: Any) -> None:
@@ -111,6 +111,8 @@ def devices(count: Any) -> None:
 
 TABLE: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (UnrolledDARTS, "hypergradient", [None, 5, ["exact"], "exakt", True]),
+    (UnrolledDARTS, "relaxation", [None, 5, ["softmax"], "softmx", True, {"nam": "softmax"}]),
+    (UnrolledDARTS, "selection", [None, 5, ["strongest"], "strong", True, {"name": 5}]),
     (UnrolledDARTS, "fused", NO_TRUTH),
     (UnrolledDARTS, "recompute", NO_TRUTH),
     (UnrolledDARTS, "cuda_graphs", NO_TRUTH),

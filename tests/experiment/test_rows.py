@@ -15,8 +15,8 @@ NOTHING = object()
 
 @pytest.mark.parametrize("result", RESULTS)
 def test_what_ours_hand_in_is_taken(result: dict[str, Any]) -> None:
-    rows.result(result)
-    rows.result({**result, "new": ["of", "another", "version"], "default": float("nan")})
+    rows.require_result(result)
+    rows.require_result({**result, "new": ["of", "another", "version"], "default": float("nan")})
 
 
 def damaged() -> list[tuple[int, str, Any]]:
@@ -51,7 +51,7 @@ def test_a_damaged_result(number: int, name: str, value: Any, message: Any) -> N
     result = {k: v for k, v in RESULTS[number].items() if k != name}
     if value is not NOTHING:
         result[name] = value
-    text = message(DamagedError, rows.result, result)
+    text = message(DamagedError, rows.require_result, result)
     assert text.startswith("is damaged: ")
     assert name in text
 
@@ -61,13 +61,13 @@ def test_a_damaged_result(number: int, name: str, value: Any, message: Any) -> N
     [{"epoch": "x"}, {"epoch": -1}, {"epoch": None}, {"default": "high"}, {"key": 3}],
 )
 def test_a_damaged_report(report: dict[str, Any], message: Any) -> None:
-    assert message(DamagedError, rows.report, report).startswith("is damaged: ")
-    rows.report({"epoch": 3, "default": 0.5, "key": "search-0", "n2<0 sep3": 0.1})
+    assert message(DamagedError, rows.require_report, report).startswith("is damaged: ")
+    rows.require_report({"epoch": 3, "default": 0.5, "key": "search-0", "n2<0 sep3": 0.1})
 
 
 def test_values_are_json_once_or_twice(message: Any) -> None:
-    assert rows.value(json.dumps(json.dumps({"a": 1}))) == {"a": 1}
-    assert rows.value(json.dumps({"a": 1})) == {"a": 1}
-    assert rows.value("0.5") == 0.5
+    assert rows.decode(json.dumps(json.dumps({"a": 1}))) == {"a": 1}
+    assert rows.decode(json.dumps({"a": 1})) == {"a": 1}
+    assert rows.decode("0.5") == 0.5
     for data in (None, 3, b"", "", "{", json.dumps("{")):
-        assert message(DamagedError, rows.value, data).startswith("is damaged: ")
+        assert message(DamagedError, rows.decode, data).startswith("is damaged: ")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-from nni_darts.search.hypergradient import exact, finite_difference, first_order
+from nni_darts.search.functions import exact, finite_difference, first_order
 
 pytestmark = pytest.mark.gpu
 

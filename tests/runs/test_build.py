@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,18 @@ import pytorch_lightning as pl
 import spaces
 from choice_spaces import CellsAndChoices
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import build
+from nni_darts.runs.identity import of_run
 from nni_darts.runs.stages import search
+from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.hypergradient import FirstOrder
+from nni_darts.supernet.relaxation import Softmax
 from nni_darts.tasks.registry import IMAGES, parse_run
+from nni_darts.tasks.settings import Run
 from search_spaces import DartsCNN
 
 
@@ -52,6 +59,92 @@ RUN: dict[str, Any] = {
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.setitem(sys.modules, "test_build", sys.modules[__name__])
+
+
+class MyHypergradient(FirstOrder):
+    """A class of the user's."""
+
+    def __init__(self, scale: float) -> None:
+        object.__setattr__(self, "scale", scale)
+
+    def __call__(self, step: BilevelStep) -> tuple[Tensor, ...]:
+        return tuple(self.scale * g for g in super().__call__(step))
+
+
+def test_hypergradients_with_options(tmp_path: Path) -> None:
+    found = {}
+    for name, given in {
+        "first": "first_order",
+        "mine": {"name": "test_build.MyHypergradient", "scale": -1.0},
+        "short": {"name": "neumann", "terms": 0},
+        "long": {"name": "neumann", "terms": 9},
+    }.items():
+        run = parse_run({**RUN, "search": {**RUN["search"], "hypergradient": given}})
+        result = search(run, tmp_path / name, lambda _: None)
+        found[name] = result["score_1"], result["genotype_1"]
+    assert len(set(found.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"name": "neumann", "term": 5}, "unknown option of hypergradient neumann, 'term'; did"),
+        ({"name": "neumann", "terms": "5"}, "hypergradient neumann: terms must be a whole number"),
+        ("test_build.MyData", "hypergradient: test_build.MyData must be a subclass of Hyper"),
+        ("test_build.MyHypergradient", "MyHypergradient: .* missing .* 'scale'"),
+    ],
+)
+def test_a_hypergradient_that_cannot_be_made(given: Any, expected: str) -> None:
+    run = parse_run({**RUN, "search": {**RUN["search"], "hypergradient": given}})
+    with pytest.raises(SettingsError, match=f"^search.hypergradient: .*{expected}") as caught:
+        build.parts(run)
+    assert len(caught.value.problems) == 1
+
+
+@dataclass(frozen=True)
+class Uniform(Softmax):
+    """A relaxation of the user's."""
+
+    share: float = 1.0
+
+    def weights(self, alpha: Tensor) -> Tensor:
+        return self.share * alpha.softmax(-1)
+
+
+def relaxed(given: Any) -> Run:
+    return parse_run({**RUN, "search": {**RUN["search"], "relaxation": given}})
+
+
+def test_relaxations_with_options(tmp_path: Path) -> None:
+    found = {}
+    for share in (1.0, 0.5):
+        run = relaxed({"name": "test_build.Uniform", "share": share})
+        result = search(run, tmp_path / str(share), lambda _: None)
+        found[share] = result["score_1"], result["train_loss"]
+    assert found[1.0] != found[0.5]
+    plain = search(parse_run(RUN), tmp_path / "plain", lambda _: None)
+    assert found[1.0] == (plain["score_1"], plain["train_loss"])
+
+
+def test_all_parts_that_cannot_be_made_at_once() -> None:
+    wrong = {"relaxation": {"name": "softmax", "t": 1}, "hypergradient": "test_build.MyData"}
+    with pytest.raises(SettingsError) as caught:
+        build.parts(parse_run({**RUN, "search": {**RUN["search"], **wrong}}))
+    first, second = caught.value.problems
+    assert first.startswith("search.hypergradient: hypergradient: test_build.MyData must be")
+    assert second == "search.relaxation: unknown option of relaxation softmax, 't' (known: none)"
+
+
+def test_a_relaxation_is_of_the_identity_of_a_run_if_it_is_not_the_published_one() -> None:
+    plain = of_run(parse_run(RUN)).digest
+    assert of_run(relaxed("softmax")).digest == plain
+    assert of_run(relaxed("test_build.Uniform")).digest != plain
+    # As it was when there was nothing but softmax.
+    assert plain == "e631e282308dba5a"
+    of_run(parse_run(RUN)).require(of_run(relaxed("softmax")).what, Path("x"))
+    for one, other in (("softmax", "test_build.Uniform"), ("test_build.Uniform", "softmax")):
+        with pytest.raises(SettingsError, match=r"another run \(relaxation is"):
+            of_run(relaxed(one)).require(of_run(relaxed(other)).what, Path("x"))
 
 
 def test_a_search_over_a_space_and_data_of_the_users(tmp_path: Path) -> None:
@@ -121,9 +214,9 @@ def test_hints_name_only_what_a_module_defines_itself() -> None:
 
 def test_cells_with_another_choice_are_not_trained_as_cells_alone() -> None:
     space: Any = DartsCNN(channels=4, num_cells=3, num_nodes=2)
-    build.require_cells(None, space, IMAGES)
+    build.require_trained(None, space, IMAGES)
     with pytest.raises(SettingsError, match="leave out select and evaluate"):
-        build.require_cells(None, CellsAndChoices(), IMAGES)
+        build.require_trained(None, CellsAndChoices(), IMAGES)
 
 
 def test_all_seeds_share_the_split() -> None:

@@ -22,9 +22,9 @@ from nni_darts.genotypes.random_cells import draw
 from nni_darts.runs.train import Job, prepare, train
 from nni_darts.runs.train import test as measure
 from nni_darts.runs.trainer import trainer
-from nni_darts.tasks import base
+from nni_darts.tasks import registry
+from nni_darts.tasks.images.networks import count
 from nni_darts.tasks.images.settings import ImageTraining
-from nni_darts.tasks.images.task import count
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.settings import Component
 from nni_darts.training.checkpoint import load
@@ -425,7 +425,7 @@ def test_every_test_image_counts_once() -> None:
     assert len(labels) % 100
     answers = labels.clone()
     answers[-7:] = (answers[-7:] + 1) % 10
-    found = measure(Right(answers), data, torch.device("cpu"), base.IMAGES)
+    found = measure(Right(answers), data, torch.device("cpu"), registry.IMAGES)
     assert found["test_acc"] == pytest.approx(1 - 7 / len(labels))
     assert found["test_loss"] == pytest.approx(100 * 7 / len(labels))
 
@@ -441,7 +441,7 @@ def test_a_network_is_tested_in_evaluation_mode() -> None:
     data.setup("test")
     ones = sum(int((y == 1).sum()) for _, y in data.test_dataloader())
     total = sum(len(y) for _, y in data.test_dataloader())
-    found = measure(Whims().train(), data, torch.device("cpu"), base.IMAGES)
+    found = measure(Whims().train(), data, torch.device("cpu"), registry.IMAGES)
     assert found["test_acc"] == pytest.approx(ones / total)
     assert found["test_loss"] == pytest.approx(math.log(math.e + 9) - ones / total)
 

@@ -27,7 +27,7 @@ from waiting import NoWaiting, Waits
 
 from nni_darts import UnrolledDARTS
 from nni_darts.search.cuda_graph import capturable
-from nni_darts.search.hypergradient import finite_difference
+from nni_darts.search.functions import finite_difference
 from nni_darts.tasks.images.search_module import SearchRecipe
 from nni_darts.tasks.images.settings import ImageSearch
 from nni_darts.training.finite_losses import DivergedError, FiniteWatch
@@ -426,7 +426,8 @@ MEMORY = """
     import resource, torch
     from torch import nn
     from nni_darts import UnrolledDARTS
-    from nni_darts.search.hypergradient import HYPERGRADIENTS
+    from nni_darts.search.bilevel_step import BilevelStep
+    from nni_darts.search.parts import HYPERGRADIENTS
     from search_spaces import DartsCNN
     torch.manual_seed(0)
     strategy = UnrolledDARTS()
@@ -438,7 +439,7 @@ MEMORY = """
     x, y = torch.randn(32, 3, 32, 32), torch.randint(0, 10, (32,))
     def loss(): return nn.functional.cross_entropy(net(x), y)
     def step():
-        HYPERGRADIENTS["{name}"](loss, loss, weights, alphas, sgd, [net])
+        HYPERGRADIENTS["{name}"]()(BilevelStep(loss, loss, weights, alphas, sgd, [net]))
         sgd.zero_grad(); loss().backward(); sgd.step()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step(); step()

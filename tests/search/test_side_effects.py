@@ -14,10 +14,10 @@ from nni_darts.search.side_effects import (
     HostCallError,
     copies,
     detached,
+    recorded,
     replaced,
     uncounted,
     unlogged,
-    written_down,
 )
 
 CLASSES = 3
@@ -97,7 +97,7 @@ def test_calls_are_made_again_with_what_the_tensors_hold_by_then(kind: str, call
         getattr(metric, call)(*batch(0))
     kept = repr(states(expected))
     static = tuple(map(torch.clone, batch(1)))
-    with written_down(module, [(module, "log")]) as calls:
+    with recorded(module, [(module, "log")]) as calls:
         value = getattr(module.metric, call)(*static)
         module.log("metric", module.metric, on_epoch=True)
         module.log("value", static[0].sum())
@@ -123,7 +123,7 @@ def test_calls_are_made_again_with_what_the_tensors_hold_by_then(kind: str, call
 
 def test_values_are_logged_in_the_order_of_the_calls() -> None:
     module = Logging(CatMetric())
-    with written_down(module, [(module, "log")]) as calls:
+    with recorded(module, [(module, "log")]) as calls:
         module.log("before", torch.ones(()))
         module.metric.update(torch.ones(()))
         module.log("after", module.metric)
@@ -132,7 +132,7 @@ def test_values_are_logged_in_the_order_of_the_calls() -> None:
 
 def test_what_is_dropped_is_not_written_down() -> None:
     module = Logging(METRICS["sums"]())
-    with written_down(module, [(module, "log")]) as calls, unlogged(module):
+    with recorded(module, [(module, "log")]) as calls, unlogged(module):
         module.metric(*batch(0))
         module.metric.update(*batch(0))
         module.log("value", torch.ones(()))
@@ -142,14 +142,14 @@ def test_what_is_dropped_is_not_written_down() -> None:
 
 def test_a_number_cannot_be_renewed(message: Callable[..., str]) -> None:
     module = Logging(nn.Identity())
-    with written_down(module, [(module, "log")]):
+    with recorded(module, [(module, "log")]):
         text = message(HostCallError, module.log, "rate", 0.1)
     assert text == "'rate' is logged as a float, which replays cannot renew; log a tensor"
 
 
 def test_labels_are_not_validated_while_calls_are_written_down() -> None:
     module = Logging(METRICS["sums"]())
-    with written_down(module, []):
+    with recorded(module, []):
         assert not module.metric.validate_args
     assert module.metric.validate_args
 

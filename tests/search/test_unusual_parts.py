@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from nni_darts import UnrolledDARTS
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS
 
 every_hypergradient = pytest.mark.parametrize("hypergradient", HYPERGRADIENTS)
 

@@ -18,7 +18,9 @@ from nni_darts import UnrolledDARTS
 from nni_darts.genotypes import derivation, published
 from nni_darts.genotypes.genotype import RNN_PRIMITIVES, Genotype
 from nni_darts.pictures import drawing
-from nni_darts.search.hypergradient import HYPERGRADIENTS, exact, finite_difference
+from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.functions import exact, finite_difference
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.supernet import architectures
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.training.network_size import parameters
@@ -300,10 +302,11 @@ class Search:
 
     def hypergradient(self, name: str, optimizer: SGD, clip: float | None = None) -> Tensor:
         torch.manual_seed(7)
-        found = HYPERGRADIENTS[name](
-            self.train_loss, self.val_loss, self.weights, self.alphas, optimizer, [self.net], clip
+        options = {} if clip is None else {"clip": clip}
+        step = BilevelStep(
+            self.train_loss, self.val_loss, self.weights, self.alphas, optimizer, [self.net]
         )
-        return torch.stack(found)
+        return torch.stack(HYPERGRADIENTS[name](**options)(step))
 
 
 def relative_error(got: Tensor, expected: Tensor) -> float:

@@ -13,7 +13,8 @@ from torch.optim import SGD
 
 from nni_darts import UnrolledDARTS
 from nni_darts.genotypes.genotype import PRIMITIVES
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.fused.run import FusedNodes
 from nni_darts.supernet.mixed import MixedNode, Node
@@ -59,8 +60,8 @@ def numbers(net: nn.Module, hypergradient: str = "first_order") -> dict[str, Ten
         return nn.functional.cross_entropy(net(images), y)
 
     found = {"output": net(x).detach()}
-    architect = HYPERGRADIENTS[hypergradient]
-    gradients = architect(lambda: loss(x), lambda: loss(-x), weights, alphas, sgd, [net])
+    step = BilevelStep(lambda: loss(x), lambda: loss(-x), weights, alphas, sgd, [net])
+    gradients = HYPERGRADIENTS[hypergradient]()(step)
     found["hypergradient"] = torch.cat([g.flatten() for g in gradients])
     loss(x).backward()
     for name, parameter in net.named_parameters():

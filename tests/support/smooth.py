@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.parts import HYPERGRADIENTS
 
 
 def flat(tensors: Any) -> Tensor:
@@ -57,8 +58,12 @@ class Smooth:
     def hypergradient(
         self, name: str, optimizer: Any, clip: float | None = None
     ) -> tuple[Tensor, ...]:
-        return HYPERGRADIENTS[name](
-            self.train_loss, self.val_loss, self.weights, self.alphas, optimizer, [self.model], clip
+        options = {} if clip is None else {"clip": clip}
+        return HYPERGRADIENTS[name](**options)(self.step(optimizer))
+
+    def step(self, optimizer: Any) -> BilevelStep:
+        return BilevelStep(
+            self.train_loss, self.val_loss, self.weights, self.alphas, optimizer, [self.model]
         )
 
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
+from inspect import signature
 
 import pytest
 
 from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
 from nni_darts.genotypes.published import get, names
-from nni_darts.tasks.base import IMAGES, TEXT, of_data
+from nni_darts.tasks.cells import CellTask
+from nni_darts.tasks.registry import IMAGES, TASKS, TEXT, of_cells, of_data
 
 
 def test_the_best_value() -> None:
@@ -56,8 +59,26 @@ def test_published_genotypes_are_of_one_task(message: Callable[..., str]) -> Non
         assert f"is needed for {other.name}, got" in message(ValueError, other.require, get(name))
 
 
-@pytest.mark.parametrize("task", [IMAGES, TEXT])
-def test_both_tasks_have_the_same_parts(task: object) -> None:
-    parts = [other.parts.__all__ for other in (IMAGES, TEXT)]
-    assert set(parts[0]) == set(parts[1])
-    assert all(hasattr(task.parts, name) for name in parts[0])  # type: ignore[attr-defined]
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_all_its_parts(task: CellTask) -> None:
+    stages = task.settings.model_fields
+    assert {"search", "select", "evaluate"} <= stages.keys()
+    for made in (task.settings, task.run, task.training):
+        assert made.task == task
+    assert issubclass(task.run, task.settings)
+    assert {"name", "batch_size"} <= signature(task.search_data).parameters.keys()
+    assert "run_seed" in signature(task.training_data).parameters
+    (genotype,) = task.drawn(1, 0)
+    assert task.architecture(genotype.to_json()) == genotype
+    assert of_cells([cell.kind for cell in genotype.cells]) is task
+    used = {name for cell in genotype.cells for node in cell.nodes for name, _ in node}
+    assert used <= set(task.primitives)
+
+
+def test_a_task_that_lacks_a_part_is_none() -> None:
+    class NoMetric(type(IMAGES)):  # type: ignore[misc]
+        metric = abstractmethod(lambda self: ACCURACY)
+
+    with pytest.raises(TypeError, match="metric"):
+        NoMetric()
+    assert type(IMAGES)() == IMAGES != TEXT

@@ -7,10 +7,9 @@ import pytest
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
-from nni_darts.tasks.base import IMAGES, TEXT
 from nni_darts.tasks.images.settings import ImageRun, ImageSettings
 from nni_darts.tasks.language.settings import TextRun, TextSearch, TextSettings
-from nni_darts.tasks.registry import TRAININGS, parse, parse_run, parse_training, run_of
+from nni_darts.tasks.registry import IMAGES, TASKS, TEXT, parse, parse_run, parse_training, run_of
 
 CNN, RNN = draw(1, 0)[0].to_json(), draw_recurrent(1, 0)[0].to_json()
 SEARCH: dict[str, Any] = {"space": {"name": "DartsRNN"}, "data": {"name": "ptb", "root": "x"}}
@@ -56,6 +55,15 @@ def test_only_the_unrolled_step_is_clipped() -> None:
     first = parse({**SEARCH, "search": {"hypergradient": "first_order"}}).search
     assert first is not None
     assert first.own["virtual_clip"] is None
+    for given, clip in (
+        ("neumann", 0.25),
+        ({"name": "exact"}, 0.25),
+        ({"name": "exact", "clip": 1.0}, None),
+        ("mine.Own", None),
+    ):
+        search = parse({**SEARCH, "search": {"hypergradient": given}}).search
+        assert search is not None
+        assert search.own["virtual_clip"] == clip
 
 
 @pytest.mark.parametrize(
@@ -100,4 +108,4 @@ def test_a_run_of_either_task() -> None:
     text = parse_run({"data": {"name": "ptb"}, "genotypes": [RNN], "genotype": RNN, **training})
     assert (type(image), type(text)) == (ImageRun, TextRun)
     assert (image.training.task, text.training.task) == (IMAGES, TEXT)
-    assert set(TRAININGS) == {IMAGES, TEXT}
+    assert set(TASKS) == {IMAGES, TEXT}

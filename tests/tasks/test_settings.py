@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from nni_darts._common.validation import SettingsError
-from nni_darts.tasks.registry import parse, parse_run
+from nni_darts.tasks.registry import parse, parse_run, run_of
 
 GOOD: dict[str, Any] = {
     "space": {"name": "DartsCNN", "channels": 8},
@@ -27,6 +28,19 @@ def test_good_settings() -> None:
     assert settings.search.hypergradient == "finite_difference"
 
 
+@pytest.mark.parametrize(
+    "given", ["exact", {"name": "neumann", "terms": 5}, "mine.Own", {"name": "mine.Own", "a": [1]}]
+)
+def test_a_hypergradient_comes_through_as_it_was_given(given: Any) -> None:
+    settings = parse(change(hypergradient=given))
+    assert settings.search is not None
+    assert settings.search.parts["hypergradient"] == given
+    run = run_of(settings, "search", 3)
+    text = run.model_dump_json(exclude_defaults=True)
+    assert json.loads(text)["search"]["hypergradient"] == given
+    assert parse_run(json.loads(text)) == run
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(Exception, match="frozen"):
         parse(GOOD).search.epochs = 3  # type: ignore[misc]
@@ -39,7 +53,18 @@ def test_settings_are_frozen() -> None:
         ({**GOOD, "spaces": {}}, "spaces: unknown key 'spaces'; did you mean 'space'?"),
         ({"data": {"name": "digits"}}, "space: field required"),
         ({**GOOD, "data": {}}, "data.name: field required"),
+        (
+            change(relaxation="softmx"),
+            "search.relaxation: input should be softmax, {name: ..., option: ...} or "
+            "package.module.Class: unknown relaxation 'softmx'; did you mean 'softmax'?",
+        ),
+        (change(selection="strong"), "search.selection: input should be strongest, {name:"),
         (change(hypergradient="second"), "search.hypergradient: input should be"),
+        (
+            change(hypergradient={"terms": 5}),
+            "search.hypergradient: input should be finite_difference, exact, first_order or "
+            "neumann, {name: ..., option: ...} or package.module.Class: hypergradient lacks a name",
+        ),
         (change(epochs=0), "search.epochs: input should be greater than or equal to 1, got 0"),
         (change(batch_size="many"), "search.batch_size: input should be a valid integer"),
         (change(seeds=[]), "search.seeds: at least one seed is needed"),

@@ -344,7 +344,8 @@ def test_a_file_that_needs_code(changed: Any, message: Any) -> None:
     path = changed(lambda content: content.update(extra=Spy()))
     Spy.ran = False
     text = message(CheckpointError, load, path)
-    assert f"{path}: needs code to load (test_checkpoint.Spy), which could do anything" in text
+    assert f"{path}: needs code to load (" in text
+    assert "Spy), which could do anything" in text
     assert not Spy.ran
 
 

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Geometry:
-    """Of a square, odd kernel over zero-padded images; stride 1 keeps their size."""
+    """Shape of a square, odd kernel over zero-padded images; stride 1 keeps their size."""
 
     kernel: int
     stride: int = 1
@@ -36,7 +36,7 @@ class Geometry:
 
 
 def depthwise(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
-    """Each channel by its own kernel: x (N, C, H, W), w (C, 1, k, k) -> (N, C, H', W')."""
+    """Depthwise convolution: x (N, C, H, W), w (C, 1, k, k) -> (N, C, H', W')."""
     if torch.is_autocast_enabled(x.device.type):
         # Inside, forward and backward must meet the same types.
         dtype = torch.get_autocast_dtype(x.device.type)
@@ -46,7 +46,7 @@ def depthwise(x: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
 
 
 class _Bilinear(torch.autograd.Function):
-    """Keeps of its two arguments only what the wanted gradients need."""
+    """Bilinear map that keeps of its two arguments only what the wanted gradients need."""
 
     @staticmethod
     def keep(ctx: Any, first: Tensor, second: Tensor, geometry: Geometry) -> None:
@@ -124,7 +124,7 @@ def correlate(x: Tensor, y: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _empty_like(y: Tensor, size: torch.Size) -> Tensor:
-    """Of another height and width, in the same memory format."""
+    """Empty tensor of another height and width, in the same memory format."""
     channels_last = y.is_contiguous(memory_format=torch.channels_last)
     return torch.empty(
         (*y.shape[:2], *size),

@@ -1,4 +1,4 @@
-"""The supernet's cells, faster: the same numbers to rounding, from the same parameters."""
+"""Faster cells of the supernet: the same numbers to rounding, from the same parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nni_darts.supernet.nodes import Nodes
 
 
 def fuse(supernet: nn.Module) -> nn.Module:
-    """Let the cells of a supernet whose `Nodes` can be fused run so; in place, and returned.
+    """Fuse those cells of a supernet whose `Nodes` can be fused; in place, and returned.
 
     Parameters, their names, hooks and what is exported stay. Cells that cannot be fused stay as
     they are; so does an operation that is not recognised, within a fused cell.

@@ -1,4 +1,4 @@
-"""Which operations the fused supernet knows, by exact type and geometry.
+"""Kinds of operations that the fused supernet knows, by exact type and geometry.
 
 What is known here is computed together with others of its kind, so that nothing may hang on a
 module's own forward method, its hooks, its training mode or a state of its own.
@@ -19,17 +19,17 @@ from search_spaces.operations import FactorizedReduce, Zero
 
 @dataclass(frozen=True)
 class Nothing:
-    """`none`: it adds nothing."""
+    """Kind of `none`, which adds nothing."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """Without weights: the same for every edge that leaves a state."""
+    """Kind without weights: computed once for all edges that leave a state."""
 
     pool: tuple[Any, ...] | None
     """The `settings` of the pooling module; None for the identity."""
     eps: float | None
-    """Of the normalisation after it; None where there is none."""
+    """Epsilon of the normalisation after the pool; None without normalisation."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Chain:
-    """A separable convolution, of one stage or more; the number of channels stays."""
+    """Kind of separable convolution, of one stage or more; the number of channels stays."""
 
     channels: int
     stages: tuple[Stage, ...]
@@ -50,7 +50,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Reduction:
-    """`FactorizedReduce` that keeps the number of channels."""
+    """Kind of `FactorizedReduce` that keeps the number of channels."""
 
     channels: int
     eps: float
@@ -100,7 +100,7 @@ def _is_pool(module: nn.Module) -> bool:
 
 
 def _norm(module: nn.Module) -> float | None:
-    """The eps of a normalisation by the batch alone, without scale and shift."""
+    """Epsilon of a normalisation by the batch alone, without scale and shift."""
     if type(module) is not nn.BatchNorm2d:
         return None
     kept = (module.weight, module.bias, module.running_mean, module.running_var)

@@ -1,4 +1,4 @@
-"""How the images of a state lie in memory: the channels of all edges side by side, last."""
+"""Memory layout of the images of a state: the channels of all edges side by side, last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def repeated(x: Tensor, k: int) -> Tensor:
-    """(N, C, H, W) -> (N, k * C, H, W): all channels k times."""
+    """Channels repeated k times: (N, C, H, W) -> (N, k * C, H, W)."""
     n, c, h, w = x.shape
     last = x.permute(0, 2, 3, 1).unsqueeze(3).expand(n, h, w, k, c)
     return last.reshape(n, h, w, k * c).permute(0, 3, 1, 2)
@@ -31,13 +31,13 @@ def phases(x: Tensor, k: int) -> Tensor:
 
 
 def by_edge(y: Tensor, k: int) -> Tensor:
-    """(N, k * C, H, W) -> a view (k, N, H, W, C)."""
+    """View by edge: (N, k * C, H, W) -> (k, N, H, W, C)."""
     n, kc, h, w = y.shape
     return y.permute(0, 2, 3, 1).view(n, h, w, k, kc // k).permute(3, 0, 1, 2, 4)
 
 
 def add_phases(total: Tensor, y: Tensor) -> Tensor:
-    """total (k, N, H, W, C) plus what `phases` led to, (4 * N, k * C, H / 2, W / 2)."""
+    """Sum of total (k, N, H, W, C) and y (4 * N, k * C, H / 2, W / 2), computed from `phases`."""
     k, n, h, w, c = total.shape
     split = y.permute(0, 2, 3, 1).view(2, 2, n, h // 2, w // 2, k, c)
     ordered = split.permute(5, 2, 3, 0, 4, 1, 6)
@@ -45,10 +45,10 @@ def add_phases(total: Tensor, y: Tensor) -> Tensor:
 
 
 def every_second(x: Tensor) -> Tensor:
-    """The pixels that a kernel of stride 2 stands on: (N, C, ceil(H / 2), ceil(W / 2))."""
+    """Pixels that a kernel of stride 2 stands on: (N, C, ceil(H / 2), ceil(W / 2))."""
     return x[:, :, ::2, ::2]
 
 
 def shifted(x: Tensor) -> Tensor:
-    """The pixels that it leaves out, from (1, 1) on; zero beyond the edge of an odd size."""
+    """Pixels that a kernel of stride 2 leaves out, from (1, 1) on; zero beyond an odd edge."""
     return F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))[:, :, 1::2, 1::2]

@@ -1,4 +1,4 @@
-"""What can run together in a cell of the supernet."""
+"""Plan of a cell of the supernet: the operations that run together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Kernels:
         self._sizes: dict[Shape, list[int]] = {}
 
     def add(self, convolutions: Sequence[nn.Conv2d]) -> tuple[Shape, int]:
-        """Convolutions of one shape that run as one; returns where `joined` has their kernels."""
+        """Add convolutions of one shape that run as one; returns their place in `joined`."""
         shape = tuple(convolutions[0].weight.shape)
         self._modules.setdefault(shape, []).extend(convolutions)
         sizes = self._sizes.setdefault(shape, [])
@@ -44,7 +44,7 @@ class Kernels:
         return shape, len(sizes) - 1
 
     def joined(self) -> Mapping[Shape, Sequence[Tensor]]:
-        """For each shape (c_out, ...) the kernels of each `add`, (len * c_out, ...)."""
+        """Kernels of each `add` by shape (c_out, ...), each (len * c_out, ...)."""
         return {
             shape: torch.cat([m.weight for m in modules]).split(self._sizes[shape])
             for shape, modules in self._modules.items()
@@ -56,27 +56,27 @@ Place = tuple[Shape, int]
 
 @dataclass(frozen=True)
 class Chains:
-    """One separable convolution on every edge that leaves a state."""
+    """Separable convolutions of one kind, on every edge that leaves a state."""
 
     operation: int
     kind: Chain
     kernels: Sequence[tuple[Place, Place]]
-    """Of each stage: depthwise, pointwise."""
+    """Places of each stage's kernels: depthwise, pointwise."""
 
 
 @dataclass(frozen=True)
 class Reductions:
-    """`FactorizedReduce` on every edge that leaves a state."""
+    """Operations `FactorizedReduce`, on every edge that leaves a state."""
 
     operation: int
     kind: Reduction
     kernels: tuple[Place, Place]
-    """Of the even and of the odd pixels."""
+    """Places of the kernels of the even and of the odd pixels."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """One operation without weights on every edge that leaves a state."""
+    """Operations of one kind without weights, on every edge that leaves a state."""
 
     operation: int
     kind: Feature
@@ -91,7 +91,7 @@ class Source:
     """
 
     targets: tuple[int, ...]
-    """The states that they lead to."""
+    """States that the edges lead to."""
     first: int
     chains: Sequence[Chains]
     reductions: Sequence[Reductions]
@@ -100,18 +100,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """A cell; states are numbered from its inputs on."""
+    """Plan of a cell; states are numbered from its inputs on."""
 
     sources: Sequence[Source]
     layers: Sequence[Any]
-    """The mixed layer of every edge, by source."""
-    turns: Sequence[int]
-    """The edges by target, as they would run one by one."""
-    alone: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
-    """By target: source, edge, operation and module of what runs as it is, in the plain order."""
+    """Mixed layer of every edge, by source."""
+    target_order: Sequence[int]
+    """Edges ordered by target, as they would run one by one."""
+    unfused: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
+    """Unfused operations by target, in the plain order: source, edge, operation, module."""
     kernels: Kernels
     watch: Watch
-    """Over all that the plan rests on."""
+    """Watch over all that the plan rests on."""
 
 
 def make_plan(nodes: Nodes) -> Plan | None:
@@ -126,24 +126,26 @@ def make_plan(nodes: Nodes) -> Plan | None:
     inputs, names = len(edges[0]), edges[0][0].names
     kernels = Kernels()
     planned: list[nn.Module] = []
-    alone: dict[int, list[tuple[int, int, int, nn.Module]]] = {}
+    unfused: dict[int, list[tuple[int, int, int, nn.Module]]] = {}
     layers: list[Any] = []
     places: list[tuple[int, int]] = []
     sources = []
     for source in range(len(edges[-1])):
         first = len(layers)
-        leaving = [(inputs + i, node[source]) for i, node in enumerate(edges) if source < len(node)]
-        targets = tuple(target for target, _ in leaving)
-        layers += [edge for _, edge in leaving]
+        outgoing = [
+            (inputs + i, node[source]) for i, node in enumerate(edges) if source < len(node)
+        ]
+        targets = tuple(target for target, _ in outgoing)
+        layers += [edge for _, edge in outgoing]
         places += [(target, source) for target in targets]
         chains, reductions, features = [], [], []
         for o, name in enumerate(names):
-            modules = [edge[name] for _, edge in leaving]
+            modules = [edge[name] for _, edge in outgoing]
             kinds = {recognise(module) for module in modules}
             kind = kinds.pop() if len(kinds) == 1 else None
             if kind is None:
                 for i, (target, module) in enumerate(zip(targets, modules, strict=True)):
-                    alone.setdefault(target, []).append((source, first + i, o, module))
+                    unfused.setdefault(target, []).append((source, first + i, o, module))
                 continue
             planned += modules
             if isinstance(kind, Chain):
@@ -165,14 +167,14 @@ def make_plan(nodes: Nodes) -> Plan | None:
     together = all(s.chains or s.reductions or s.features for s in sources)
     if not together or len(channels) > 1:
         return None
-    turns = sorted(range(len(layers)), key=places.__getitem__)
+    target_order = sorted(range(len(layers)), key=places.__getitem__)
     mixed = [cast(MixedNode, node) for node in nodes]
     watch = Watch([nodes, *(node.edges for node in mixed)], [*mixed, *layers], planned)
-    return Plan(sources, layers, turns, alone, kernels, watch)
+    return Plan(sources, layers, target_order, unfused, kernels, watch)
 
 
 def _mixed_edges(nodes: Nodes) -> list[list[Any]] | None:
-    """The edges into each node, or None where they are not those that a plan is made for."""
+    """Mixed edges into each node, or None if a plan cannot be made for them."""
     if not nodes or not all(type(node) is MixedNode and not hooked(node) for node in nodes):
         return None
     edges = [list(cast(MixedNode, node).edges) for node in nodes]

@@ -1,6 +1,6 @@
-"""A cell of the supernet as its plan has it: the sum of section 2.2, in another order.
+"""Runs a cell of the supernet by its plan: the sum of section 2.2, in another order.
 
-    x_t = sum_{s < t} sum_o p_(s,t),o * o(x_s)        p = softmax(alpha)
+    x_t = sum_{s < t} sum_o p_(s,t),o * o(x_s)        p of the relaxation, softmax(alpha)
 
 All edges that leave a state s run together. What hangs on x_s alone (ReLU, pools, their
 normalisation) is computed once; the convolutions of k edges are one with k times the channels; and
@@ -32,10 +32,11 @@ from nni_darts.supernet.fused.plan import (
 )
 from nni_darts.supernet.fused.watch import hooked
 from nni_darts.supernet.nodes import Nodes
+from nni_darts.supernet.relaxation import together, weights_at_once, weights_in_turn
 
 
 class FusedNodes(Nodes, MutableModule):
-    """The nodes of a cell, with the same children, parameters and names, fused as long as they can.
+    """Nodes of a cell, with the same children, parameters and names, fused as long as they can.
 
     It is what `fuse` makes of `Nodes` in their place, so that whoever knew them knows it. Where
     something was put on or replaced since the last pass it is planned anew.
@@ -58,7 +59,7 @@ class FusedNodes(Nodes, MutableModule):
         return recursive_freeze(plain, sample, include_root=False)[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the plan: a copy makes its own."""
+        """State without the plan: a copy makes its own."""
         return {name: value for name, value in vars(self).items() if name != "_plan"}
 
 
@@ -78,25 +79,20 @@ def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     for s, source in enumerate(plan.sources):
         if s == len(states):
             states.append(_complete(plan, s, total, p, states))
-        leaving = _leaving(source, states[s], mixtures[s], scales[s], kernels)
-        for t, x in zip(source.targets, leaving, strict=True):
+        contributions = _contributions(source, states[s], mixtures[s], scales[s], kernels)
+        for t, x in zip(source.targets, contributions, strict=True):
             total[t] = x if t not in total else total[t] + x
     states.append(_complete(plan, len(states), total, p, states))
     return states
 
 
 def mixing_weights(plan: Plan) -> Tensor:
-    """p: (edges, operations), by whatever relaxation the layers have."""
+    """p (edges, operations), by whatever relaxation the layers have."""
     layers = plan.layers
-    if all(_plain_softmax(layer._softmax) for layer in layers):
-        return torch.stack([layer._arch_alpha for layer in layers]).softmax(-1)
+    if together(layers) and not any(hooked(layer._softmax) for layer in layers):
+        return weights_at_once(layers)
     # One that draws must draw in the same order as ever.
-    rows = {i: layers[i]._softmax(layers[i]._arch_alpha) for i in plan.turns}
-    return torch.stack([rows[i] for i in range(len(layers))])
-
-
-def _plain_softmax(relaxation: nn.Module) -> bool:
-    return type(relaxation) is nn.Softmax and relaxation.dim == -1 and not hooked(relaxation)
+    return weights_in_turn(layers, plan.target_order)
 
 
 def _per_source(
@@ -104,7 +100,7 @@ def _per_source(
     p: Sequence[Tensor],
     wanted: Callable[[Source], Sequence[Chains | Reductions | Features]],
 ) -> list[Sequence[Tensor]]:
-    """For each source p of the wanted operations, on its edges alone.
+    """p of the wanted operations, on the edges of each source.
 
     Taken out and divided for all sources at once: each small copy is a kernel, with more of them in
     the backward pass.
@@ -127,29 +123,29 @@ def _complete(
     p: Sequence[Tensor],
     states: Sequence[Tensor],
 ) -> Tensor:
-    """The state (N, C, H, W) of a node: what is there of it, and what runs as it is."""
+    """State (N, C, H, W) of a node: its total so far plus the unfused operations."""
     x = total.pop(target).permute(0, 3, 1, 2) if target in total else None
-    for source, edge, operation, module in plan.alone.get(target, ()):
+    for source, edge, operation, module in plan.unfused.get(target, ()):
         part = p[operation][edge] * module(states[source])
         x = part if x is None else x + part
     return layout.channels_last(cast(Tensor, x))
 
 
-def _leaving(
+def _contributions(
     source: Source,
     x: Tensor,
     mixture: Sequence[Tensor],
     scales: Sequence[Tensor],
     kernels: Mapping[Shape, Sequence[Tensor]],
 ) -> Sequence[Tensor]:
-    """What the edges that leave x (N, C, H, W) bring to each target: (N, H', W', C).
+    """Contributions of the edges that leave x (N, C, H, W), per target: (N, H', W', C).
 
     Args:
         source: the edges.
         x: the state.
         mixture: p of each feature (edges,).
         scales: p of each chain, then of each reduction, repeated for the channels (edges, C).
-        kernels: of the cell.
+        kernels: joined kernels of the cell.
     """
     k = len(source.targets)
     activated = F.relu(x) if source.chains or source.reductions else x
@@ -198,7 +194,7 @@ def _mixed(features: Sequence[Features], x: Tensor, p: Sequence[Tensor]) -> Tens
 
 
 class _Runs:
-    """The chains that start at one activated state; what they share is made once."""
+    """Chains that start at one activated state; their shared inputs are made once."""
 
     def __init__(self, x: Tensor, k: int, kernels: Mapping[Shape, Sequence[Tensor]]) -> None:
         self.x = x
@@ -236,7 +232,7 @@ class _Runs:
 
     @staticmethod
     def _only(chains: Chains) -> Geometry | None:
-        """Stride and dilation of a chain of one stage."""
+        """Stride and dilation of a chain of one stage; None for a longer one."""
         first, *others = chains.kind.stages
         return None if others else Geometry(0, first.geometry.stride, first.geometry.dilation)
 
@@ -255,7 +251,7 @@ def _reduced(
     p: Tensor,
     kernels: Mapping[Shape, Sequence[Tensor]],
 ) -> Tensor:
-    """Two 1x1 convolutions, a half of every edge's channels from each: (N, k * C, H', W')."""
+    """Reduce by two 1x1 convolutions, each half of an edge's channels: (N, k * C, H', W')."""
     halves = []
     for part, (shape, position) in zip(
         (layout.every_second(x), layout.shifted(x)), reductions.kernels, strict=True
@@ -267,5 +263,5 @@ def _reduced(
 
 
 def _norm(x: Tensor, eps: float, scale: Tensor | None = None) -> Tensor:
-    """Normalised by the batch, times `scale` (C,)."""
+    """Tensor normalised by the batch, times `scale` (C,)."""
     return F.batch_norm(x, None, None, scale, None, True, 0.0, eps)

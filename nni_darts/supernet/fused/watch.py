@@ -1,4 +1,4 @@
-"""Whether modules are still what they were when they were planned to run together."""
+"""Detects changes of modules since they were planned to run together."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _GLOBAL_HOOKS = [
     )
 ]
 _METHODS = {"forward", "_reduction"}
-"""Methods that an instance may have of its own, in place of those of its class."""
+"""Methods that an instance may have itself, in place of those of its class."""
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether somebody wants to be told when the module runs, or has put in a method of his own."""
+    """Whether a module has hooks, or a method put in place of its class's own."""
     hooks = [getattr(module, name) for name in _HOOKS]
     return any(hooks) or any(_GLOBAL_HOOKS) or not _METHODS.isdisjoint(vars(module))
 
 
 def settings(module: nn.Module) -> tuple[Any, ...]:
-    """The class of one of torch's modules, and all that it was made with."""
+    """Class of one of torch's modules, with all settings that it was made with."""
     return (type(module), *(getattr(module, name) for name in _constants(type(module))))
 
 
@@ -40,7 +40,7 @@ def _constants(kind: type[nn.Module]) -> tuple[str, ...]:
 
 
 class Watch:
-    """A look at modules, to be compared with a later one; made for a look in every forward pass.
+    """State of modules, compared with a later one; made anew in every forward pass.
 
     It sees modules that are replaced, added or removed, settings, hooks and methods that are put
     on, and parameters that come where there were none. Values of parameters are nobody's business.

@@ -1,4 +1,4 @@
-"""From the stored images of a batch to what a network sees: whole batches at once.
+"""Augmentation: stored images of a batch become a network's input, whole batches at once.
 
 All draws come from torch's global random state on the CPU, whatever device the images are on.
 """
@@ -37,7 +37,7 @@ class UnreadableImageError(OSError, ValueError):
 
 
 def random_shift(images: Tensor, padding: int) -> Tensor:
-    """RandomCrop(size, padding): each image of (B, C, H, W) moves by up to `padding`; 0 fills.
+    """Move each image of (B, C, H, W) by up to `padding`, as RandomCrop(size, padding); 0 fills.
 
     The draws are `randint(0, 2 * padding + 1, (2, B))`: first all tops, then all lefts.
     """
@@ -51,13 +51,13 @@ def random_shift(images: Tensor, padding: int) -> Tensor:
 
 
 def random_flip(images: Tensor) -> Tensor:
-    """Each image (of B, C, H, W) is mirrored left to right where `rand(B) < 0.5`."""
+    """Mirror each image (of B, C, H, W) left to right where `rand(B) < 0.5`."""
     mirrored = beside(torch.rand(len(images)) < 0.5, images)
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
 
 
 def cutout(images: Tensor, pixels: int) -> Tensor:
-    """A square of `pixels` x `pixels` in each image of (B, C, H, W) becomes 0, in all channels.
+    """Set a square of `pixels` x `pixels` in each image of (B, C, H, W) to 0, in all channels.
 
     DeVries & Taylor 2017, arXiv 1708.04552: the centre is any pixel of the image, each as likely,
     and what of the square lies outside is cut off. Of a normalised image, 0 is the mean. The square
@@ -73,30 +73,30 @@ def cutout(images: Tensor, pixels: int) -> Tensor:
 
 
 def _within(centre: Tensor, pixels: int, size: int) -> Tensor:
-    """Which of the positions 0 to size - 1 the square has, (B, size), given its centres (B,)."""
+    """Whether each position 0 to size - 1 is in the square, (B, size), given its centres (B,)."""
     offset = torch.arange(size, device=centre.device) - (centre - pixels // 2)[:, None]
     return (offset >= 0) & (offset < pixels)
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """From uint8 (B, C, H, W) to float32; `mean` and `std` are per channel, of values in [0, 1]."""
+    """Float32 images from uint8 (B, C, H, W); `mean` and `std` per channel, of values in [0, 1]."""
     shift, scale = (_per_channel(values, images.device) for values in (mean, std))
     return (images.float() / 255 - shift) / scale
 
 
 @lru_cache
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """(1, C, 1, 1); made once, because the copy to a device is waited for."""
+    """Values as (1, C, 1, 1); made once, because the copy to a device is waited for."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 class Transform(Protocol):
-    """From the items of a batch to float32 (B, C, image_size, image_size), normalised."""
+    """Transform of a batch's items to float32 (B, C, image_size, image_size), normalised."""
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Per channel, of values in [0, 1]; as is `std`."""
+        """Mean per channel, of values in [0, 1]; as is `std`."""
 
     @property
     def std(self) -> tuple[float, ...]: ...
@@ -106,7 +106,7 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class ShiftAndFlip:
-    """For images held in memory, uint8 (B, C, H, W): the augmentation of the paper, then a resize.
+    """Augmentation of images in memory, uint8 (B, C, H, W): the paper's, then a resize.
 
     The shift is in the pixels of the original, so that it moves the same part of the picture
     whatever `image_size` is.
@@ -129,7 +129,7 @@ class ShiftAndFlip:
 
 @dataclass(frozen=True)
 class ReadAndCrop:
-    """For images on disk, of any size: a random or a central crop; always as RGB.
+    """Random or central crop of images on disk, of any size; always as RGB.
 
     The proportions are those customary for ImageNet: 8 to 100 % of the area when augmented, the
     central 224 of a shorter side of 256 when not.
@@ -161,7 +161,7 @@ def read_image(path: str, *, only_look: bool = False) -> Image.Image:
     """An image of a file as RGB, 8 bits a channel.
 
     Args:
-        path: of the file.
+        path: path of the file.
         only_look: read all of the file, but take what is quicker to make than the image itself.
 
     Raises:
@@ -180,7 +180,7 @@ def read_image(path: str, *, only_look: bool = False) -> Image.Image:
 
 
 def _of_8_bits(image: Image.Image) -> Image.Image:
-    """An image of 16 bits, whose values Pillow itself would cut off at 255."""
+    """Image of 8 bits from one of 16, whose values Pillow itself would cut off at 255."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("its values are beyond 16 bits")

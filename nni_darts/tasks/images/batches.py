@@ -23,7 +23,7 @@ class Images(Dataset[Batch]):
     Args:
         items: N of them; a tensor may be on any device, and the batches are then there too.
         labels: int64 (N,), on the device of the items.
-        transform: from items to images.
+        transform: maps items to images.
     """
 
     def __init__(self, items: Items, labels: Tensor, transform: Callable[[Items], Tensor]) -> None:
@@ -40,24 +40,24 @@ class Images(Dataset[Batch]):
         return self.transform(self.items[chosen]), self.labels[chosen]
 
     def __getitem__(self, index: int) -> Batch:
-        """One image (C, S, S) and its label ()."""
+        """Image (C, S, S) at an index, and its label ()."""
         images, labels = self.__getitems__([index])
         return images[0], labels[0]
 
 
 class EpochLoader(DataLoader[Batch]):
-    """Batches that hang on (seed, epoch, rank) alone, whatever was drawn before.
+    """Loader whose batches depend on (seed, epoch, rank) alone, whatever was drawn before.
 
     At the first batch of an epoch it seeds torch's global random state. Augmentation, the workers
     and what the network draws in that epoch (drop path) follow from there, so that a training that
     is resumed at an epoch repeats it bit for bit.
 
     Args:
-        images: what is trained on.
-        sampler: of `images`; its order is that of (its seed, epoch).
+        images: images that are trained on.
+        sampler: sampler of `images`; its order is that of (its seed, epoch).
         epoch: gives the number of the epoch that begins.
-        seed: from 0.
-        options: for the DataLoader; a sampler takes the place of `shuffle`.
+        seed: seed, from 0.
+        options: options of the DataLoader; a sampler takes the place of `shuffle`.
     """
 
     def __init__(

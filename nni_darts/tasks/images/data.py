@@ -20,7 +20,7 @@ from nni_darts._common import limits
 from nni_darts._common.checks import truth, whole
 from nni_darts.tasks.images.augmentation import Items, ShiftAndFlip
 from nni_darts.tasks.images.batches import Batch, Images, as_it_is
-from nni_darts.tasks.images.data_sets import find
+from nni_darts.tasks.images.data_sets import data_set_and_source
 from nni_darts.tasks.images.device_batches import DeviceBatches
 from nni_darts.tasks.images.sources import stratified_split
 
@@ -44,7 +44,7 @@ class TrainingImages(LightningDataModule):
         on_device: bool,
     ) -> None:
         super().__init__()
-        self._data_set, self._source = find(name, root)
+        self._data_set, self._source = data_set_and_source(name, root)
         self.name = name
         self.batch_size = whole("batch_size", batch_size, 1, limit=limits.BATCH_SIZE)
         self.seed = whole("seed", seed, 0, limits.SEED)
@@ -61,7 +61,7 @@ class TrainingImages(LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """Of image_folder it is the number of directories; raises as `prepare_data` does."""
+        """Number of classes (directories of an image_folder); raises as `prepare_data` does."""
         return self._source.num_classes
 
     @property
@@ -70,12 +70,12 @@ class TrainingImages(LightningDataModule):
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Per channel, of values in [0, 1]: a network sees (value - mean) / std."""
+        """Mean per channel, of values in [0, 1]: a network sees (value - mean) / std."""
         return self._data_set.transform.mean
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Per channel, of values in [0, 1]."""
+        """Standard deviation per channel, of values in [0, 1]."""
         return self._data_set.transform.std
 
     def prepare_data(self) -> None:
@@ -95,7 +95,7 @@ class TrainingImages(LightningDataModule):
         return self._parts[part]
 
     def _placed(self, items: Items, labels: Tensor) -> tuple[Items, Tensor]:
-        """Images in memory are moved to where their batches are to be made."""
+        """Move images in memory to the place where their batches are to be made."""
         if not (self.on_device and isinstance(items, Tensor)):
             return items, labels
         return items.to(self._device()), labels.to(self._device())
@@ -106,7 +106,7 @@ class TrainingImages(LightningDataModule):
 
     @property
     def _delivers(self) -> bool:
-        """Whether batches are to come from the loaders on a GPU."""
+        """Whether batches come from the loaders on a GPU."""
         return self.on_device and self._device().type == "cuda"
 
     def _delivered(self, loader: DataLoader[Batch]) -> Loader:
@@ -116,7 +116,7 @@ class TrainingImages(LightningDataModule):
         return partial(self._data_set.transform, image_size=self.image_size, augmented=augmented)
 
     def _options(self, items: Items) -> dict[str, Any]:
-        """For every loader."""
+        """Options of every loader."""
         return {
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,
@@ -138,8 +138,8 @@ class BilevelData(TrainingImages):
             "image_folder".
         root: the directory to download into (default: `default_root()`); for image_folder the
             directory with one per class, which is never written to; for digits there is none.
-        batch_size: for w, and as many again for alpha; the paper's is 64.
-        seed: of the split, from 0 to 2**32 - 1.
+        batch_size: batch size for w, and as many again for alpha; the paper's is 64.
+        seed: seed of the split, from 0 to 2**32 - 1.
         num_workers: processes for each loader. Only image_folder gains by them: the others are held
             in memory and augmented a batch at a time.
         image_size: side of the square images in pixels, at least 4 because the search networks

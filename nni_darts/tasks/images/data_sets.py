@@ -11,20 +11,19 @@ from pathlib import Path
 from nni_darts._common.checks import as_path
 from nni_darts._common.files import at_home
 from nni_darts._common.messages import unknown
-from nni_darts.tasks.base import TEXT
 from nni_darts.tasks.images.augmentation import ReadAndCrop, ShiftAndFlip, Transform
 from nni_darts.tasks.images.sources import Digits, Folder, Source, Torchvision
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """All that a search or a training needs to know about one data set."""
+    """Description of one data set: all that a search or a training needs to know."""
 
     source: Callable[[Path | None], Source]
     transform: Transform
     in_channels: int
     image_size: int
-    """Unless another is asked for; the images are square."""
+    """Default size of the images, which are square."""
 
 
 # The settings of the authors' code for CIFAR-10, taken for CIFAR-100 too.
@@ -82,27 +81,31 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 def check(name: str, root: str | os.PathLike[str] | None = None) -> None:
-    """Whether a data set can be had, as far as that shows without a download or reading an image.
+    """Check that a data set can be had, without a download or reading an image.
 
     Raises:
         ValueError: no such data set, a root where none is wanted or none where one is, or a folder
             with fewer than two classes or a class with fewer than two images.
         MissingDataError: the image folder is not there.
     """
-    find(name, root)[1].check()
+    data_set_and_source(name, root)[1].check()
 
 
 def check_test(name: str, root: str | os.PathLike[str] | None = None) -> None:
-    """Whether a data set has test images, as far as `check` would see it. Raises as `check` does.
+    """Check that a data set has test images, as far as `check` would see it. Raises as `check`.
 
     Only an image folder may lack them: it needs root/test/<class> or root/val/<class> beside
     root/train/<class>, with the same classes.
     """
-    find(name, root)[1].check_test()
+    data_set_and_source(name, root)[1].check_test()
 
 
-def find(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Source]:
+def data_set_and_source(name: str, root: str | os.PathLike[str] | None) -> tuple[DataSet, Source]:
     if not isinstance(name, str) or name not in DATA_SETS:
-        raise ValueError(unknown("data set", name, [*DATA_SETS, *TEXT.data]))
+        # A slip in the name of another task's data ends here, too.
+        from nni_darts.tasks.registry import TASKS
+
+        others = [known for task in TASKS for known in task.data]
+        raise ValueError(unknown("data set", name, [*DATA_SETS, *others]))
     data_set = DATA_SETS[name]
     return data_set, data_set.source(None if root is None else at_home(as_path("root", root)))

@@ -23,16 +23,16 @@ def beside(values: Tensor, other: Tensor) -> Tensor:
 
 
 class Stream(Protocol):
-    """What is asked of a stream of the device; the tests have one for the CPU."""
+    """Interface of a stream of the device; the tests have one for the CPU."""
 
     def wait(self) -> None:
-        """From here on it runs after all that has been launched so far."""
+        """Let the stream run after all that has been launched so far."""
 
     def within(self) -> AbstractContextManager[Any]:
-        """Within, what is launched runs on it."""
+        """Context in which launched work runs on the stream."""
 
     def hand_over(self, tensors: list[Tensor]) -> None:
-        """What is launched next finds the tensors ready, and they are kept until it is done."""
+        """Let later work find the tensors ready; they are kept until it is done."""
 
 
 class CudaStream:
@@ -54,7 +54,7 @@ class CudaStream:
 
 
 class DeviceBatches:
-    """The batches of a loader, on a GPU.
+    """Loader that puts the batches of another loader on a GPU.
 
     A batch is asked for when it always was, so that random numbers are drawn in the same order and
     a resumed run repeats them. The step before has only been launched by then: copies and
@@ -63,7 +63,7 @@ class DeviceBatches:
     Args:
         loader: gives structures of tensors, on the CPU (best in pinned memory) or on the device.
         device: a GPU.
-        stream: to copy and augment on.
+        stream: stream to copy and augment on.
     """
 
     def __init__(self, loader: Any, device: torch.device, stream: Stream | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A look at every image of a folder, before a training meets the one that cannot be read."""
+"""Check of every image of a folder, before a training meets one that cannot be read."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nni_darts._common.messages import printable
 from nni_darts.tasks.images.augmentation import UnreadableImageError, read_image
 
 SHOWN = 5
-"""How many broken images are named."""
+"""Number of broken images that are named."""
 MANY = 10_000
-"""To look at so many takes a while, which is said."""
+"""Number of images whose check takes a while, so that a line announces it."""
 
 
-def remembered() -> Path:
-    """Where it is noted which images have been looked at: an empty file for each set of them."""
+def checked_folder() -> Path:
+    """Folder of notes on checked images: an empty file for each set of them."""
     cache = os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts"
     return at_home(cache) / "checked"
 
@@ -34,11 +34,11 @@ def require_readable(paths: Sequence[str]) -> None:
         UnreadableImageError: one line that names those that cannot be read.
     """
     try:
-        note = remembered() / f"{len(paths)}-{_digest(paths)}"
+        note = checked_folder() / f"{len(paths)}-{_digest(paths)}"
     except NoHomeError:  # nothing can be noted
         _look(paths)
         return
-    with _alone(note.parent):
+    with _locked(note.parent):
         if note.exists():
             return
         if len(paths) >= MANY:
@@ -50,8 +50,8 @@ def require_readable(paths: Sequence[str]) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Of several trials that start together one looks, and the others wait."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock that lets one of several trials check, while the others wait."""
     with ExitStack() as held:
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _look(paths: Sequence[str]) -> None:
 
 
 def _digest(paths: Sequence[str]) -> str:
-    """Of which images there are, how large and from when."""
+    """Digest of the images' names, sizes and times of change."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -87,7 +87,7 @@ def _digest(paths: Sequence[str]) -> str:
 
 
 def _error(path: str) -> str | None:
-    """What is wrong with an image: its path and why."""
+    """Path and error of an image that cannot be read; None if it can."""
     try:
         if not os.path.isfile(path):
             return printable(f"{path} (there is no regular file)")

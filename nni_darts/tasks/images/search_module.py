@@ -1,4 +1,4 @@
-"""How the supernet's weights are trained, and the evaluator that NNI's strategies take."""
+"""Training of the supernet's weights on images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nni_darts.tasks.images.settings import ImageSearch
 
 
 class SearchRecipe(LightningModule):
-    """Cross entropy, SGD with momentum, cosine learning rate per epoch (paper, A.1.1)."""
+    """Search module: cross entropy, SGD with momentum, cosine learning rate per epoch (A.1.1)."""
 
     def __init__(self, settings: ImageSearch, num_classes: int) -> None:
         super().__init__()

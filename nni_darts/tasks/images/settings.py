@@ -1,4 +1,4 @@
-"""The settings of an experiment on images."""
+"""Settings of an experiment on images."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from nni_darts._common.fields import (
     Positive,
     Share,
 )
-from nni_darts.tasks.base import IMAGES, Task
+from nni_darts.tasks.base import Task
+from nni_darts.tasks.images.task import IMAGES
 from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
 
 
 class ImageSearch(Search):
-    """The search; the defaults are the paper's for CIFAR-10 (section 3.1.1 and A.1.1)."""
+    """Settings of the search; the defaults are the paper's for CIFAR-10 (3.1.1 and A.1.1)."""
 
     learning_rate_min: NotNegative = 0.001
-    """At the end of the cosine; the reference's value, the paper says 0."""
+    """Learning rate at the end of the cosine; the reference's value, the paper says 0."""
     momentum: Share = 0.9
     fused: Flag = True
-    """Run the edges of a cell together; false gives the same results, slowly."""
+    """Whether the edges of a cell run together; false gives the same results, slowly."""
     recompute: Flag = False
-    """Less memory for more time: compute cells again in the backward pass."""
+    """Whether cells are computed again in the backward pass: less memory for more time."""
 
     @property
     def own(self) -> dict[str, Any]:
@@ -40,37 +41,37 @@ class ImageSearch(Search):
 
 
 class ImageTraining(Training):
-    """Training a network from scratch; by default as the paper evaluates on CIFAR-10 (A.2)."""
+    """Settings of a training from scratch; by default as the paper evaluates on CIFAR-10 (A.2)."""
 
     task: ClassVar[Task] = IMAGES
     for_data: ClassVar[tuple[str, ...]] = ("batch_size", "val_share", "cutout")
 
     channels: Channels = 36
-    """Of each node of the first cell."""
+    """Channels of each node of the first cell."""
     num_cells: Cells = 20
     stem: Literal["cifar", "imagenet"] = "cifar"
     epochs: Epochs = 600
     batch_size: BatchSize = 96
-    """On each device."""
+    """Batch size on each device."""
     learning_rate: Positive = 0.025
     schedule: Literal["cosine", "step"] = "cosine"
     learning_rate_min: NotNegative | None = None
-    """At the end of the cosine; 0 by default."""
+    """Learning rate at the end of the cosine; 0 by default."""
     learning_rate_decay: Annotated[Number, Field(gt=0, le=1)] | None = None
-    """Of the steps: a factor for every epoch; 0.97 by default, as for ImageNet."""
+    """Factor of the learning rate per epoch, for steps; 0.97 by default, as for ImageNet."""
     momentum: Share = 0.9
     weight_decay: NotNegative = 3e-4
     gradient_clip: Positive | None = 5.0
     auxiliary_weight: NotNegative = 0.4
-    """Of the auxiliary head's loss; 0 for none. The head is made for images of 32x32 (ImageNet's:
-    224x224)."""
+    """Weight of the auxiliary head's loss; 0 for none. The head is made for images of 32x32
+    (ImageNet's: 224x224)."""
     drop_path: Share = 0.2
-    """Probability in the end, growing linearly over the epochs; 0 for none."""
+    """Probability of drop path at the end, growing linearly over the epochs; 0 for none."""
     cutout: Pixels = 16
-    """Side of the square in pixels; 0 for none."""
+    """Side of the square of cutout in pixels; 0 for none."""
     label_smoothing: Share = 0.0
     val_share: Share = 0.1
-    """Of the training images, held out to validate on after every epoch; 0 for none: then all are
+    """Share of training images to validate on after every epoch; 0 for none: then all are
     trained on, and the last epoch counts instead of the best."""
     devices: Devices = 1
     """GPUs, or processes on the CPU, that train together."""
@@ -97,19 +98,19 @@ class ImageTraining(Training):
 
 
 class ImageSelect(ImageTraining, Select):
-    """As `Select`, on images."""
+    """Settings of `Select` on images."""
 
     epochs: Epochs = 100
     val_share: Annotated[Number, Field(gt=0, lt=1)] = 0.5
-    """By default the halves of the search: trained on w's, validated on alpha's."""
+    """Share of validation images; by default w's half of the search trains, alpha's validates."""
 
 
 class ImageEvaluate(ImageTraining, Evaluate):
-    """As `Evaluate`, on images."""
+    """Settings of `Evaluate` on images."""
 
 
 class ImageSettings(Settings):
-    """All that the tuner and the trials need, on images."""
+    """Settings of an experiment on images, as the tuner and the trials need them."""
 
     task: ClassVar[Task] = IMAGES
 
@@ -119,4 +120,4 @@ class ImageSettings(Settings):
 
 
 class ImageRun(ImageSettings, Run):
-    """One trial, on images."""
+    """Parameters of one trial on images."""

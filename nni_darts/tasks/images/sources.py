@@ -1,4 +1,4 @@
-"""Where the images of the data sets come from, and how a part of them is split off."""
+"""Sources of the data sets' images, and the split of a part of them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Positions = NDArray[np.int64]
 
 
 def default_root() -> Path:
-    """Where downloads go: $NNI_DARTS_DATA, or ~/.cache/nni_darts/data."""
+    """Folder of downloads: $NNI_DARTS_DATA, or ~/.cache/nni_darts/data."""
     return at_home(os.environ.get("NNI_DARTS_DATA") or "~/.cache/nni_darts/data")
 
 
 class Source(Protocol):
-    """The images of one data set. Made from the root that the user gave, or None.
+    """Images of one data set. Made from the root that the user gave, or None.
 
     Only `load_test` gives the test images, and `prepare_test` looks at them; nothing else does.
 
@@ -40,10 +40,10 @@ class Source(Protocol):
 
     @property
     def num_classes(self) -> int:
-        """May look for directories, and then raises as `check` does."""
+        """Number of classes; may look for directories, and then raises as `check` does."""
 
     def check(self) -> None:
-        """What can be found wrong without a download and without reading an image.
+        """Find mistakes without a download and without reading an image.
 
         Raises:
             ValueError: the directory is not as it should be.
@@ -64,7 +64,7 @@ class Source(Protocol):
         """The training images and their int64 labels (N,), 0 to num_classes - 1."""
 
     def check_test(self) -> None:
-        """Whether there are test images, as far as that shows without reading one.
+        """Check that there are test images, as far as that shows without reading one.
 
         Raises as `check` does.
         """
@@ -90,19 +90,19 @@ class Digits:
             raise ValueError(f"digits comes with scikit-learn: leave root out, got root={root}")
 
     def check(self) -> None:
-        """Nothing can be missing."""
+        """Do nothing, as nothing can be missing."""
 
     def prepare(self) -> None:
-        """Nothing is downloaded."""
+        """Do nothing, as nothing is downloaded."""
 
     def prepare_test(self) -> None:
-        """They come with scikit-learn."""
+        """Do nothing, as the test images come with scikit-learn."""
 
     def load(self) -> tuple[Tensor, Tensor]:
         return self._load(0)
 
     def check_test(self) -> None:
-        """Nothing can be missing."""
+        """Do nothing, as nothing can be missing."""
 
     def load_test(self) -> tuple[Tensor, Tensor]:
         return self._load(1)
@@ -127,9 +127,9 @@ class Torchvision:
     Args:
         kind: a class of torchvision.datasets with `data`, uint8 (N, H, W) or (N, H, W, C), and
             `targets`, (N,).
-        num_classes: of it.
-        files: what it downloads, relative to the root.
-        root: the user's.
+        num_classes: number of its classes.
+        files: files that it downloads, relative to the root.
+        root: root that the user gave.
     """
 
     def __init__(
@@ -164,13 +164,13 @@ class Torchvision:
             ) from error
 
     def prepare_test(self) -> None:
-        """`prepare` has them, too."""
+        """Do nothing, as `prepare` has the test images, too."""
 
     def load(self) -> tuple[Tensor, Tensor]:
         return self._load(train=True)
 
     def check_test(self) -> None:
-        """It comes with the training part."""
+        """Do nothing, as the test part comes with the training part."""
 
     def load_test(self) -> tuple[Tensor, Tensor]:
         return self._load(train=False)
@@ -266,7 +266,7 @@ class Folder:
         return found
 
     def _test_classes(self) -> list[Path]:
-        """In the order of the training classes."""
+        """Folders of the test images, in the order of the training classes."""
         train = self._classes()
         if train[0].parent == self.root:
             raise ValueError(
@@ -303,7 +303,7 @@ def _directories(parent: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    """Images at any depth; none in hidden folders, where programs keep copies of their own."""
+    """Paths of images at any depth; none in hidden folders, where programs keep copies."""
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -1,4 +1,4 @@
-"""The data of a training from scratch.
+"""Data of a training from scratch.
 
 The test images are loaded nowhere but in the `setup` of `TrainingData` for a test, so that nothing
 that is learnt or chosen can depend on them (paper, section 3.1.1). Whether the files can be read is
@@ -26,7 +26,7 @@ __all__ = ["TrainingData"]
 
 
 class TrainingData(TrainingImages):
-    """The data of a training from scratch: the training images, some of them for validation.
+    """Data of a training from scratch: the training images, some of them for validation.
 
     Which images validate depends on `seed` alone. The order of the batches, augmentation and cutout
     depend on `run_seed` and the epoch alone (see `EpochLoader`). With several processes each
@@ -34,19 +34,19 @@ class TrainingData(TrainingImages):
     `use_distributed_sampler=False`.
 
     Args:
-        name: as for `BilevelData`.
-        root: as for `BilevelData`. An image folder has test images only in root/test/<class> or
+        name: see `BilevelData`.
+        root: see `BilevelData`. An image folder has test images only in root/test/<class> or
             root/val/<class>, beside root/train/<class>.
-        batch_size: of each process; the paper's is 96.
-        seed: of the split, from 0 to 2**32 - 1.
-        num_workers: as for `BilevelData`.
-        image_size: as for `BilevelData`.
-        on_device: as for `BilevelData`.
-        val_share: of the training images, in [0, 1). With 0 all are trained on and there is no
+        batch_size: batch size of each process; the paper's is 96.
+        seed: seed of the split, from 0 to 2**32 - 1.
+        num_workers: see `BilevelData`.
+        image_size: see `BilevelData`.
+        on_device: see `BilevelData`.
+        val_share: share that validates, in [0, 1). With 0 all images are trained on and there is no
             validation; with 0.5 and the same seed the parts are the halves of `BilevelData`.
         cutout: side in pixels of the square that is blanked in each image trained on, up to
             `image_size`; the paper's is 16 for CIFAR-10, 0 is none.
-        run_seed: of this training, from 0 to 2**32 - 1.
+        run_seed: seed of this training, from 0 to 2**32 - 1.
 
     Raises:
         ValueError: an argument is out of its range, or not for this data set.
@@ -81,10 +81,10 @@ class TrainingData(TrainingImages):
         self._test: tuple[Items, Tensor] | None = None
 
     def prepare_data(self) -> None:
-        """As of every data here; and see that the test images can be read, if there are any.
+        """Prepare all data, and see that the test images can be read, if there are any.
 
-        What is wrong with them is better known before a training than after it. Raises as the
-        other does.
+        Mistakes in them are better known before a training than after it. Raises as in the
+        base class.
         """
         super().prepare_data()
         if not self._parts:
@@ -109,7 +109,7 @@ class TrainingData(TrainingImages):
             self._parts = [(items[part], labels[part]) for part in parts]
 
     def train_dataloader(self) -> Loader:
-        """Augmented, with cutout, shuffled, full batches only."""
+        """Loader of the training part: augmented, with cutout, shuffled, full batches only."""
         transform = partial(_cut, transform=self._transform(augmented=True), pixels=self.cutout)
         images = Images(*self._part(0), transform)
         world, rank = self._place()
@@ -132,12 +132,12 @@ class TrainingData(TrainingImages):
         return self._delivered(loader)
 
     def val_dataloader(self) -> Loader | list[Loader]:
-        """Every image once, as it is, in fixed order; an empty list, for none, if none validate."""
+        """Loader of every validation image once, in fixed order; an empty list if none validate."""
         items, labels = self._part(1)
         return self._measured_on(items, labels) if len(labels) else []
 
     def test_dataloader(self) -> Loader:
-        """Every test image once, as it is, in fixed order."""
+        """Loader of every test image once, as it is, in fixed order."""
         if self._test is None:
             raise RuntimeError(
                 "the test images are not loaded yet: call prepare_data() and setup('test') first"
@@ -153,7 +153,7 @@ class TrainingData(TrainingImages):
         return self._delivered(DataLoader(images, **self._options(items)))
 
     def _place(self) -> tuple[int, int]:
-        """How many processes train together, and which of them this one is."""
+        """Number of processes that train together, and the number of this one."""
         if self.trainer is None:
             return 1, 0
         return self.trainer.world_size, self.trainer.global_rank

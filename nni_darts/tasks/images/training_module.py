@@ -1,4 +1,4 @@
-"""How a network of chosen cells is trained from scratch (paper, A.2 and A.4)."""
+"""Training of a network of chosen cells from scratch (paper, A.2 and A.4)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from search_spaces.darts_network import DartsNetwork
 
 
 class TrainingRecipe(pl.LightningModule):
-    """SGD with momentum, an auxiliary loss, drop path that grows linearly with the epochs.
+    """Training module: SGD with momentum, an auxiliary loss, drop path that grows linearly.
 
     Args:
-        network: to be trained; with an auxiliary head if its loss has a weight.
-        settings: of the training.
-        described: what its checkpoints say of the network, see
+        network: network to train; with an auxiliary head if its loss has a weight.
+        settings: settings of the training.
+        described: description of the network for its checkpoints, see
             `nni_darts.training.checkpoint.describe`.
     """
 
@@ -82,7 +82,7 @@ class TrainingRecipe(pl.LightningModule):
         return [sgd], [ExponentialLR(sgd, s.learning_rate_decay or 0.97)]
 
     def figures(self) -> dict[str, float]:
-        """What an epoch is reported with, besides its metrics."""
+        """Figures that an epoch is reported with, besides its metrics."""
         return {"learning_rate": self._learning_rate, "drop_path": self.network.drop_path}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

@@ -1,4 +1,4 @@
-"""The data of a language model: of a search, and of a training from scratch.
+"""Data of a language model: of a search, and of a training from scratch.
 
 Weights are learnt on the training text. The validation text is what alpha is learnt on in a search,
 and what networks are compared on; the test text is read nowhere but in the `setup` of
@@ -33,7 +33,7 @@ _TESTED = (2 * TEST_STREAMS, f"{TEST_STREAMS} stream of two")
 
 
 class _Text(LightningDataModule):
-    """What both kinds of data share: texts as numbers."""
+    """Texts as numbers, shared by both kinds of data."""
 
     def __init__(
         self, name: str, root: str | os.PathLike[str] | None, *, batch_size: int, bptt: int
@@ -49,18 +49,18 @@ class _Text(LightningDataModule):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The vocabulary: the distinct words of the training text in order. Raises as `setup`."""
+        """Vocabulary: the distinct words of the training text in order. Raises as `setup`."""
         if self._vocabulary is None:
             self._vocabulary = Vocabulary.of(self.source.read("train"))
         return self._vocabulary.words
 
     @property
     def vocabulary(self) -> int:
-        """How many words there are. Raises as `setup`."""
+        """Number of words in the vocabulary. Raises as `setup`."""
         return len(self.words)
 
     def check(self) -> None:
-        """What `prepare_data` would find wrong. Raises as `setup`."""
+        """Check for everything that `prepare_data` would find wrong. Raises as `setup`."""
         for part in ("train", "valid"):
             self.source.check(part)
 
@@ -104,7 +104,7 @@ class _Text(LightningDataModule):
         return tokens
 
     def tokens(self, part: Part) -> Tensor:
-        """A text that has been read: int64 (N,), numbers of `words`."""
+        """Tokens of a text that has been read: int64 (N,), numbers of `words`."""
         if part not in self._tokens:
             stage = "'test'" if part == "test" else ""
             raise RuntimeError(f"the {part} text is not loaded yet: call setup({stage}) first")
@@ -115,7 +115,7 @@ class _Text(LightningDataModule):
 
 
 class TextSearchData(_Text):
-    """The data of a search for a recurrent cell.
+    """Data of a search for a recurrent cell.
 
     w is learnt on the training text; alpha on the validation text, in as many streams, which begin
     again when they end. Batches draw from torch's global random state, so a run that is resumed
@@ -124,7 +124,7 @@ class TextSearchData(_Text):
     Args:
         name: a key of `nni_darts.tasks.language.sources.TEXTS`: "alice", "ptb", "wikitext2" or
             "text".
-        root: where its texts are, see `TextSource`; for alice there is none.
+        root: folder of its texts, see `TextSource`; for alice there is none.
         batch_size: parallel streams; the paper's is 256.
         bptt: words that a batch has of each stream, most of the time (`halved_lengths`).
 
@@ -153,22 +153,22 @@ class TextSearchData(_Text):
         return self._measured("valid", self.batch_size)
 
     def val_dataloader(self) -> StreamLoader:
-        """The same: the supernet normalises over the streams, so that their number matters."""
+        """Loader of the validation text; the supernet normalises over its `batch_size` streams."""
         return self._measured("valid", self.batch_size)
 
 
 class TextTrainingData(_Text):
-    """The data of a training from scratch.
+    """Data of a training from scratch.
 
     The lengths of the batches depend on `run_seed` and the epoch alone, and so does all that is
     drawn in that epoch (see `nni_darts.tasks.language.streams.seeded`).
 
     Args:
-        name: as for `TextSearchData`.
-        root: as for `TextSearchData`.
+        name: see `TextSearchData`.
+        root: see `TextSearchData`.
         batch_size: parallel streams; the paper's is 64.
         bptt: words that a batch has of each stream, on the average (`varied_lengths`).
-        run_seed: of this training, from 0 to 2**32 - 1.
+        run_seed: seed of this training, from 0 to 2**32 - 1.
 
     Raises:
         ValueError: an argument is out of its range, or not for this data set.
@@ -187,7 +187,7 @@ class TextTrainingData(_Text):
         self.run_seed = whole("run_seed", run_seed, 0, limits.SEED)
 
     def setup(self, stage: str | None = None) -> None:
-        """For the stage "test", read the test text; else as in every `_Text`."""
+        """Read the test text for the stage "test", else the training and the validation text."""
         if stage != "test":
             super().setup(stage)
         elif "test" not in self._tokens:
@@ -195,7 +195,7 @@ class TextTrainingData(_Text):
             self._read("test", *_TESTED)
 
     def check_test(self) -> None:
-        """What `setup("test")` would find wrong, and raises; nothing is kept of the text."""
+        """Check for everything that `setup("test")` would find wrong; no text is kept."""
         _ = self.words
         self._encoded("test", *_TESTED)
 

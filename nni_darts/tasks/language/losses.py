@@ -1,4 +1,4 @@
-"""How language models learn, in a search and from scratch (Merity et al., arXiv 1708.02182)."""
+"""Losses and steps of language models, in a search and from scratch (arXiv 1708.02182)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nni_darts.tasks.language.streams import Words
 
 
 class Settings(Protocol):
-    """What `nni_darts.tasks.language.settings` has of it."""
+    """Settings of the losses, as `nni_darts.tasks.language.settings` has them."""
 
     @property
     def bptt(self) -> int: ...
@@ -28,17 +28,17 @@ class Settings(Protocol):
 
 
 class Perplexity(MeanMetric):
-    """exp of a mean cross entropy in nats; updated with (mean of some words, their number)."""
+    """Perplexity: exp of a mean cross entropy (nats), updated with (mean of some words, number)."""
 
     def compute(self) -> Tensor:
         return super().compute().exp()
 
 
 def read(model: Any, words: Words) -> Any:
-    """The model's output for a batch, read on from the state that the batch before has left.
+    """Output of the model for a batch, read on from the state that the batch before has left.
 
     Args:
-        model: as `search_spaces.darts_rnn_network.LanguageModel`.
+        model: a `search_spaces.darts_rnn_network.LanguageModel`.
         words: a batch; it gets the state that it leaves.
     """
     state = words.before.state
@@ -50,12 +50,12 @@ def read(model: Any, words: Words) -> Any:
 
 
 def cross_entropy(output: Any, words: Words) -> Tensor:
-    """The mean over the words of a batch, in nats: ()."""
+    """Mean cross entropy over the words of a batch, in nats: ()."""
     return nn.functional.cross_entropy(output.logits.flatten(0, 1), words.targets.flatten())
 
 
 def penalties(output: Any, settings: Settings) -> Tensor:
-    """Activation and temporal activation regularisation: ()."""
+    """Penalties of a batch: activation and temporal activation regularisation, ()."""
     total: Tensor = output.raw.new_zeros(())
     if settings.activation:
         total = total + settings.activation * output.dropped.pow(2).mean()
@@ -70,6 +70,6 @@ def optimizer(module: nn.Module, settings: Settings) -> SGD:
 
 
 def scale(sgd: torch.optim.Optimizer, settings: Settings, words: Words) -> None:
-    """The learning rate in proportion to the length of the batch, as its loss is a mean."""
+    """Set the learning rate in proportion to the length of the batch, as its loss is a mean."""
     for group in sgd.param_groups:
         group["lr"] = settings.learning_rate * len(words.tokens) / settings.bptt

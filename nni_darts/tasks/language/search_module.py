@@ -1,4 +1,4 @@
-"""How the supernet of a recurrent cell is trained (paper, A.1.2)."""
+"""Training of the supernet of a recurrent cell (paper, A.1.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nni_darts.tasks.language.streams import Words
 
 
 class TextSearchRecipe(LightningModule):
-    """Cross entropy with penalties, SGD, a learning rate in proportion to the batch's length.
+    """Search module: cross entropy with penalties, SGD, learning rate by the batch's length.
 
     L_val, on which alpha is learnt, has the same penalties and dropouts as L_train. The reference's
     architect leaves the penalties out of both, and so unrolls another step than the one taken.

@@ -1,4 +1,4 @@
-"""The settings of an experiment on text: language models of recurrent cells."""
+"""Settings of an experiment on text: language models of recurrent cells."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from nni_darts._common.fields import (
     Share,
     Steps,
 )
-from nni_darts.tasks.base import TEXT, Task
+from nni_darts.search.parts import HYPERGRADIENTS
+from nni_darts.tasks.base import Task
+from nni_darts.tasks.language.task import TEXT
 from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
 
 
 class TextSearch(Search):
-    """The search; the defaults are the paper's for Penn Treebank (section 3.1.2 and A.1.2).
+    """Settings of the search; the defaults are the paper's for Penn Treebank (3.1.2 and A.1.2).
 
     The dropouts are the space's.
     """
@@ -30,10 +32,10 @@ class TextSearch(Search):
     bptt: Steps = 35
     """Words of each stream that are learnt from at a time, on the average."""
     learning_rate: Positive = 20.0
-    """Of a batch of `bptt` words; of any other in proportion."""
+    """Learning rate of a batch of `bptt` words; of any other in proportion."""
     weight_decay: NotNegative = 5e-7
     gradient_clip: Positive | None = 0.25
-    """Of the virtual step, too."""
+    """Norm that the weights' gradient is clipped to, in the virtual step too."""
     activation: NotNegative = 0.0
     """Weight of the mean square of the states after dropout (Merity et al., AR)."""
     slowness: NotNegative = 1e-3
@@ -45,12 +47,14 @@ class TextSearch(Search):
 
     @property
     def own(self) -> dict[str, Any]:
-        unrolled = self.hypergradient != "first_order"
-        return {"virtual_clip": self.gradient_clip if unrolled else None}
+        name, options = HYPERGRADIENTS.named(self.parts["hypergradient"])
+        # A class of the user's is clipped as its own options say.
+        clips = name in HYPERGRADIENTS and name != "first_order" and "clip" not in options
+        return {"virtual_clip": self.gradient_clip if clips else None}
 
 
 class TextTraining(Training):
-    """Training a language model from scratch; by default as the paper evaluates on Penn Treebank.
+    """Settings of a training from scratch; by default as the paper evaluates on Penn Treebank.
 
     SGD until the validation loss has not been below its minimum of more than `nonmonotone` epochs
     ago; from then on the running mean of the weights is what counts (averaged SGD).
@@ -64,31 +68,31 @@ class TextTraining(Training):
     hidden: Features = 850
     """Size of the state."""
     epochs: Epochs = 8000
-    """At most; the paper trains until it converges, and the reference stops here."""
+    """Highest number of epochs; the paper trains to convergence, the reference stops here."""
     batch_size: BatchSize = 64
     """Parallel streams."""
     bptt: Steps = 35
-    """As in the search."""
+    """Words of each stream that are learnt from at a time, on the average."""
     learning_rate: Positive = 20.0
-    """As in the search."""
+    """Learning rate of a batch of `bptt` words; of any other in proportion."""
     weight_decay: NotNegative = 8e-7
     gradient_clip: Positive | None = 0.25
     activation: NotNegative = 0.0
-    """As in the search."""
+    """Weight of the mean square of the states after dropout."""
     slowness: NotNegative = 1e-3
-    """As in the search."""
+    """Weight of the mean square of the states' change from word to word."""
     nonmonotone: Epochs | None = 5
-    """Epochs; none for plain SGD to the end."""
+    """Epochs of the non-monotone trigger; none for plain SGD to the end."""
     dropout_out: Share = 0.75
-    """Of the states before the decoder."""
+    """Dropout of the states before the decoder."""
     dropout_h: Share = 0.25
-    """Of the states within the cell."""
+    """Dropout of the states within the cell."""
     dropout_x: Share = 0.75
-    """Of the cell's input."""
+    """Dropout of the cell's input."""
     dropout_i: Share = 0.2
-    """Of the embedded words."""
+    """Dropout of the embedded words."""
     dropout_e: Share = 0.1
-    """Of whole words."""
+    """Dropout of whole words."""
 
     @property
     def network(self) -> str:
@@ -96,18 +100,18 @@ class TextTraining(Training):
 
 
 class TextSelect(TextTraining, Select):
-    """As `Select`, on text."""
+    """Settings of `Select` on text."""
 
     epochs: Epochs = 300
-    """The paper's, for the selection of recurrent cells (section 3.2)."""
+    """Epochs of the selection, the paper's for recurrent cells (section 3.2)."""
 
 
 class TextEvaluate(TextTraining, Evaluate):
-    """As `Evaluate`, on text."""
+    """Settings of `Evaluate` on text."""
 
 
 class TextSettings(Settings):
-    """All that the tuner and the trials need, on text."""
+    """Settings of an experiment on text, as the tuner and the trials need them."""
 
     task: ClassVar[Task] = TEXT
 
@@ -117,4 +121,4 @@ class TextSettings(Settings):
 
 
 class TextRun(TextSettings, Run):
-    """One trial, on text."""
+    """Parameters of one trial on text."""

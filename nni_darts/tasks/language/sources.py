@@ -1,4 +1,4 @@
-"""Where the texts of the data sets come from: folders, or the archives that they are spread in.
+"""Sources of the data sets' texts: folders, or the archives that the texts are spread in.
 
 Nothing is downloaded. The test text is read by `read("test")` alone.
 """
@@ -39,7 +39,7 @@ class Text:
     """Names that a part may have; `{}` stands for train, valid or test."""
     archives: tuple[str, ...]
     obtain: str
-    """Where a user gets them."""
+    """Advice where a user gets them."""
 
 
 TEXTS: Mapping[str, Text | None] = {
@@ -57,7 +57,7 @@ TEXTS: Mapping[str, Text | None] = {
     ),
     "text": Text(("{}.txt",), (), "your own texts, words with spaces between them"),
 }
-"""By name; the text that ships with the project has no files of the user's."""
+"""Data sets by name; the text that ships with the project has no files of the user's."""
 
 
 class TextSource:
@@ -84,16 +84,16 @@ class TextSource:
         self._root = None if root is None else at_home(root)
 
     def check(self, part: Part) -> None:
-        """MissingDataError where a part is not there; TextError where an archive is damaged."""
+        """Check a part: MissingDataError where it is absent, TextError for a damaged archive."""
         self._locate(part)
 
     def where(self, part: Part) -> str:
-        """The file of a part, for messages."""
+        """Name of a part's file, for messages."""
         path, member = self._locate(part)
         return str(path) if member is None else f"{member} in {path}"
 
     def read(self, part: Part) -> str:
-        """A text as it is.
+        """Read a text unchanged.
 
         Raises:
             MissingDataError: it is not there.
@@ -155,7 +155,7 @@ _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     RuntimeError,  # encrypted; NotImplementedError: packed in a way that Python does not know
 )
-"""As what an archive shows that is cut off, changed or not for this Python."""
+"""Errors by which an archive shows that it is cut off, changed or not for this Python."""
 
 
 def _members(archive: Path) -> list[str]:
@@ -188,7 +188,7 @@ def _content(path: Path, member: str | None) -> bytes:
 
 
 def _bounded(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-    """The members, as long as they are no more than an archive of this size can hold."""
+    """Members, as long as they are no more than an archive of this size can hold."""
     total = 0
     for member in tar:
         total += member.size

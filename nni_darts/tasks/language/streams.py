@@ -1,4 +1,4 @@
-"""Batches of text: parallel streams, read on from where the batch before has ended.
+"""Batches of text: parallel streams, read on from the end of the batch before.
 
 A stream carries the hidden state of whoever reads it. The state is handed from batch to batch, not
 kept in the model: a batch begins with the state that the last pass over the batch before it left,
@@ -36,23 +36,23 @@ class Words(NamedTuple):
     targets: Tensor
     """int64 (T, B): targets[t] comes after tokens[t]."""
     before: Carried
-    """What the batch before has left; nothing at the beginning of the streams."""
+    """State left by the batch before; nothing at the beginning of the streams."""
     after: Carried
-    """Where the state after this batch goes."""
+    """State after this batch, once it has been read."""
 
 
 def streams(tokens: Tensor, count: int) -> Tensor:
-    """A text (N,) as parallel streams (N // count, count); what is left over is dropped."""
+    """Text (N,) as parallel streams (N // count, count); the remainder is dropped."""
     length = len(tokens) // size("count", count, 1, limits.BATCH_SIZE)
     return tokens[: length * count].view(count, length).t().contiguous()
 
 
 Lengths = Callable[[int], list[int]]
-"""From the number of words to predict in every stream to the lengths of the batches, their sum."""
+"""Function from the number of words to predict in every stream to the batches' lengths."""
 
 
 def equal_lengths(bptt: int) -> Lengths:
-    """As many batches of `bptt` words as there are, and what is left."""
+    """Lengths of `bptt` words, as many as there are, and of what is left."""
     bptt = size("bptt", bptt, 1, limits.STEPS)
 
     def cut(total: int) -> list[int]:
@@ -63,7 +63,7 @@ def equal_lengths(bptt: int) -> Lengths:
 
 
 def halved_lengths(bptt: int) -> Lengths:
-    """The reference's in the search: each is bptt, or half of it with probability 0.05.
+    """Lengths of the reference's search: each bptt, or half of it with probability 0.05.
 
     See `_exactly` for the difference.
     """
@@ -76,7 +76,7 @@ def halved_lengths(bptt: int) -> Lengths:
 
 
 def varied_lengths(bptt: int) -> Lengths:
-    """The reference's in training: normal, 5 around bptt or half of it; 5 to bptt + 20 words.
+    """Lengths of the reference's training: normal, 5 around bptt or its half; 5 to bptt + 20.
 
     See `_exactly` for the difference.
     """
@@ -121,7 +121,7 @@ class StreamLoader:
 
     Args:
         data: int64 (L, B), as `streams` gives it, with L at least 2.
-        lengths: how it is cut.
+        lengths: function that gives the lengths of the batches.
         begin: called when the first batch of an epoch is asked for, before anything is drawn.
     """
 
@@ -149,7 +149,7 @@ class StreamLoader:
 
 
 def seeded(seed: int, epoch: Callable[[], int]) -> Callable[[], None]:
-    """Let torch's global random state hang on (seed, epoch) alone; for `StreamLoader`'s `begin`.
+    """Seeder for `StreamLoader`'s `begin`: torch's random state follows (seed, epoch) alone.
 
     The lengths and the dropout of the epoch follow from there, so that a training that is resumed
     at an epoch repeats it bit for bit.

@@ -1,159 +1,145 @@
-"""What runs on text are made of. See `nni_darts.tasks.base.Task.parts`."""
+"""Language: models of recurrent cells that predict words. Loads neither torch nor NNI."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
-import torch
-from torch import nn
-
+from nni_darts._common.metric import PERPLEXITY
 from nni_darts._common.validation import SettingsError
+from nni_darts.genotypes.cell import RNN_PRIMITIVES
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.genotypes.random_cells import draw_recurrent as draw
-from nni_darts.tasks.language import losses
-from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
-from nni_darts.tasks.language.search_module import TextSearchRecipe
-from nni_darts.tasks.language.settings import TextSearch, TextTraining
-from nni_darts.tasks.language.streams import Carried, Words
-from nni_darts.tasks.language.training_module import TextTrainingRecipe
-from nni_darts.tasks.settings import Component, Search, Training
-from nni_darts.training import network_size
-from search_spaces.darts_rnn_network import DartsRNNNetwork
+from nni_darts.genotypes.random_cells import draw_recurrent
+from nni_darts.tasks.cells import CellTask
 
-SEARCH_DATA = TextSearchData
-TRAINING_DATA = TextTrainingData
-FOR_SPACE = {"vocabulary": "its number of words"}
-"""What the data knows and spaces take, and what it is."""
-TEST_BATCH = 1
-__all__ = [
-    "FOR_SPACE",
-    "SEARCH_DATA",
-    "TEST_BATCH",
-    "TRAINING_DATA",
-    "alone",
-    "check_data",
-    "check_tested",
-    "count",
-    "draw",
-    "input_of",
-    "misfits",
-    "network",
-    "require_known",
-    "require_output",
-    "require_taken",
-    "search_recipe",
-    "test",
-    "tiny_batch",
-    "training_recipe",
-    "validates",
-]
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-_DROPOUTS = ("dropout_out", "dropout_h", "dropout_x", "dropout_i", "dropout_e")
+    from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
+    from nni_darts.tasks.language.search_module import TextSearchRecipe
+    from nni_darts.tasks.language.settings import TextRun, TextSearch, TextSettings, TextTraining
+    from nni_darts.tasks.language.streams import Words
+    from nni_darts.tasks.language.training_module import TextTrainingRecipe
+    from nni_darts.tasks.settings import Component
+    from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 
-def check_data(component: Component, module: TextSearchData | TextTrainingData) -> None:
-    """What is wrong with a text; they are small enough to be read."""
-    module.setup("fit")
+class TextTask(CellTask):
+    """Language models of texts, which all come by name."""
 
-
-def check_tested(component: Component, module: TextTrainingData) -> None:
-    """Whether the test text is there, and is not too short."""
-    module.check_test()
-
-
-def require_known(component: Component, module: Any) -> None:
-    """Our texts know all."""
-
-
-def require_taken(settings: Training | Search, parameters: Mapping[str, Any], name: str) -> None:
-    """All texts are ours, and take all."""
-
-
-def validates(module: Any) -> bool:
-    """There always is a validation text."""
-    return True
-
-
-def input_of(module: TextTrainingData) -> dict[str, Any]:
-    """The words that a network trained on a text knows, by their numbers."""
-    return {"words": list(module.words)}
-
-
-def misfits(trained: Mapping[str, Any], module: TextTrainingData) -> list[str]:
-    """Where the text has other words than a network was trained on.
-
-    Args:
-        trained: the network's arguments and its `input_of`.
-        module: the text.
-    """
-    known = tuple(trained.get("words", module.words))
-    if known == module.words and trained["vocabulary"] == module.vocabulary:
-        return []
-    return [
-        f"was trained with {trained['vocabulary']} words, {module.name} has other words, "
-        f"{module.vocabulary}; choose the text that it was trained on"
-    ]
-
-
-def tiny_batch(module: TextSearchData, examples: int, loaded: bool) -> Words:
-    """A batch of so few words in as many streams, the last word of the vocabulary among them."""
-    words = torch.linspace(0, module.vocabulary - 1, examples * examples).long()
-    tokens = words.view(examples, examples)
-    return Words(tokens, tokens.flip(0), Carried(), Carried())
-
-
-def require_output(network: nn.Module, batch: Words, module: Any) -> None:
-    """The recipe asks for a number for each word of the text."""
-
-
-def search_recipe(settings: TextSearch, data: Any) -> TextSearchRecipe:
-    return TextSearchRecipe(settings)
-
-
-def network(genotype: Genotype, settings: TextTraining, data: TextTrainingData) -> DartsRNNNetwork:
-    """The fresh network of a training; ValueError where the genotype or the settings do not fit."""
-    return DartsRNNNetwork(
-        genotype,
-        data.vocabulary,
-        settings.embedding,
-        settings.hidden,
-        **{name: getattr(settings, name) for name in _DROPOUTS},
+    name = "text"
+    metric = PERPLEXITY
+    cells = ("recurrent",)
+    primitives = RNN_PRIMITIVES
+    counted = (
+        "multiply-adds of one word: one for each multiplication by a weight of the cell or the "
+        "decoder; gates, activations and additions are not counted"
     )
+    states = "0 joins the word and the state before, the others are nodes"
+    data = ("alice", "ptb", "wikitext2", "text")
+    for_space = needed_by_space = ("vocabulary",)
+    test_batch = 1
+
+    def drawn(self, count: int, seed: int) -> list[Genotype]:
+        return draw_recurrent(count, seed, primitives=self.primitives)
+
+    @property
+    def settings(self) -> type[TextSettings]:
+        from nni_darts.tasks.language.settings import TextSettings
+
+        return TextSettings
+
+    @property
+    def run(self) -> type[TextRun]:
+        from nni_darts.tasks.language.settings import TextRun
+
+        return TextRun
+
+    @property
+    def training(self) -> type[TextTraining]:
+        from nni_darts.tasks.language.settings import TextTraining
+
+        return TextTraining
+
+    @property
+    def search_data(self) -> type[TextSearchData]:
+        from nni_darts.tasks.language.data import TextSearchData
+
+        return TextSearchData
+
+    @property
+    def training_data(self) -> type[TextTrainingData]:
+        from nni_darts.tasks.language.data import TextTrainingData
+
+        return TextTrainingData
+
+    def check_data(self, component: Component, data: TextSearchData | TextTrainingData) -> None:
+        # Texts are small enough to be read.
+        data.setup("fit")
+
+    def check_test(self, component: Component, data: TextTrainingData) -> None:
+        data.check_test()
+
+    def tiny_batch(self, data: TextSearchData, examples: int, loaded: bool) -> Words:
+        from nni_darts.tasks.language import examination
+
+        return examination.tiny_batch(data, examples)
+
+    def search_module(self, settings: TextSearch, data: Any) -> TextSearchRecipe:
+        from nni_darts.tasks.language.search_module import TextSearchRecipe
+
+        return TextSearchRecipe(settings)
+
+    def network(
+        self, architecture: Genotype, settings: TextTraining, data: TextTrainingData
+    ) -> DartsRNNNetwork:
+        from nni_darts.tasks.language import networks
+
+        return networks.made(architecture, settings, data)
+
+    def training_module(
+        self, network: DartsRNNNetwork, settings: TextTraining, described: dict[str, Any]
+    ) -> TextTrainingRecipe:
+        from nni_darts.tasks.language.training_module import TextTrainingRecipe
+
+        return TextTrainingRecipe(network, settings, described)
+
+    def input_of(self, data: TextTrainingData) -> dict[str, Any]:
+        return {"words": list(data.words)}
+
+    def count(self, network: DartsRNNNetwork, data: Any) -> dict[str, int]:
+        from nni_darts.tasks.language import networks
+
+        return networks.count(network)
+
+    def sizes(self, genotype: Genotype) -> list[str]:
+        from nni_darts.tasks.language import networks
+
+        return networks.sizes(genotype)
+
+    def test_settings(self, batch_size: int) -> TextTraining:
+        if batch_size != self.test_batch:
+            raise SettingsError(
+                [f"batch_size: a text is tested on as it is read, in one stream, got {batch_size}"]
+            )
+        return self.training(batch_size=batch_size)
+
+    def misfits(self, trained: Mapping[str, Any], data: TextTrainingData) -> list[str]:
+        known = tuple(trained.get("words", data.words))
+        if known == data.words and trained["vocabulary"] == data.vocabulary:
+            return []
+        return [
+            f"was trained with {trained['vocabulary']} words, {data.name} has other words, "
+            f"{data.vocabulary}; choose the text that it was trained on"
+        ]
+
+    def test(
+        self, network: nn.Module, data: TextTrainingData, device: torch.device
+    ) -> dict[str, float]:
+        from nni_darts.tasks.language import examination
+
+        return examination.test(network, data, device)
 
 
-def training_recipe(
-    network: DartsRNNNetwork, settings: TextTraining, described: dict[str, Any]
-) -> pl.LightningModule:
-    return TextTrainingRecipe(network, settings, described)
-
-
-def count(network: DartsRNNNetwork, data: Any) -> dict[str, int]:
-    """Parameters, and the multiply-adds of one word."""
-    return {
-        "params": network_size.parameters(network),
-        "multiply_adds": network_size.multiply_adds_per_word(network),
-    }
-
-
-def alone(batch_size: int) -> Training:
-    """Settings to take data with for a test, without a training."""
-    if batch_size != TEST_BATCH:
-        raise SettingsError(
-            [f"batch_size: a text is tested on as it is read, in one stream, got {batch_size}"]
-        )
-    return TextTraining(batch_size=batch_size)
-
-
-def test(network: nn.Module, data: TextTrainingData, device: torch.device) -> dict[str, float]:
-    """Perplexity and mean cross entropy on the test text, each word after the first, in float32."""
-    total, count = 0.0, 0
-    with torch.inference_mode():
-        for batch in data.test_dataloader():
-            words = batch._replace(tokens=batch.tokens.to(device), targets=batch.targets.to(device))
-            loss = losses.cross_entropy(losses.read(network, words), words)
-            total += float(loss) * words.targets.numel()
-            count += words.targets.numel()
-    return {"test_ppl": math.exp(min(total / count, 700)), "test_loss": total / count}
+TEXT = TextTask()

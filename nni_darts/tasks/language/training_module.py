@@ -1,4 +1,4 @@
-"""How a language model of a chosen cell is trained from scratch (paper, A.3)."""
+"""Training of a language model of a chosen cell from scratch (paper, A.3)."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ STATE = "nni_darts_averaging"
 
 
 def stalled(before: Sequence[float], loss: float, epochs: int) -> bool:
-    """The non-monotone trigger: a loss above the minimum of those more than so many epochs ago.
+    """Non-monotone trigger: whether a loss is above the least one of more than `epochs` ago.
 
     Args:
         before: the validation losses of the epochs before, in order.
-        loss: of this epoch.
-        epochs: how many of the last ones are left out.
+        loss: loss of this epoch.
+        epochs: number of last epochs that are left out.
     """
     return len(before) > epochs and loss > min(before[: len(before) - epochs])
 
 
 class Averages:
-    """The running mean of weights: of all their values so far, each counted once."""
+    """Running mean of weights: of all their values so far, each counted once."""
 
     def __init__(self) -> None:
         self.values: list[Tensor] = []
-        """As the weights are; none before the first update."""
+        """Mean values, shaped as the weights are; none before the first update."""
         self.count = 0
 
     @torch.no_grad()
@@ -59,7 +59,7 @@ class Averages:
 
 
 class TextTrainingRecipe(pl.LightningModule):
-    """SGD, and from the moment when it no longer helps, averaged SGD.
+    """Training module: SGD, and from the moment when it no longer helps, averaged SGD.
 
     Averaged SGD takes the same steps; what is measured, and kept as the best, is the mean of the
     weights since the switch (Polyak and Juditsky, 1992). The reference measures so, too; it has
@@ -67,9 +67,9 @@ class TextTrainingRecipe(pl.LightningModule):
     out the first step.
 
     Args:
-        network: to be trained.
-        settings: of the training.
-        described: what its checkpoints say of the network, see
+        network: network to train.
+        settings: settings of the training.
+        described: description of the network for its checkpoints, see
             `nni_darts.training.checkpoint.describe`.
     """
 
@@ -88,7 +88,7 @@ class TextTrainingRecipe(pl.LightningModule):
         self.averages: Averages | None = None
 
     def figures(self) -> dict[str, float]:
-        """What an epoch is reported with, besides its metrics."""
+        """Figures that an epoch is reported with, besides its metrics."""
         return {
             "learning_rate": self.settings.learning_rate,
             # Whether what was measured is a mean.

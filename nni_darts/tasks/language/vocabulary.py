@@ -1,4 +1,4 @@
-"""Text as numbers: words apart, a mark at the end of every line, the vocabulary of the training."""
+"""Texts as numbers: separate words, a mark at the end of every line, the training's vocabulary."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from nni_darts._common.messages import shown
 
 EOS = "<eos>"
-"""What ends a line."""
+"""Mark of the end of a line."""
 UNKNOWN = "<unk>"
-"""What stands for a word that the vocabulary lacks, if the training text has this one."""
+"""Word that stands for those that the vocabulary lacks, if the training text has it."""
 
 
 class TextError(ValueError):
@@ -29,7 +29,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: str) -> Vocabulary:
-        """All words of a text, and the mark at the end of its lines."""
+        """Vocabulary of all words of a text, and the mark at the end of its lines."""
         return cls(tuple(dict.fromkeys(w for line in _lines(text) for w in _words(line))))
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Vocabulary:
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
-        """word -> its position."""
+        """Positions of the words."""
         return {word: number for number, word in enumerate(self.words)}
 
     def encode(self, text: str, name: str) -> Tensor:
@@ -45,7 +45,7 @@ class Vocabulary:
 
         Args:
             text: its lines, also empty ones, have words that spaces separate.
-            name: of the text, for the message.
+            name: name of the text, for the message.
 
         Raises:
             TextError: there is no word in it; or one that the vocabulary lacks, and no `UNKNOWN`.

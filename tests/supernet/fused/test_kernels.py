@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD
 
 from nni_darts import UnrolledDARTS
-from nni_darts.search.hypergradient import finite_difference
+from nni_darts.search.functions import finite_difference
 from search_spaces import DartsCNN
 
 

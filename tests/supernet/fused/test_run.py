@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
 from nni_darts.genotypes.genotype import PRIMITIVES
-from nni_darts.search.hypergradient import HYPERGRADIENTS
+from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.supernet.nodes import Nodes

@@ -35,7 +35,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return read_image(path, only_look=only_look)
 
     monkeypatch.setattr(image_check, "read_image", read)
-    monkeypatch.setattr(image_check, "remembered", lambda: tmp_path / "seen")
+    monkeypatch.setattr(image_check, "checked_folder", lambda: tmp_path / "seen")
     return paths
 
 
@@ -116,7 +116,7 @@ def test_where_nothing_can_be_noted(
     tmp_path: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(image_check, "remembered", lambda: tmp_path / "file" / "seen")
+    monkeypatch.setattr(image_check, "checked_folder", lambda: tmp_path / "file" / "seen")
     for _ in range(2):
         image_check.require_readable([str(jpeg(tmp_path / "a.jpg"))])
     assert len(looked_at) == 2

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from nni_darts.tasks.base import TEXT
 from nni_darts.tasks.language.sources import PARTS, TEXTS, TextSource
 from nni_darts.tasks.language.vocabulary import TextError
 from nni_darts.tasks.missing_data import MissingDataError
+from nni_darts.tasks.registry import TEXT
 
 
 def test_the_settings_know_the_same_texts() -> None:

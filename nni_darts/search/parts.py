@@ -1,0 +1,46 @@
+"""The parts of a search method by their names in experiment files.
+
+Neither torch nor NNI is imported until one of them is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from nni_darts._common.parts import Parts
+
+if TYPE_CHECKING:
+    from nni_darts.search.hypergradient import Hypergradient
+    from nni_darts.search.selection import Selection
+    from nni_darts.supernet.relaxation import Relaxation
+
+_HYPERGRADIENT = "nni_darts.search.hypergradient"
+
+HYPERGRADIENTS: Parts[Hypergradient] = Parts(
+    "hypergradient",
+    f"{_HYPERGRADIENT}.Hypergradient",
+    {
+        "finite_difference": f"{_HYPERGRADIENT}.FiniteDifference",
+        "exact": f"{_HYPERGRADIENT}.Exact",
+        "first_order": f"{_HYPERGRADIENT}.FirstOrder",
+        "neumann": "nni_darts.search.neumann.Neumann",
+    },
+)
+
+RELAXATIONS: Parts[Relaxation] = Parts(
+    "relaxation",
+    "nni_darts.supernet.relaxation.Relaxation",
+    {"softmax": "nni_darts.supernet.relaxation.Softmax"},
+)
+
+SELECTIONS: Parts[Selection] = Parts(
+    "selection",
+    "nni_darts.search.selection.Selection",
+    {"strongest": "nni_darts.search.selection.Strongest"},
+)
+
+PARTS: Mapping[str, Parts[Any]] = {
+    kind.what: kind for kind in cast("list[Parts[Any]]", [HYPERGRADIENTS, RELAXATIONS, SELECTIONS])
+}
+"""By the argument that they are given as."""

@@ -1,0 +1,212 @@
+"""A relaxation that draws: what the supernet computes is drawn, what it says never is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import spaces
+import torch
+from choice_spaces import CellsAndChoices, ChoiceSpace
+from fused_cells import OneCell, assert_equal, fused_cells, numbers, supernets
+from torch import Tensor, nn
+
+from nni_darts import UnrolledDARTS
+from nni_darts.supernet import architectures
+from nni_darts.supernet.fused import run as fused_run
+from nni_darts.supernet.fused.fuse import fuse
+from nni_darts.supernet.mixed import MixedNode
+from nni_darts.supernet.relaxation import MixingWeights, Relaxation, Softmax, probabilities, relax
+from search_spaces import DartsCNN, DartsRNN
+
+
+@dataclass(frozen=True)
+class Gumbel(Relaxation):
+    """softmax((alpha + noise) / temperature)."""
+
+    temperature: float = 1.0
+
+    def weights(self, alpha: Tensor) -> Tensor:
+        noise = -torch.log(-torch.log(torch.rand_like(alpha)))
+        return ((alpha + noise) / self.temperature).softmax(-1)
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        return alpha.softmax(-1)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Relaxation):
+    """No choice takes from another's weight, and nothing is drawn."""
+
+    draws = False
+
+    def weights(self, alpha: Tensor) -> Tensor:
+        return alpha.sigmoid()
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        return alpha.sigmoid() / alpha.sigmoid().sum(-1, keepdim=True)
+
+
+SPACES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "choices of all sorts": (ChoiceSpace, (2, 1, 8, 8)),
+    "cells and choices": (CellsAndChoices, (2, 1, 8, 8)),
+    "nodes of a cell": (OneCell, (2, 3, 8, 8)),
+    "the cell of NNI": (spaces.NniCell, tuple(spaces.loader(2, 2).dataset[0][0].shape)),
+}
+
+
+def built(name: str, relaxation: Any) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    make, shape = SPACES[name]
+    net = UnrolledDARTS(relaxation=relaxation).mutate_model(make())
+    for parameter_name, parameter in net.named_parameters():
+        if "_arch_alpha" in parameter_name:
+            parameter.data.normal_()
+    return net, torch.randn(shape if len(shape) == 4 else (2, *shape))
+
+
+def said(net: nn.Module) -> Any:
+    found = architectures.probabilities(net)
+    rows = {label: {c: p.item() for c, p in row.items()} for label, row in found.items()}
+    exported = [m.export({}) for m in net.modules() if isinstance(m, MixedNode)]
+    return rows, architectures.top_k(net, 3), exported
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_what_is_said_is_not_drawn(name: str) -> None:
+    net, x = built(name, Gumbel())
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = said(net)
+    assert torch.equal(torch.get_rng_state(), state)
+    net(x)  # draws
+    assert not torch.equal(torch.get_rng_state(), state)
+    assert said(net) == first
+    # It is what softmax says: the same probabilities.
+    assert first == said(built(name, "softmax")[0])
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_what_is_computed_is_drawn(name: str) -> None:
+    net, x = built(name, Gumbel())
+    outputs = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        outputs.append(net(x))
+    assert not torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_mixed_module_asks_the_relaxation(name: str) -> None:
+    net, _ = built(name, Gumbel())
+    softmaxes = [m._softmax for m in list[Any](net.modules()) if hasattr(m, "_softmax")]
+    assert softmaxes
+    assert all(type(s) is MixingWeights and s.relaxation == Gumbel() for s in softmaxes)
+
+
+def test_another_relaxation_ranks_by_its_own_probabilities() -> None:
+    net, _ = built("nodes of a cell", Sigmoid())
+    rows = said(net)[0]
+    assert rows != said(built("nodes of a cell", "softmax")[0])[0]
+    assert all(sum(row.values()) == pytest.approx(1) for row in rows.values())
+
+
+def test_a_search_with_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategies = []
+    for relaxation in (Gumbel(0.5), "softmax", Softmax()):
+        torch.manual_seed(0)
+        strategy = UnrolledDARTS(relaxation=relaxation, arc_learning_rate=0.1)
+        strategies.append(spaces.search(spaces.Plain(), strategy, max_epochs=2))
+    strategy, *plain = strategies
+    assert torch.equal(spaces.alphas(plain[0]), spaces.alphas(plain[1]))
+    assert not torch.equal(spaces.alphas(strategy), spaces.alphas(plain[0]))
+
+    def ask(*_: Any) -> Any:
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(Gumbel, "weights", ask)
+    first = strategy.top_k(2), strategy.oneshot_module.export_probs()
+    assert (strategy.top_k(2), strategy.oneshot_module.export_probs()) == first
+    assert next(strategy.list_models()).sample == first[0][0][1]
+
+
+# Fused cells.
+
+
+def drawn_supernets(relaxation: Relaxation) -> tuple[nn.Module, nn.Module]:
+    plain, _ = supernets(OneCell())
+    for module in list[Any](plain.modules()):
+        if hasattr(module, "_softmax"):
+            module._softmax = MixingWeights(relaxation)
+    return plain, fuse(copy.deepcopy(plain))
+
+
+@pytest.mark.parametrize("relaxation", [Gumbel(), Sigmoid(), Softmax()])
+@pytest.mark.parametrize("hypergradient", ["first_order", "exact"])
+def test_fused_equals_plain(
+    relaxation: Relaxation, hypergradient: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, fused = drawn_supernets(relaxation)
+    assert fused_cells(fused) == 1
+    passes = []
+    run = fused_run.run
+    monkeypatch.setattr(fused_run, "run", lambda *a: passes.append(a) or run(*a))
+    found = []
+    for net in (plain, fused):
+        torch.manual_seed(2)
+        found.append(numbers(net, hypergradient))
+    assert_equal(*found)
+    # All passes of the second net were fused ones: the cell was not run edge by edge.
+    assert len(passes) == (3 if hypergradient == "first_order" else 4)
+
+
+@pytest.mark.parametrize(("relaxation", "calls"), [(Softmax(), 1), (Sigmoid(), 1), (Gumbel(), 9)])
+def test_without_draws_all_edges_of_a_cell_are_asked_for_at_once(
+    relaxation: Relaxation, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, fused = drawn_supernets(relaxation)
+    asked: list[Tensor] = []
+    weights = type(relaxation).weights
+    monkeypatch.setattr(
+        type(relaxation), "weights", lambda self, a: asked.append(a) or weights(self, a)
+    )
+    fused(torch.randn(2, 3, 8, 8).double())
+    assert len(asked) == calls
+
+
+def test_the_strategy_fuses_with_any_relaxation() -> None:
+    for relaxation in ("softmax", Gumbel(), f"{__name__}.Gumbel"):
+        net = UnrolledDARTS(relaxation=relaxation).mutate_model(DartsCNN(4, 3))
+        assert fused_cells(net) == 3
+
+
+def test_a_recurrent_cell_draws_for_every_edge() -> None:
+    size = {"vocabulary": 7, "embedding": 4, "hidden": 4, "num_nodes": 3}
+    net = UnrolledDARTS(relaxation=Gumbel()).mutate_model(DartsRNN(**size))
+    tokens, state = torch.randint(7, (3, 4)), torch.zeros(4, 4)
+    torch.manual_seed(1)
+    first = net(tokens, state).logits
+    assert not torch.equal(net(tokens, state).logits, first)
+    torch.manual_seed(1)
+    assert torch.equal(net(tokens, state).logits, first)
+
+
+# What is not NNI's own.
+
+
+def test_a_softmax_of_the_users_is_left_where_it_is() -> None:
+    net = UnrolledDARTS().mutate_model(spaces.Plain())
+    mixed: Any = next(m for m in net.modules() if hasattr(m, "_softmax"))
+    mixed._softmax = nn.Sigmoid()
+    relax(net, Gumbel())
+    assert type(mixed._softmax) is nn.Sigmoid
+    assert torch.equal(probabilities(mixed, mixed._arch_alpha), mixed._arch_alpha.sigmoid())
+
+
+def test_a_relaxation_that_there_is_not(message: Any) -> None:
+    text = message(ValueError, UnrolledDARTS, relaxation="softmaxx")
+    assert text == "unknown relaxation 'softmaxx'; did you mean 'softmax'? (known: softmax)"
