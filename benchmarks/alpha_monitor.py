@@ -14,8 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from nni_darts._common.metric import ACCURACY
 from nni_darts.genotypes.cell import PRIMITIVES
-from nni_darts.runs.reporter import search_metrics
+from nni_darts.history.flat import to_flat
+from nni_darts.history.record import EpochRecord
 
 
 def reports(seed: int, epochs: int) -> list[dict[str, object]]:
@@ -31,9 +33,9 @@ def reports(seed: int, epochs: int) -> list[dict[str, object]]:
                     total = sum(row)
                     named = zip(PRIMITIVES, row, strict=True)
                     weights[f"{kind}_{node}_{source}"] = {o: w / total for o, w in named}
-        metrics = search_metrics({"val_loss": 1.0, "train_loss": 1.0, "train_acc": 0.5}, weights)
-        shared = {"default": 0.5, "epoch": epoch, "seed": seed, "seconds": 1.0}
-        made.append({**shared, **metrics, "key": f"search-{seed}"})
+        metrics = {"val_acc": 0.5, "val_loss": 1.0, "train_loss": 1.0, "train_acc": 0.5}
+        record = EpochRecord.of_search(epoch, ACCURACY, metrics, weights)
+        made.append({**to_flat(record), "key": f"search-{seed}"})
     return made
 
 

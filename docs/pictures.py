@@ -21,13 +21,14 @@ from playwright.sync_api import sync_playwright
 
 from nni_darts.genotypes import published
 from nni_darts.history import csv_file
+from nni_darts.history.flat import to_flat
 from nni_darts.pictures import drawing
 
 HERE = Path(__file__).parent
 
 
 def cell() -> None:
-    """A published cell, as `nni-darts draw` makes it where there is no graphviz."""
+    """A published cell, as `nni-darts draw` makes it."""
     drawing.save(drawing.figure_of_cells(published.get("DARTS_V2").cells), HERE / "cell.svg")
 
 
@@ -39,8 +40,7 @@ def alphas(history: Path) -> None:
         os.environ["NNI_LOG_DIRECTORY"] = str(log)
         from nni_darts.assessor import AlphaMonitor
 
-        table = csv_file.read(history)
-        reports = [{"key": "search-0", **row} for row in table.to_dict("records")]
+        reports = [{"key": "search-0", **to_flat(record)} for record in csv_file.read(history)]
         AlphaMonitor().assess_trial("search", reports)
         handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(log))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

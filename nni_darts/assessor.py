@@ -22,6 +22,7 @@ from nni_darts.experiment import nni_manager
 from nni_darts.experiment.guard import guarded
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.experiment.resumed import Resumed
+from nni_darts.history.flat import from_flat
 from nni_darts.monitor.collapse import judge, parse_rules
 from nni_darts.monitor.page_data import VERSION, Epoch, Search
 from nni_darts.runs.run_key import RunKey
@@ -112,6 +113,8 @@ class AlphaMonitor(Assessor):
         template = resources.files("nni_darts.monitor").joinpath("page.html")
         page = template.read_text(encoding="utf-8")
         self._write(self._folder / PAGE, page)
+        for search in self._searches.values():  # the page may be newer than they are
+            self._write(self._path(search.key), search.to_json())
         self._write_index()
         if (url := nni_manager.address()) is not None and not self._failing:
             self._say(f"the alpha page is at {url.removesuffix('/api/v1/nni')}/logs/{PAGE}")
@@ -146,7 +149,7 @@ class AlphaMonitor(Assessor):
             if search.trial != trial or search.status != "running":
                 # Another attempt, which goes on from the checkpoint.
                 search.trial, search.status, search.stopped = trial, "running", False
-            search.add(Epoch.of(report))
+            search.add(Epoch.of(from_flat(report)))
         if search is None:
             return AssessResult.Good
         search.planned = self._epochs()

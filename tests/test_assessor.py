@@ -20,8 +20,8 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.assessor import AlphaMonitor
 from nni_darts.experiment import nni_manager
 from nni_darts.experiment.nni_database import Experiment
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import alphas_of, derived, skips
+from nni_darts.history.cells import derived, skips
+from nni_darts.history.flat import from_flat
 from nni_darts.monitor.collapse import Figures, Rules, judge
 from nni_darts.monitor.page_data import Epoch, Search
 from nni_darts.pictures.colours import colours_among
@@ -107,7 +107,7 @@ def test_a_planted_collapse_is_stopped(log: Path, capsys: pytest.CaptureFixture[
     monitor = AlphaMonitor(on_collapse="stop")
     made = reports(20, **COLLAPSE)
     results = play(monitor, "a", made)
-    counts = [skips(derived(report)) for report in made]
+    counts = [skips(derived(from_flat(report))) for report in made]
     first = next(i for i in range(20) if min(counts[max(0, i - 2) : i + 1]) > 2 and i >= 2)
     assert results == [GOOD] * first + [BAD] * (20 - first)
     verdict = data(log)["verdict"]
@@ -172,16 +172,16 @@ def test_what_the_page_reads(log: Path) -> None:
     shown = dict(zip(values["figures"], numbers_, strict=True))
     assert shown["val_acc"] == pytest.approx(made[4]["default"], abs=1e-4)
     assert shown["entropy"] == pytest.approx(made[4]["entropy"], abs=1e-4)
-    assert shown["skips"] == skips(derived(made[4]))
+    assert shown["skips"] == skips(derived(from_flat(made[4])))
     for c, kind in enumerate(("normal", "reduce")):
-        rows = [list(row.values()) for row in alphas_of(made[4])[kind].values()]
+        rows = [list(row.values()) for row in from_flat(made[4]).cells[kind].values()]
         assert weights[c] == pytest.approx([w for row in rows for w in row], abs=5e-5)
         cell = values["cells"][c]
         edges = [
             (*cell["edges"][edge], cell["operations"][name])
             for edge, name in zip(kept[c][::2], kept[c][1::2], strict=True)
         ]
-        nodes = enumerate(derived(made[4])[kind].nodes, 2)
+        nodes = enumerate(derived(from_flat(made[4]))[kind].nodes, 2)
         assert edges == [(node, e.source, e.operation) for node, es in nodes for e in es]
 
 
@@ -190,36 +190,47 @@ def test_back_from_json(log: Path) -> None:
     text = (log / "alphas/search-0.json").read_text()
     assert Search.from_json(text, "running").to_json() == text
     other = Search("search-1", 1, "b")
-    other.add(
-        Epoch.of({"epoch": 0, "x.1 conv": 0.4, "x.1 pool": 0.6, "y 16": 1, "z": float("nan")})
-    )
+    report = {"epoch": 0, "x.1 conv": 0.4, "x.1 pool": 0.6, "y 16": 1, "z": float("nan")}
+    other.add(Epoch.of(from_flat(report)))
     text = other.to_json()
     assert json.loads(text)["cells"][0]["edges"] == ["x.1", "y"]
     assert json.loads(text)["epochs"][0][2] == [[0.4, 0.6, None, None, None, 1.0]]
     assert Search.from_json(text, "running").to_json() == text
 
 
+def test_the_data_of_an_earlier_version_get_a_layout(log: Path) -> None:
+    play(AlphaMonitor(), "a", reports(2))
+    path = log / "alphas/search-0.json"
+    whole = path.read_text()
+    values = json.loads(whole)
+    for cell in values["cells"]:
+        del cell["layout"]
+    path.write_text(json.dumps(values))
+    AlphaMonitor()
+    assert path.read_text() == whole
+
+
 def test_choices_have_names_and_colours_of_their_own() -> None:
     search, made = Search("search-0", 0, "a"), choice_reports(3, 12)
     for report in made[:2]:
-        search.add(Epoch.of(report))
+        search.add(Epoch.of(from_flat(report)))
     before = search.to_json()
     (cell,) = json.loads(before)["cells"]
     assert cell["edges"] == choice_labels(12)
     own = [[cell["operations"][o] for o in row] for row in cell["candidates"]]
-    assert own == [list(row) for row in choices_of(made[0]).values()]
+    assert own == [list(row) for row in from_flat(made[0]).choices.values()]
     assert cell["colours"] == [[list(c) for c in colours_among(row)] for row in own]
     again = Search.from_json(before, "running")
     assert again.to_json() == before
     # Colours stay what they are.
-    again.add(Epoch.of(made[2]))
+    again.add(Epoch.of(from_flat(made[2])))
     assert json.loads(again.to_json())["cells"] == [cell]
 
 
 def test_cells_and_other_choices_are_kept_apart() -> None:
     search = Search("search-0", 0, "a")
     for choices, cells in zip(choice_reports(3), reports(3), strict=True):
-        search.add(Epoch.of({**choices, **cells}))
+        search.add(Epoch.of(from_flat({**choices, **cells})))
     values = json.loads(search.to_json())
     assert [cell["kind"] for cell in values["cells"]] == ["normal", "reduce", "choices"]
     kept = values["epochs"][-1][3]

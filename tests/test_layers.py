@@ -63,6 +63,8 @@ PURE = (
     "nni_darts.monitor.collapse",
     "nni_darts.experiment.database",
     "nni_darts.experiment.guard",
+    "nni_darts.monitor.page_cells",
+    "nni_darts.monitor.page_data",
     "nni_darts.experiment.ledger",
     "nni_darts.experiment.loopback",
     "nni_darts.experiment.nni_database",

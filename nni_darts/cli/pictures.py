@@ -8,16 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import nni_database
 from nni_darts.genotypes import published
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import alphas_of, gaps
-
-if TYPE_CHECKING:
-    import pandas as pd
+from nni_darts.history.flat import from_flat
+from nni_darts.history.gaps import gaps
+from nni_darts.history.record import EpochRecord
 
 
 @contextmanager
@@ -36,8 +34,8 @@ def draw(options: argparse.Namespace) -> int:
         drawing.format_of(options.output)
         drawing.require_writable(options.output)
         genotype = published.find(options.genotype)
-        drawn_by = drawing.draw(genotype, options.output)
-    print(f"written to {options.output}, drawn by {drawn_by}")
+        drawing.draw(genotype, options.output)
+    print(f"written to {options.output}")
     return 0
 
 
@@ -47,10 +45,10 @@ def plot(options: argparse.Namespace) -> int:
     with _one_line():
         pictures.format_of(options.output)
         pictures.require_writable(options.output)
-        table = _history(options.history)
-        pictures.plot_history(table, options.output)
-    _say_what_is_missing(table)
-    print(f"written to {options.output}: {_epochs(len(table))}")
+        records = _history(options.history)
+        pictures.plot_history(records, options.output)
+    _say_what_is_missing(records)
+    print(f"written to {options.output}: {_epochs(len(records))}")
     return 0
 
 
@@ -61,12 +59,12 @@ def animate(options: argparse.Namespace) -> int:
     with _one_line():
         pictures.format_of(options.output, ["gif"])
         pictures.require_writable(options.output)
-        table = _history(options.history)
-        frames = frames_of(table.to_dict("records"))
+        records = _history(options.history)
+        frames = frames_of(records)
         if not frames:
             raise ValueError(f"{options.history}: no epoch has the weights of a whole cell")
         pictures.write_bytes(options.output, animation(frames))
-    _say_what_is_missing(table)
+    _say_what_is_missing(records)
     print(f"written to {options.output}: {_epochs(len(frames))}")
     return 0
 
@@ -75,15 +73,15 @@ def _epochs(count: int) -> str:
     return f"{count} epoch{'s' * (count != 1)}"
 
 
-def _say_what_is_missing(table: pd.DataFrame) -> None:
-    for line in gaps(table.to_dict("records")):
+def _say_what_is_missing(records: list[EpochRecord]) -> None:
+    for line in gaps(records):
         print(f"note: {line}", file=sys.stderr)
 
 
 # What a user means by a history
 
 
-def _history(text: str) -> pd.DataFrame:
+def _history(text: str) -> list[EpochRecord]:
     """History from a history.csv, a trial's id, or a run of the latest experiment.
 
     Raises:
@@ -95,7 +93,7 @@ def _history(text: str) -> pd.DataFrame:
         return csv_file.read(Path(text))
     trial = _trial(text)
     try:
-        return csv_file.table_of([trial.reports[epoch] for epoch in sorted(trial.reports)])
+        return csv_file.records_of([trial.reports[epoch] for epoch in sorted(trial.reports)])
     except ValueError:
         raise ValueError(
             f"trial {trial.id} ({trial.key or 'which has not said its run'}) has not reported "
@@ -128,7 +126,7 @@ def _trial(text: str) -> nni_database.Trial:
 
 
 def _searched(trial: nni_database.Trial) -> bool:
-    return any(alphas_of(report) or choices_of(report) for report in trial.reports.values())
+    return any(from_flat({**report, "epoch": 0}).weights for report in trial.reports.values())
 
 
 def _named(trial: nni_database.Trial) -> Any:

@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _follow(running: Running, settings: Settings) -> str:
     """Print what happens until the experiment ends; returns its status."""
+    from nni_darts.history.flat import from_flat
     from nni_darts.runs.reporter import leading, summary
 
     shown: dict[str, int] = {}
@@ -86,9 +87,9 @@ def _follow(running: Running, settings: Settings) -> str:
         for trial in trials:
             name = f"trial {trial.id}" + ("" if trial.key is None else f" {trial.key}")
             for epoch in sorted(trial.reports)[shown.get(trial.id, 0) :]:
-                report = trial.reports[epoch]
-                line = summary(report, _epochs(settings, trial.key))
-                print(printable(f"{name}  {line}  {leading(report)}".rstrip()), flush=True)
+                record = from_flat(trial.reports[epoch])
+                line = summary(record, _epochs(settings, trial.key))
+                print(printable(f"{name}  {line}  {leading(record)}".rstrip()), flush=True)
             shown[trial.id] = len(trial.reports)
             if states.get(trial.id) != trial.status:
                 states[trial.id] = trial.status

@@ -1,4 +1,10 @@
-"""Derivation of cells from alphas: the strength of each edge, and the most probable cells.
+"""Derivation of cells from the weights of a search: the strength of edges, the most probable cells.
+
+The strength of an operation on an edge is its mixing weight, softmax(alpha) over all operations,
+none too; where a method weighs the edges into a node as well, it is that weight times the mixing
+weight. A node keeps its strongest edges, each with its strongest operation but none [P 2.4]. All
+that derives cells does it by `options` and `best_edges`: the strategy, the public functions, the
+alpha page and the pictures.
 
 [P] = arXiv 1806.09055.
 """
@@ -7,8 +13,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +26,23 @@ from nni_darts.genotypes.cell import NONE, Cell, Edge, kind_of
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.k_best import best_combinations, best_subsets
 
-__all__ = ["Strengths", "derive", "strength", "top_k"]
+__all__ = [
+    "Options",
+    "Strengths",
+    "best_edges",
+    "derive",
+    "derived_cell",
+    "options",
+    "strength",
+    "strengths",
+    "strongest_first",
+    "top_k",
+]
+
+Options: TypeAlias = "list[tuple[float, str]]"
+"""(log of its strength, name) of each operation that an edge may have, none left out."""
+_Weights: TypeAlias = Mapping[tuple[int, int], Mapping[str, float]]
+_EdgeWeights: TypeAlias = Mapping[tuple[int, int], float]
 
 
 class Strengths(NamedTuple):
@@ -30,25 +52,135 @@ class Strengths(NamedTuple):
     operations: tuple[str, ...]  # num_edges names, never "none"
 
 
-def strength(alphas: npt.ArrayLike, primitives: Sequence[str]) -> Strengths:
+# One node
+
+
+def options(log_p: Iterable[float], names: Iterable[str], edge_weight: float = 1.0) -> Options:
+    """What an edge may be: every operation but none, with the log of its strength.
+
+    Args:
+        log_p: log of the mixing weight of each operation.
+        names: of the operations, in the same order.
+        edge_weight: in [0, 1], of the edge among those into its node.
+    """
+    shift = _log(edge_weight)
+    return [(p + shift, name) for p, name in zip(log_p, names, strict=True) if name != NONE]
+
+
+def best_edges(
+    incoming: Sequence[Options], k: int, limit: int
+) -> list[tuple[float, tuple[Edge, ...]]]:
+    """The `limit` best ways to choose k edges into a node, and an operation on each of them.
+
+    Args:
+        incoming: for the edge from each state, in order, what it may be; nothing for one that must
+            not be chosen.
+        k: how many edges are chosen.
+        limit: how many ways to return at most.
+
+    Returns:
+        (sum of the log strengths, edges as of `strongest_first`), best first.
+    """
+    scored = [[(s, (s, Edge(name, i))) for s, name in edge] for i, edge in enumerate(incoming)]
+    return [
+        (score, strongest_first(edge for _, edge in chosen))
+        for score, chosen in best_subsets(scored, k, limit)
+    ]
+
+
+def strongest_first(edges: Iterable[tuple[float, Edge]]) -> tuple[Edge, ...]:
+    """The edges of a node by their strength; equal ones by source."""
+    ordered = sorted(edges, key=lambda scored: (-scored[0], scored[1].source))
+    return tuple(edge for _, edge in ordered)
+
+
+def _log(weight: float) -> float:
+    return math.log(weight) if weight > 0 else -math.inf
+
+
+# Mixing weights by their names, of which some may be missing
+
+
+def strengths(
+    weights: _Weights, edge_weights: _EdgeWeights | None = None
+) -> dict[tuple[int, int], float]:
+    """(node, source) -> how strong the edge is, by its strongest operation but none."""
+    found = {}
+    for edge, row in weights.items():
+        best = max((weight for name, weight in row.items() if name != NONE), default=0.0)
+        found[edge] = best * (edge_weights or {}).get(edge, 1.0)
+    return found
+
+
+def derived_cell(kind: str, weights: _Weights, edge_weights: _EdgeWeights | None = None) -> Cell:
+    """The cell that `derive` makes of the alphas of which these are the mixing weights.
+
+    An edge without weights is never chosen, so a node may keep fewer edges than its kind's 2
+    (recurrent: 1).
+
+    Args:
+        kind: "normal", "reduce" or "recurrent".
+        weights: (node, source) -> operation -> mixing weight in [0, 1].
+        edge_weights: (node, source) -> weight of the edge in [0, 1]; 1 where it is missing.
+
+    Raises:
+        ValueError: a node has no edge with weights, or the kind is not known.
+    """
+    first, k, _ = kind_of(kind)
+    names = list(dict.fromkeys(name for row in weights.values() for name in row))
+    if not any(name != NONE for name in names):
+        raise ValueError(f"the {kind} cell has no weights of operations other than none")
+    rows = {}
+    for edge, row in weights.items():
+        logs = [_log(row.get(name, 0.0)) for name in names]
+        # Rounded to nothing: no operation of the edge is more likely than another.
+        logs = logs if max(logs) > -math.inf else [0.0] * len(logs)
+        (log_p,) = _log_softmax(np.array([logs])).tolist()
+        rows[edge] = options(log_p, names, (edge_weights or {}).get(edge, 1.0))
+    concat = tuple(range(first, max(node for node, _ in weights) + 1))
+    nodes = []
+    for node in concat:
+        incoming = [rows.get((node, source), []) for source in range(node)]
+        most = sum(map(bool, incoming))
+        if not most:
+            raise ValueError(
+                f"the {kind} cell cannot be derived: no weights of the edges into node {node}"
+            )
+        ((_, edges),) = best_edges(incoming, min(k, most), 1)
+        nodes.append(edges)
+    return Cell(kind, tuple(nodes), concat, list(dict.fromkeys([*names, NONE])))
+
+
+# Alphas as a table
+
+
+def strength(
+    alphas: npt.ArrayLike, primitives: Sequence[str], edge_weights: npt.ArrayLike | None = None
+) -> Strengths:
     """Strength of an edge = max over o != none of softmax(alpha)_o, over ALL operations, none too.
 
     Args:
         alphas: (num_edges, num_ops), unnormalised.
         primitives: num_ops names in the order of the columns; "none" is found by name, wherever it
             is, if it is.
+        edge_weights: (num_edges,), in [0, 1], by which the strengths are multiplied, where a method
+            weighs the edges into a node.
 
     Raises:
-        ValueError: for alphas of another shape or with NaN or +inf, and for primitives that repeat
-            or offer only "none".
+        ValueError: for alphas of another shape or with NaN or +inf, for primitives that repeat or
+            offer only "none", and for edge_weights of another shape or out of their range.
     """
-    log_p, columns = _log_strengths(alphas, primitives)
-    best = log_p.argmax(axis=1)  # the first of equals
-    return Strengths(np.exp(log_p.max(axis=1)), tuple(columns[i] for i in best))
+    table = _tabled(alphas, primitives, edge_weights)
+    best = [max(edge, key=lambda option: option[0]) for edge in table]  # the first of equals
+    return Strengths(np.exp([score for score, _ in best]), tuple(name for _, name in best))
 
 
 def derive(
-    alphas: npt.ArrayLike, primitives: Sequence[str], k: int | None = None, kind: str = "normal"
+    alphas: npt.ArrayLike,
+    primitives: Sequence[str],
+    k: int | None = None,
+    kind: str = "normal",
+    edge_weights: npt.ArrayLike | None = None,
 ) -> Cell:
     """Cell in which each node keeps its `k` strongest edges, none excluded as operation [P 2.4].
 
@@ -59,6 +191,7 @@ def derive(
         k: edges per node, 1 <= k <= inputs of the cell; by default the paper's: 2, in a recurrent
             cell 1.
         kind: "normal", "reduce" or "recurrent".
+        edge_weights: see `strength`.
 
     Returns:
         The cell; a node's edges come strongest first, equal ones by source; concat is all nodes.
@@ -66,7 +199,7 @@ def derive(
     Raises:
         ValueError: see `strength`; and for a num_edges that is no such cell's, or a k out of range.
     """
-    return _top_cells(alphas, primitives, 1, k, kind)[0][1]
+    return _top_cells(_tabled(alphas, primitives, edge_weights), primitives, 1, k, kind)[0][1]
 
 
 def top_k(
@@ -74,6 +207,7 @@ def top_k(
     primitives: Sequence[str],
     n: int,
     k: int | None = None,
+    edge_weights_by_cell: Mapping[str, npt.ArrayLike] | None = None,
 ) -> list[tuple[float, Genotype]]:
     """The `n` most probable genotypes under the alphas, best first, all distinct.
 
@@ -82,23 +216,32 @@ def top_k(
         primitives: num_ops names in the order of the columns.
         n: number of genotypes, >= 1; fewer are returned where there are no more.
         k: edges per node, as for `derive`.
+        edge_weights_by_cell: kind of cell -> edge weights as for `derive`.
 
     Returns:
         (score, genotype): the score, at most 0, is the sum over the chosen edges of
-        log softmax(alpha)_o of the chosen operation o, -inf where such an alpha is -inf. The first
-        genotype is made of the cells of `derive`.
+        log softmax(alpha)_o of the chosen operation o (and of the log of the edge's weight), -inf
+        where such an alpha is -inf. The first genotype is made of the cells of `derive`.
 
     Raises:
         ValueError: as `derive`; and for an n below 1, or kinds of cells that make no genotype.
     """
     n = size("n", n, 1, limits.ARCHITECTURES, "n=")
     instance("alphas_by_cell", alphas_by_cell, Mapping, "a mapping of kinds of cells to alphas")  # type: ignore[type-abstract]
-    cells = [_top_cells(alphas, primitives, n, k, kind) for kind, alphas in alphas_by_cell.items()]
+    weights: Mapping[str, npt.ArrayLike] = {}
+    if edge_weights_by_cell is not None:
+        what = "a mapping of kinds of cells to edge weights"
+        instance("edge_weights_by_cell", edge_weights_by_cell, Mapping, what)  # type: ignore[type-abstract]
+        weights = edge_weights_by_cell
+    cells = [
+        _top_cells(_tabled(alphas, primitives, weights.get(kind)), primitives, n, k, kind)
+        for kind, alphas in alphas_by_cell.items()
+    ]
     return [(score, Genotype(chosen)) for score, chosen in best_combinations(cells, n)]
 
 
 def _top_cells(
-    alphas: npt.ArrayLike, primitives: Sequence[str], n: int, k: int | None, kind: str
+    table: list[Options], primitives: Sequence[str], n: int, k: int | None, kind: str
 ) -> list[tuple[float, Cell]]:
     """The n best cells of any k edges into each node and any operation but none on each."""
     first, usual, _ = kind_of(kind)
@@ -110,35 +253,21 @@ def _top_cells(
             f"k must be between 1 and {first}, the predecessors of the first node of a {kind} "
             f"cell, got k={shown(k)}"
         ) from None
-    log_p, columns = _log_strengths(alphas, primitives)
-    rows = iter(log_p.tolist())
-    concat = tuple(range(first, first + _num_nodes(len(log_p), first, kind)))
-    nodes = []
-    for state in concat:
-        # An option is its own sort key: strongest edge of the node first, equal ones by source.
-        incoming = [
-            [(score, (-score, i, o)) for score, o in zip(next(rows), columns, strict=True)]
-            for i in range(state)
-        ]
-        nodes.append(
-            [
-                (score, tuple(Edge(o, i) for _, i, o in sorted(option for _, option in chosen)))
-                for score, chosen in best_subsets(incoming, k, n)
-            ]
-        )
+    rows = iter(table)
+    concat = tuple(range(first, first + _num_nodes(len(table), first, kind)))
+    nodes = [best_edges([next(rows) for _ in range(state)], k, n) for state in concat]
     return [
         (score, Cell(kind, chosen, concat, primitives))
         for score, chosen in best_combinations(nodes, n)
     ]
 
 
-def _log_strengths(
-    alphas: npt.ArrayLike, primitives: Sequence[str]
-) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    """log softmax(alpha) over all operations, then without none: the columns left, their names."""
+def _tabled(
+    alphas: npt.ArrayLike, primitives: Sequence[str], edge_weights: npt.ArrayLike | None
+) -> list[Options]:
+    """What each edge may be, by the rows of alphas."""
     primitives = texts("primitives", primitives)
-    columns = [i for i, name in enumerate(primitives) if name != NONE]
-    if not columns or len(set(primitives)) < len(primitives):
+    if not any(name != NONE for name in primitives) or len(set(primitives)) < len(primitives):
         raise ValueError(
             f"primitives must be distinct names, one of them other than none, got {primitives!r}"
         )
@@ -156,16 +285,39 @@ def _log_strengths(
             f"alphas must be of shape (num_edges, {len(primitives)}), one column per primitive, "
             f"got {a.shape}"
         )
-    peak = a.max(axis=1, keepdims=True)
+    peak = a.max(axis=1)
     if not np.isfinite(peak).all():  # the peak of a row with NaN is NaN
         row = int(np.argmin(np.isfinite(peak)))
         raise ValueError(
             "alphas must not hold NaN, nor +inf, nor -inf in a whole row, "
             f"got {a[row].tolist()} in row {row}"
         )
+    weights = [1.0] * len(a) if edge_weights is None else _edge_weights(edge_weights, len(a))
+    rows = zip(_log_softmax(a).tolist(), weights, strict=True)
+    return [options(log_p, primitives, weight) for log_p, weight in rows]
+
+
+def _edge_weights(values: npt.ArrayLike, count: int) -> list[float]:
+    try:
+        weights = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"edge_weights must be numbers in [0, 1], got {shown(values)}") from None
+    if weights.shape != (count,) or not ((weights >= 0) & (weights <= 1)).all():
+        raise ValueError(
+            f"edge_weights must be {count} numbers in [0, 1], one per row of alphas, got "
+            f"{shown(values)}"
+        )
+    found: list[float] = weights.tolist()
+    return found
+
+
+def _log_softmax(a: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """log softmax of each row."""
+    peak = a.max(axis=1, keepdims=True)
     # fsum does not depend on the order of the operations, so neither do ties.
     total = np.array([[math.fsum(row)] for row in np.exp(a - peak)])
-    return (a - peak - np.log(total))[:, columns], tuple(primitives[i] for i in columns)
+    shifted: npt.NDArray[np.float64] = a - peak - np.log(total)
+    return shifted
 
 
 def _num_nodes(num_edges: int, num_inputs: int, kind: str) -> int:

@@ -1,1 +1,1 @@
-"""The record of a search, epoch by epoch: its keys, its cells, its CSV file."""
+"""The record of a run, epoch by epoch: the object, its text for NNI and CSV, its cells."""

@@ -1,27 +1,27 @@
-"""history.csv of a search, read back for its pictures."""
+"""history.csv of a run: written after every epoch, read back to go on and for pictures."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
-from nni_darts._common import files
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import alphas_of
+from nni_darts._common import files, limits
+from nni_darts.history.flat import epoch_of, from_flat, to_flat
+from nni_darts.history.record import HISTORY, EpochRecord
 
-__all__ = ["read", "table_of"]
+__all__ = ["History", "read", "records_of"]
 
 _MAX_SIZE = 50_000_000  # bytes; a search of 1,000 epochs needs a few million
 _MAX_CELLS = 5_000_000  # each takes far more memory than it has bytes
-_MAX_EPOCH = 100_000
+_MAX_EPOCH = 100_000  # curves have a point for each
 
 
-def read(path: Path) -> pd.DataFrame:
-    """A row per epoch, ascending; of an epoch that stands there twice, the last row.
+def read(path: Path) -> list[EpochRecord]:
+    """A search's epochs, ascending; of an epoch that stands there twice, the last row.
 
     Raises:
         ValueError: one line: the file cannot be read, or is no history of a search.
@@ -43,35 +43,79 @@ def read(path: Path) -> pd.DataFrame:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{path} is not a table of comma-separated values: {why[0]}") from None
     try:
-        return table_of([{str(k): v for k, v in row.items()} for row in table.to_dict("records")])
+        return records_of(table.to_dict("records"))
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
 
 
-def table_of(reports: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The same of reports of one run; a report without its epoch is left out.
+def records_of(reports: Iterable[Mapping[Any, Any]]) -> list[EpochRecord]:
+    """The same of reports of one search; a report without its epoch is left out.
 
     Raises:
         ValueError: one line, whose subject is to be put before it.
     """
-    rows: dict[int, Mapping[str, Any]] = {}
-    for report in reports:
-        epoch = _epoch(report.get("epoch"))
-        if epoch is not None:
-            rows[epoch] = {**report, "epoch": epoch}
-    if not rows:
+    found = [from_flat(report) for report in reports if epoch_of(report) is not None]
+    records = {record.epoch: record for record in found if record.epoch <= _MAX_EPOCH}
+    if not records:
         raise ValueError("has no epochs: expected the history.csv of a search, with a column epoch")
-    if not any(alphas_of(row) or choices_of(row) for row in rows.values()):
+    if not any(record.weights for record in records.values()):
         raise ValueError(
             "has no weights of edges (columns such as 'n2<0 sep3') or of other choices ('LABEL "
             "CANDIDATE'): expected the history.csv of a search"
         )
-    return pd.DataFrame([rows[epoch] for epoch in sorted(rows)])
+    return [records[epoch] for epoch in sorted(records)]
 
 
-def _epoch(value: Any) -> int | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return int(number) if number.is_integer() and 0 <= number <= _MAX_EPOCH else None
+class Files(Protocol):
+    """Files of a folder by their names (`nni_darts.training.run_folder.RunFolder`)."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    def read(self, name: str) -> bytes:
+        """Content of a file."""
+
+    def replace(self, name: str, text: str) -> None:
+        """Replace a file as a whole."""
+
+    def put_aside(self, name: str, why: str, then: str) -> None:
+        """Take a damaged file out of the way, and say why, and what follows."""
+
+
+class History:
+    """history.csv of one run, written whole after every epoch.
+
+    Rows of epochs that a resumed run does again are dropped. A damaged file is put aside with a
+    message, and the history begins anew.
+
+    Args:
+        folder: folder of the run.
+    """
+
+    def __init__(self, folder: Files) -> None:
+        self.folder = folder
+
+    def records(self) -> list[EpochRecord]:
+        """One per epoch; none before the first one."""
+        return [from_flat(row) for row in self._table().to_dict("records")]
+
+    def add(self, record: EpochRecord) -> None:
+        """Add an epoch; the epochs from it on that are there already go."""
+        row, before = pd.DataFrame([to_flat(record)]), self._table()
+        if len(before):
+            row = pd.concat([before[before["epoch"] < record.epoch], row])
+        self.folder.replace(HISTORY, row.to_csv(index=False))
+
+    def _table(self) -> pd.DataFrame:
+        """As it is written, so that the rows of earlier epochs stay what they are."""
+        if not self.folder.exists(HISTORY):
+            return pd.DataFrame()
+        try:
+            table = pd.read_csv(io.BytesIO(self.folder.read(HISTORY)), low_memory=False)
+            table = table.astype({"epoch": "int64", "default": "float64"})
+            if not table["epoch"].between(0, limits.EPOCHS).all():
+                raise ValueError("epochs that are none")
+        except (ValueError, KeyError, OverflowError):  # pandas' own, and a UnicodeDecodeError
+            self.folder.put_aside(HISTORY, "is damaged", "what it told of earlier epochs is lost")
+            return pd.DataFrame()
+        return table

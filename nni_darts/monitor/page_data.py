@@ -5,7 +5,8 @@ The JSON of a search, which nni_darts/monitor/page.html reads::
     {"version": 1, "key": "search-0", "seed": 0, "trial": "abcde", "planned": 50,
      "verdict": {"text": ..., "epoch": 12, "holds": true, "stopped": false} or null,
      "cells": [{"kind": "normal", "inputs": 2, "edges": [[2, 0], [2, 1], ...],
-                "operations": ["none", ...], "colours": [[light, dark], ...]}, ...],
+                "operations": ["none", ...], "colours": [[light, dark], ...],
+                "layout": {...} or null}, ...],
      "figures": ["val_acc", ...],
      "epochs": [[epoch, [figures], [[weights of a cell, edge by edge], ...],
                  [[edge, operation, edge, operation, ...] of the derived cell, ...] or null],
@@ -14,7 +15,7 @@ The JSON of a search, which nni_darts/monitor/page.html reads::
 Edges are (node, source), operations of a derived cell are indices into `operations`, edges into
 `edges`. The other choices of a space are one cell of the kind "choices", whose edges are labels; it
 has "candidates" too, for each label the indices of its own operations, and "colours" for each of
-these. What is not known is null.
+these, but no layout, of which `nni_darts.monitor.page_cells` tells. What is not known is null.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from nni_darts._common.metric import ACCURACY, PERPLEXITY, metric_of
+from nni_darts._common.metric import ACCURACY, PERPLEXITY
 from nni_darts.genotypes.cell import KINDS
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import alphas_of, derived, skips, validation
+from nni_darts.history.cells import derived, skips
+from nni_darts.history.record import EpochRecord
 from nni_darts.monitor.collapse import Figures, Verdict
+from nni_darts.monitor.page_cells import layout_of
 from nni_darts.pictures.colours import colour_of, colours_among
 
 VERSION = 1
@@ -46,7 +48,7 @@ Table: TypeAlias = "dict[Row, dict[str, float]]"
 
 @dataclass
 class Epoch:
-    """What is kept of the report of an epoch."""
+    """What is kept of an epoch."""
 
     number: int
     figures: dict[str, float | None]
@@ -56,17 +58,16 @@ class Epoch:
     """Kind of cell -> the edges that the derived cell has; None where there is no derived cell."""
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> Epoch:
+    def of(cls, record: EpochRecord) -> Epoch:
         weights: dict[str, Table] = {
-            kind: {edge: row for edge, row in edges.items()}
-            for kind, edges in alphas_of(report).items()
+            kind: {edge: row for edge, row in edges.items()} for kind, edges in record.cells.items()
         }
-        if choices := choices_of(report):
-            weights[CHOICES] = {label: row for label, row in choices.items()}
+        if record.choices:
+            weights[CHOICES] = {label: row for label, row in record.choices.items()}
         kept: dict[str, list[tuple[Row, str]]] | None = None
         count: int | None = None
         try:
-            genotype = derived(report)
+            genotype = derived(record)
         except ValueError:  # a report that was cut, or a space that is not one of cells
             pass
         else:
@@ -79,18 +80,14 @@ class Epoch:
                 ]
                 for cell in genotype.cells
             }
-        figures = {name: _number(report.get(name)) for name in FIGURES}
-        figures |= {metric_of(report).val: validation(report), "skips": count}
-        return cls(int(report["epoch"]), figures, weights, kept)
+        figures = {name: _rounded(record.metrics.get(name)) for name in FIGURES}
+        figures |= {record.metric.val: record.validation, "skips": count}
+        return cls(record.epoch, figures, weights, kept)
 
 
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
+def _rounded(number: float | None) -> float | None:
     # JSON has neither NaN nor infinity.
-    return float(f"{number:.5g}") if math.isfinite(number) else None
+    return None if number is None or not math.isfinite(number) else float(f"{number:.5g}")
 
 
 @dataclass
@@ -153,7 +150,7 @@ class Search:
                     "inputs": KINDS[kind].num_inputs if kind in KINDS else 0,
                     "edges": rows,
                     "operations": names,
-                    **self._colours(kind, rows, names),
+                    **self._looks(kind, rows, names),
                 }
                 for kind, rows, names in cells
             ],
@@ -204,10 +201,12 @@ class Search:
                 names = _names(row for table in tables for row in table.values())
                 yield kind, list(rows) if kind == CHOICES else sorted(rows, key=_order), names
 
-    def _colours(self, kind: str, rows: list[Row], names: list[str]) -> dict[str, Any]:
-        """Of the operations of a cell; of other choices, for each by itself."""
+    def _looks(self, kind: str, rows: list[Row], names: list[str]) -> dict[str, Any]:
+        """The colours of a cell's operations and its layout; of other choices, colours for each."""
         if kind != CHOICES:
-            return {"colours": [colour_of(name) for name in names]}
+            edges = [row for row in rows if not isinstance(row, str)]
+            colours = [colour_of(name) for name in names]
+            return {"colours": colours, "layout": layout_of(kind, edges, names)}
         tables = [e.weights[CHOICES] for e in self.epochs.values() if CHOICES in e.weights]
         candidates = [_names(t[row] for t in tables if row in t) for row in rows]
         place = {name: i for i, name in enumerate(names)}

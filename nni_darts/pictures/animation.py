@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nni_darts._common.checks import instance, several
-from nni_darts._common.messages import shown
-from nni_darts._common.metric import metric_of
+from nni_darts._common.checks import several
 from nni_darts.genotypes.cell import KINDS, Cell
-from nni_darts.history.choice_weights import Choices, choices_of
-from nni_darts.history.epoch import alphas_of, derived_cell, strengths, validation
+from nni_darts.history.cells import cell_of, strengths_of
+from nni_darts.history.record import Choices, EpochRecord
 from nni_darts.pictures.cell_figure import DRAWN, figure_of_cells
 from nni_darts.pictures.choice_figure import DRAWN as DRAWN_OF_CHOICES
 from nni_darts.pictures.choice_figure import figure_of_choices
@@ -48,29 +46,23 @@ class Frame:
     choices: Choices = field(default_factory=dict)
 
 
-def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
+def frames_of(records: Iterable[EpochRecord]) -> list[Frame]:
     """Frames of the epochs that are complete; incomplete epochs are left out.
 
     An epoch is complete if its cells can be derived with as many nodes as in any other, and no
     candidate of its other choices is missing.
 
     Args:
-        reports: reports of one search, in the order of their epochs.
+        records: records of one search, in the order of their epochs.
     """
     frames = []
-    if isinstance(reports, str | Mapping) or not isinstance(reports, Iterable):
-        raise TypeError(f"reports must be a list of mappings, got {shown(reports)}")
-    for report in reports:
-        instance("reports", report, Mapping, "a list of mappings, one per epoch")  # type: ignore[type-abstract]
-        weights = alphas_of(report)
+    for record in several("records", records, EpochRecord, "records of epochs"):
         try:
-            cells = tuple(derived_cell(kind, edges) for kind, edges in weights.items())
+            cells = tuple(cell_of(record, kind) for kind in record.cells)
         except ValueError:
             continue
-        strong = tuple(strengths(weights[cell.kind]) for cell in cells)
-        frames.append(
-            Frame(int(report["epoch"]), _title(report), cells, strong, choices_of(report))
-        )
+        strong = tuple(strengths_of(record, cell.kind) for cell in cells)
+        frames.append(Frame(record.epoch, _title(record), cells, strong, record.choices))
     # Boxes must not jump: all frames show the same boxes.
     shapes = [{cell.kind: len(cell.nodes) for cell in frame.cells} for frame in frames]
     whole = {k: max((shape.get(k, 0) for shape in shapes), default=0) for k in KINDS}
@@ -88,12 +80,11 @@ def frames_of(reports: Iterable[Mapping[Any, Any]]) -> list[Frame]:
     ]
 
 
-def _title(report: Mapping[Any, Any]) -> str:
-    parts = [f"epoch {int(report['epoch']) + 1}"]
-    if (value := validation(report)) is not None:
-        metric = metric_of(report)
-        parts.append(f"val {metric.name} {metric.written(value)}")
-    entropy = float(report.get("entropy") or math.nan)
+def _title(record: EpochRecord) -> str:
+    parts = [f"epoch {record.epoch + 1}"]
+    if (value := record.validation) is not None:
+        parts.append(f"val {record.metric.name} {record.metric.written(value)}")
+    entropy = record.metrics.get("entropy", math.nan)
     if math.isfinite(entropy):
         parts.append(f"entropy {entropy:.3f}")
     return "    ".join(parts)

@@ -1,4 +1,4 @@
-"""Cells drawn through matplotlib, by the built-in layout of `nni_darts.pictures.layered_layout`.
+"""Cells drawn through matplotlib, by the layout of `nni_darts.pictures.cell_layout`.
 
 matplotlib is imported where it is used, and only its object interface: without pyplot no window
 system is asked for, and threads do not disturb each other.
@@ -6,7 +6,6 @@ system is asked for, and threads do not disturb each other.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,9 @@ from nni_darts.pictures.cell_graph import (
     label_lines,
     link_id,
 )
+from nni_darts.pictures.cell_layout import LABEL_SIZE, LINE, NAME_SIZE, label_room, placed
 from nni_darts.pictures.colours import LIGHT, NODES, colour_of
-from nni_darts.pictures.layered_layout import Layout, place
+from nni_darts.pictures.layered_layout import Layout
 from nni_darts.pictures.lettering import width_of
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DRAWN", "Picture", "figure_of_cell", "figure_of_cells", "picture_of"]
 
-NAME_SIZE = 10.0  # points; of boxes
-LABEL_SIZE = 9.0
-_LINE = 1.1  # height of a line of a label, in font sizes
 _MARGIN = 8.0
 _CAPTION = 18.0  # height of the line above a cell
 _BETWEEN = 14.0  # cells
@@ -65,33 +62,22 @@ def picture_of(cell: Cell, strengths: Mapping[tuple[int, int], float] | None = N
             and boxes stand where they do for every cell with as many nodes.
     """
     if strengths is None:
-        return Picture(graph_of(cell), _placed(graph_of(cell)))
+        return Picture(graph_of(cell), placed(graph_of(cell), _LETTERING))
     graph = candidates(cell.kind, len(cell.nodes))
-    return Picture(graph, _placed(graph), cell, strengths)
+    return Picture(graph, placed(graph, _LETTERING), cell, strengths)
 
 
-@functools.lru_cache(maxsize=64)
-def _placed(graph: Graph) -> Layout:
-    incoming = [sum(link.target == box.name for link in graph.links) for box in graph.boxes]
-    sizes = [
-        (max(22.0, width_of(_mathematics(box.name), NAME_SIZE, True) + 11), max(22.0, 5.0 * count))
-        for box, count in zip(graph.boxes, incoming, strict=True)
-    ]
-    index = {box.name: i for i, box in enumerate(graph.boxes)}
-    links = [(index[link.source], index[link.target]) for link in graph.links]
-    labels = [None if link.operation is None else _label(link.operation) for link in graph.links]
-    return place(sizes, [box.rank for box in graph.boxes], links, labels)
+class _Matplotlib:
+    """The widths of texts as matplotlib writes them."""
+
+    def name(self, name: str) -> float:
+        return width_of(_mathematics(name), NAME_SIZE, True)
+
+    def line(self, text: str) -> float:
+        return width_of(text, LABEL_SIZE)
 
 
-# Wide enough for every operation that a search may choose.
-_WIDEST = "max_pool_3x3"
-
-
-def _label(operation: str) -> tuple[float, float]:
-    """Width and height of a label; a space that suffices, for an operation still to come."""
-    lines = label_lines(operation or _WIDEST)
-    width = max(width_of(line, LABEL_SIZE) for line in lines)
-    return width + 5, len(lines) * LABEL_SIZE * _LINE + 5
+_LETTERING = _Matplotlib()
 
 
 def _mathematics(name: str) -> str:
@@ -194,7 +180,7 @@ def _paint(axes: Axes, picture: Picture, left: float, top: float) -> None:
         if label is None or faint:
             continue
         # As wide as what is written, which may be less than the room that is kept for it.
-        across, high = _label(str(link.operation))
+        across, high = label_room(str(link.operation), _LETTERING)
         axes.add_patch(
             FancyBboxPatch(
                 (left + label.x - across / 2, top + label.y - high / 2),
@@ -210,7 +196,7 @@ def _paint(axes: Axes, picture: Picture, left: float, top: float) -> None:
         for i, line in enumerate(lines):
             axes.text(
                 left + label.x,
-                top + label.y + (i - (len(lines) - 1) / 2) * LABEL_SIZE * _LINE,
+                top + label.y + (i - (len(lines) - 1) / 2) * LABEL_SIZE * LINE,
                 line,
                 size=LABEL_SIZE,
                 color=colour,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nni_darts.history.choice_weights import Choices
+from nni_darts.history.record import Choices
 from nni_darts.pictures.colours import LIGHT, colours_among
 from nni_darts.pictures.lettering import fitting
 
@@ -108,7 +108,7 @@ def figure_of_choices(choices: Choices, *, title: str | None = None) -> Figure:
     """The choices of one epoch, the strongest candidate of each marked.
 
     Args:
-        choices: choices to draw, at least one, see `nni_darts.history.choice_weights.choices_of`.
+        choices: choices to draw, at least one, see `nni_darts.history.record.EpochRecord`.
         title: text above the panels; "" keeps its room free.
 
     Returns:

@@ -16,19 +16,15 @@ from nni_darts._common import files
 from nni_darts._common.checks import instance
 from nni_darts._common.messages import line, shown
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.pictures import graphviz
+from nni_darts.history.record import EpochRecord
 from nni_darts.pictures.cell_figure import figure_of_cell, figure_of_cells
-from nni_darts.pictures.cell_graph import graph_of
 from nni_darts.pictures.search_figure import figure_of_history, heat_maps
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BUILT_IN",
     "FORMATS",
-    "GRAPHVIZ",
     "draw",
     "figure_of_cell",
     "figure_of_cells",
@@ -43,11 +39,9 @@ __all__ = [
 ]
 
 FORMATS = ("svg", "png", "pdf")
-GRAPHVIZ = "graphviz"
-BUILT_IN = "the built-in layout"
 
 
-def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> str:
+def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> None:
     """Draw the cells of a genotype as the paper does, into a file.
 
     Args:
@@ -55,40 +49,24 @@ def draw(genotype: Genotype, path: str | Path, *, title: str | None = None) -> s
         path: its suffix, .svg, .png or .pdf, says in which format.
         title: above the cells.
 
-    Returns:
-        What drew it: `GRAPHVIZ` where its program dot is installed, else `BUILT_IN`, followed by
-        the reason in parentheses.
-
     Raises:
         ValueError: one line, for another suffix, or where the file cannot be written.
     """
     instance("genotype", genotype, Genotype, "a Genotype (a text is read by Genotype.parse)")
     if title is not None:
         instance("title", title, str, "a text")
-    format = format_of(path)
-    reason = "no graphviz: its program dot was not found"
-    if graphviz.installed():
-        try:
-            picture = graphviz.render([graph_of(cell) for cell in genotype.cells], format, title)
-        except graphviz.DotError as error:
-            reason = f"graphviz failed: {error}"
-        else:
-            write_bytes(path, picture)
-            return GRAPHVIZ
+    format_of(path)
     save(figure_of_cells(genotype.cells, title=title), path)
-    return f"{BUILT_IN} ({reason})"
 
 
-def plot_history(table: pd.DataFrame, path: str | Path) -> None:
+def plot_history(records: Iterable[EpochRecord], path: str | Path) -> None:
     """Draw the weights of all edges over the epochs of a search, see `figure_of_history`.
 
     Raises:
-        ValueError: as `draw`, and for a table without weights.
+        ValueError: as `draw`, and for records without weights.
     """
     format_of(path)
-    if not isinstance(table, Iterable) or not hasattr(table, "to_dict"):
-        raise TypeError(f"table must be a DataFrame with a row per epoch, got {shown(table)}")
-    save(figure_of_history(table), path)
+    save(figure_of_history(records), path)
 
 
 def format_of(path: str | Path, formats: Collection[str] = FORMATS) -> str:

@@ -6,28 +6,19 @@ matplotlib is imported where it is used, and never pyplot: see `nni_darts.pictur
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from nni_darts._common.checks import instance
+from nni_darts._common.checks import instance, several
 from nni_darts._common.messages import literal
-from nni_darts._common.metric import metric_of
 from nni_darts.genotypes.cell import KINDS
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import (
-    Weights,
-    alphas_of,
-    derived_cell,
-    operations_of,
-    skips_in,
-    validation,
-)
+from nni_darts.history.cells import cell_of, operations_of, skips_in
+from nni_darts.history.record import EpochRecord
 from nni_darts.pictures.cell_graph import CAPTIONS, state_name
 from nni_darts.pictures.choice_figure import Panels, in_points, panels_of, room_for
 from nni_darts.pictures.colours import LIGHT, colour_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
@@ -41,12 +32,12 @@ _PANEL = 0.84  # inches
 _HEAD = 0.58  # above each part
 _SIDE = 0.2  # of the panels of other choices
 
-# Epochs (from 1) -> the reports and the weights of each.
-_Epochs = dict[int, tuple[Mapping[Any, Any], Weights]]
+_Epochs = dict[int, EpochRecord]
+"""Epochs, counted from 1."""
 
 
-def figure_of_history(table: pd.DataFrame) -> Figure:
-    """Small multiples of a search's history.csv.
+def figure_of_history(records: Iterable[EpochRecord]) -> Figure:
+    """Small multiples of a search's history.
 
     Above, over epochs: the validation metric, the entropy of the weights and the number of skip
     connections in the derived normal cell. Below, for each cell, one panel per edge with a line per
@@ -54,29 +45,26 @@ def figure_of_history(table: pd.DataFrame) -> Figure:
     the space. Lines break where epochs are missing.
 
     Args:
-        table: a row per epoch; see `nni_darts.history.epoch.alphas_of` for its columns, and
-            `nni_darts.history.choice_weights.choices_of`.
+        records: of one search, in any order.
 
     Raises:
-        ValueError: no row has weights.
+        ValueError: no epoch has weights.
     """
     from matplotlib.figure import Figure
 
-    every: _Epochs = {}
-    for report in table.to_dict("records"):
-        every[int(report["epoch"]) + 1] = (report, alphas_of(report))
-    every = dict(sorted(every.items()))
-    kinds = [kind for kind in KINDS if any(kind in weights for _, weights in every.values())]
-    choices = {epoch: choices_of(report) for epoch, (report, _) in every.items()}
+    records = several("records", records, EpochRecord, "records of epochs")
+    every: _Epochs = {r.epoch + 1: r for r in sorted(records, key=lambda r: r.epoch)}
+    kinds = [kind for kind in KINDS if any(kind in r.cells for r in every.values())]
+    choices = {epoch: record.choices for epoch, record in every.items()}
     has_choices = any(choices.values())
     if not kinds and not has_choices:
-        raise ValueError("no epoch has weights of edges, such as 'n2<0 sep3', or of other choices")
+        raise ValueError("records: no epoch has weights of edges, or of other choices")
     edges = {
-        kind: sorted({edge for _, w in every.values() for edge in w.get(kind, {})})
+        kind: sorted({edge for r in every.values() for edge in r.cells.get(kind, {})})
         for kind in kinds
     }
     names = dict.fromkeys(
-        name for _, w in every.values() for row in w.values() for name in operations_of(row)
+        name for r in every.values() for row in r.cells.values() for name in operations_of(row)
     )
     parts = [1.0] + [_PANEL * len({node for node, _ in edges[kind]}) for kind in kinds]
     wide = max((len({source for _, source in edges[kind]}) for kind in kinds), default=0)
@@ -146,16 +134,16 @@ def _style(name: str) -> Literal["-", ":"]:
 
 
 def _summaries(figure: Figure, at: SubplotSpec, every: _Epochs) -> None:
-    entropies = {epoch: report.get("entropy") for epoch, (report, _) in every.items()}
-    values = {epoch: validation(report) for epoch, (report, _) in every.items()}
-    names = {metric_of(report).name for report, _ in every.values()}
+    entropies = {epoch: record.metrics.get("entropy") for epoch, record in every.items()}
+    values = {epoch: record.validation for epoch, record in every.items()}
+    names = {record.metric.name for record in every.values()}
     skips: dict[int, float | None] = dict.fromkeys(every)
-    for epoch, (_, weights) in every.items():
-        if "normal" in weights:
+    for epoch, record in every.items():
+        if "normal" in record.cells:
             try:
-                skips[epoch] = skips_in(derived_cell("normal", weights["normal"]))
+                skips[epoch] = skips_in(cell_of(record, "normal"))
             except ValueError:
-                continue  # a gap, as `nni_darts.history.epoch.gaps` says
+                continue  # a gap, as `nni_darts.history.gaps` says
     shown = [
         (f"validation {' or '.join(names)}", values),
         ("entropy of the weights (nats)", entropies),
@@ -196,9 +184,9 @@ def _multiples(
     columns = max(len(sources), 4)
     grid = at.subgridspec(len(nodes), columns, wspace=0.14, hspace=0.3)
     names = dict.fromkeys(
-        name for _, weights in every.values() for name in operations_of(weights.get(kind, {}))
+        name for record in every.values() for name in operations_of(record.cells.get(kind, {}))
     )
-    rows = [weights.get(kind, {}) for _, weights in every.values()]
+    rows = [record.cells.get(kind, {}) for record in every.values()]
     top = max(weight for row in rows for edge in row.values() for weight in edge.values())
     for node, source in edges:
         axes = figure.add_subplot(grid[nodes.index(node), sources.index(source)])
@@ -206,8 +194,8 @@ def _multiples(
         axes.set_ylim(0, min(1.0, 1.08 * top))
         for name in names:
             values = {
-                epoch: weights.get(kind, {}).get((node, source), {}).get(name)
-                for epoch, (_, weights) in every.items()
+                epoch: record.cells.get(kind, {}).get((node, source), {}).get(name)
+                for epoch, record in every.items()
             }
             colour = colour_of(name).light
             _plot(axes, values, color=colour, linewidth=1.1, linestyle=_style(name))
@@ -254,22 +242,22 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def heat_maps(report: Mapping[Any, Any], *, title: str | None = None) -> Figure:
+def heat_maps(record: EpochRecord, *, title: str | None = None) -> Figure:
     """Heat maps of softmax(alpha) in one epoch: edges by operations per cell, darker for heavier.
 
     Args:
-        report: report of an epoch, see `nni_darts.history.epoch.alphas_of`.
+        record: record of any epoch of a search.
         title: text above all.
 
     Raises:
-        ValueError: the report has no weights of edges.
+        ValueError: the record has no weights of edges.
     """
     from matplotlib.figure import Figure
 
-    instance("report", report, Mapping, "a mapping such as a row of history.csv")  # type: ignore[type-abstract]
-    weights = alphas_of(report)
+    instance("record", record, EpochRecord, "the record of an epoch")
+    weights = record.cells
     if not weights:
-        raise ValueError("the report has no weights of edges, such as 'n2<0 sep3'")
+        raise ValueError("the record has no weights of edges")
     most = max(len(edges) for edges in weights.values())
     wide = max(len(operations_of(edges)) for edges in weights.values())
     width, height = (0.85 + 0.36 * wide) * len(weights) + 0.5, 1.35 + 0.24 * most

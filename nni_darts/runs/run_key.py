@@ -37,8 +37,8 @@ class RunKey:
     @classmethod
     def of(cls, run: Run) -> RunKey:
         """The key of a run."""
-        digest = run.genotype and run.task.architecture(run.genotype).digest
-        return cls(run.stage, run.seed, digest)
+        genotype = run.genotype and run.task.architecture(run.genotype).digest
+        return cls(run.stage, run.seed, genotype)
 
     @classmethod
     def parse(cls, text: object) -> RunKey:
@@ -58,7 +58,7 @@ class RunKey:
 
 
 def key(run: Run) -> str:
-    """The text of a run's key, by which results, reports and folders are known."""
+    """Text of a run's key, by which results, reports and folders are known."""
     return str(RunKey.of(run))
 
 

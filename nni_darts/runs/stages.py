@@ -18,10 +18,11 @@ from nni.nas.space import RawFormatModelSpace
 
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
+from nni_darts.history.record import EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.identity import of_run
-from nni_darts.runs.reporter import Reporter, as_text, search_metrics, write_genotypes
+from nni_darts.runs.reporter import Reporter, as_text, write_genotypes
 from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.strategy import UnrolledDARTS
@@ -47,11 +48,10 @@ class _ReportEpoch(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         best = ranked(self.strategy, self.top_k)
-        write_genotypes(self.reporter.history.folder, trainer.current_epoch, best)
+        write_genotypes(self.reporter.folder, trainer.current_epoch, best)
+        probabilities = self.strategy.oneshot_module.export_probs()
         self.reporter.epoch(
-            trainer.current_epoch,
-            metrics[self.metric.val],
-            search_metrics(metrics, self.metric, self.strategy.oneshot_module.export_probs()),
+            EpochRecord.of_search(trainer.current_epoch, self.metric, metrics, probabilities)
         )
 
 
@@ -127,10 +127,12 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
     last, best = reporter.last, ranked(strategy, settings.top_k)
     print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
-    metrics = ("default", "val_loss", "train_loss", "entropy")
+    assert last is not None, "a search has at least one epoch"
+    metrics = ("val_loss", "train_loss", "entropy")
     return {
-        **{name: last[name] for name in metrics if name in last},
-        metric.val: last["default"],
+        "default": last.default,
+        **{name: last.metrics[name] for name in metrics if name in last.metrics},
+        metric.val: last.default,
         **{f"score_{i}": score for i, (score, _) in enumerate(best, 1)},
         **{f"genotype_{i}": text for i, (_, text) in enumerate(best, 1)},
         "epochs": settings.epochs,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import alphas_of
+from nni_darts.history.keys import short_keys
+from nni_darts.history.record import EpochRecord
 from nni_darts.pictures.animation import frames_of
 from nni_darts.pictures.cell_figure import figure_of_cells
 from nni_darts.pictures.choice_figure import figure_of_choices
@@ -35,19 +34,15 @@ class Events:
         self._writer: SummaryWriter | None = None
         self._complained = False
 
-    def add(self, report: Mapping[str, Any]) -> None:
-        """Add an epoch.
-
-        Args:
-            report: what NNI gets; the weights of edges, `n2<0 sep3`, and of other choices become
-                pictures.
+    def add(self, record: EpochRecord) -> None:
+        """Add an epoch; weights of edges and of other choices become pictures.
 
         Raises:
             OSError: one line, for what could not be written.
         """
         _leave_errors_of_writers()
         try:
-            self._add(report, int(report["epoch"]))
+            self._add(record)
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -55,38 +50,46 @@ class Events:
                 "right what the system says) and run again",
             ) from error
 
-    def _add(self, report: Mapping[str, Any], epoch: int) -> None:
+    def _add(self, record: EpochRecord) -> None:
         if self._writer is None:
             # It takes seconds to import.
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.folder), purge_step=epoch)
-        for name, value in report.items():
-            if name not in ("epoch", "seed") and "<" not in name and isinstance(value, int | float):
-                self._writer.add_scalar(name, value, epoch)
-        if alphas_of(report) or choices_of(report):
+            self._writer = SummaryWriter(str(self.folder), purge_step=record.epoch)
+        for name, value in _scalars(record).items():
+            self._writer.add_scalar(name, value, record.epoch)
+        if record.weights:
             try:
-                self._add_pictures(report, epoch)
+                self._add_pictures(record)
             except Exception as error:  # whatever it is, the search is worth more
                 if not self._complained:
                     print(f"TensorBoard goes without pictures: {error}", flush=True)
                 self._complained = True
         self._writer.flush()
 
-    def _add_pictures(self, report: Mapping[str, Any], epoch: int) -> None:
-        figures = {"alphas": heat_maps(report)} if alphas_of(report) else {}
-        for frame in frames_of([report]):
+    def _add_pictures(self, record: EpochRecord) -> None:
+        figures = {"alphas": heat_maps(record)} if record.cells else {}
+        for frame in frames_of([record]):
             if frame.cells:
                 figures["cells"] = figure_of_cells(frame.cells, frame.strengths)
-        if choices := choices_of(report):
-            figures["choices"] = figure_of_choices(choices)
+        if record.choices:
+            figures["choices"] = figure_of_choices(record.choices)
         for name, figure in figures.items():
-            self._add_figure(name, figure, epoch)
+            self._add_figure(name, figure, record.epoch)
 
     def _add_figure(self, name: str, figure: Figure, epoch: int) -> None:
         assert self._writer is not None
         figure.set_dpi(_DPI)
         self._writer.add_figure(name, figure, epoch, close=False)
+
+
+def _scalars(record: EpochRecord) -> dict[str, float]:
+    """The metrics, and the weights of choices that are no edges of cells, by NNI's keys."""
+    metrics = {name: value for name, value in record.metrics.items() if name != "seed"}
+    choices = record.choices
+    keys = short_keys({place: list(row) for place, row in record.weights.items()})
+    weights = {k: choices[p][o] for (p, o), k in keys.items() if isinstance(p, str)}
+    return {"default": record.default, **metrics, **weights}
 
 
 @functools.cache

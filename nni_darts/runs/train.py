@@ -17,9 +17,10 @@ from torch import nn
 
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
+from nni_darts.history.record import EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.identity import of_training
-from nni_darts.runs.reporter import Report, Reporter
+from nni_darts.runs.reporter import Reporter
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks.base import Architecture, Task
 from nni_darts.tasks.settings import Component, Training
@@ -44,7 +45,7 @@ class Job:
     seed: int
     output: Path
     key: str
-    """Key that its reports echo: the text of a `nni_darts.runs.run_key.RunKey`, or a name."""
+    """What its reports echo: the text of a `nni_darts.runs.run_key.RunKey`, or a name."""
 
     @property
     def folder(self) -> RunFolder:
@@ -66,10 +67,10 @@ class _ReportEpoch(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        metrics: Report = {name: float(v) for name, v in trainer.callback_metrics.items()}
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metrics |= cast(Any, pl_module).figures()
-        metric = metrics.pop(self.metric.val, metrics[self.metric.train])
-        self.reporter.epoch(trainer.current_epoch, metric, dict(sorted(metrics.items())))
+        epoch = trainer.current_epoch
+        self.reporter.epoch(EpochRecord.of_training(epoch, self.metric, metrics))
 
 
 def train(
@@ -127,15 +128,15 @@ def train(
         if tested:
             trained = task.trained(Path(weights), job.genotype, settings, data)
             found = test(trained, data, devices[0], task)
-    history = reporter.history.table()
-    best = history.iloc[metric.best(history["default"]) if validates else -1]
+    epochs = reporter.history.records()
+    best = epochs[metric.best(record.default for record in epochs) if validates else -1]
     if validates:
-        found = {metric.val: float(best["default"]), "val_loss": float(best["val_loss"]), **found}
+        found = {metric.val: best.default, "val_loss": float(best.metrics["val_loss"]), **found}
     return {
-        "default": found.get(metric.val, found.get(metric.test, float(best["default"]))),
+        "default": found.get(metric.val, found.get(metric.test, best.default)),
         **found,
         **task.count(network, data),
-        "best_epoch": int(best["epoch"]),
+        "best_epoch": best.epoch,
         "weights": weights,
         "device": str(devices[0]),
         "seconds": round(time.time() - started, 1),

@@ -11,7 +11,8 @@ from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedRepeat
 from torch import Tensor, nn
 
-from nni_darts.genotypes.cell import NONE
+from nni_darts.genotypes.cell import NONE, Edge
+from nni_darts.genotypes.derivation import strongest_first
 from nni_darts.supernet.decisions import Decided, Part, Parts
 from nni_darts.supernet.mixed import MixedNode, Sample, log_probabilities
 from nni_darts.supernet.nni_cell import MixedCell
@@ -131,8 +132,9 @@ class Choices:
         chosen = _several(decided, label)
         # Of nodes with other edges than each other's, one that is in the architecture.
         edges = next(e for e in self._edges[label] if all(e[j] in decided for j in chosen))
-        strength = {j: self.scores[edges[j]][cast(int, decided[edges[j]])] for j in chosen}
-        return {label: sorted(strength, key=lambda j: -strength[j])}
+        operations = {j: cast(int, decided[edges[j]]) for j in chosen}
+        found = [(self.scores[edges[j]][o], Edge(str(o), j)) for j, o in operations.items()]
+        return {label: [edge.source for edge in strongest_first(found)]}
 
     def _cell(self, cell: MixedCell) -> Iterator[Part]:
         """Parts of a cell: for each node its distinct inputs, with an operation for each."""

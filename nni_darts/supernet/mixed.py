@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from nni_darts._common.checks import several, size, text
 from nni_darts._common.messages import shown
-from nni_darts.genotypes.cell import NONE
-from nni_darts.genotypes.k_best import best_subsets
+from nni_darts.genotypes.derivation import best_edges, options
 from nni_darts.supernet.nodes import ChosenEdges
 from nni_darts.supernet.relaxation import probabilities
 
@@ -120,22 +119,16 @@ class MixedNode(Node, BaseSuperNetModule):
         if self.choice.label in memo:
             return {}
         edges = [cast(Any, edge) for edge in self.edges]
-        options = [
-            but_none(log_probabilities(edge, edge._arch_alpha), edge.names) for edge in edges
+        incoming = [
+            options(log_probabilities(edge, edge._arch_alpha), edge.names) for edge in edges
         ]
         # What an edge would be that is not chosen does not matter; NNI wants to be told anyway.
-        sample = {edge.label: max(o)[1] for edge, o in zip(edges, options, strict=True)}
-        strength = [{name: p for p, name in named} for named in options]
-        ((_, chosen),) = best_subsets(options, self.choice.n_chosen, 1)
-        strongest_first = sorted(chosen, key=lambda edge: -strength[edge[0]][edge[1]])
-        operations = {edges[j].label: name for j, name in chosen}
-        return {**sample, **operations, self.choice.label: [j for j, _ in strongest_first]}
+        sample = {edge.label: max(o)[1] for edge, o in zip(edges, incoming, strict=True)}
+        ((_, chosen),) = best_edges(incoming, self.choice.n_chosen, 1)
+        operations = {edges[j].label: name for name, j in chosen}
+        return {**sample, **operations, self.choice.label: [edge.source for edge in chosen]}
 
 
 def log_probabilities(mixed: nn.Module, alpha: Tensor) -> list[float]:
     """log of the probabilities that a mixed module's alphas stand for, in float64."""
     return cast(list[float], torch.log(probabilities(mixed, alpha.detach().double())).tolist())
-
-
-def but_none(log_p: Sequence[float], names: Sequence[str]) -> list[tuple[float, str]]:
-    return [(p, name) for p, name in zip(log_p, names, strict=True) if name != NONE]

@@ -9,8 +9,8 @@ import torch
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedCell
 from torch import nn
 
-from nni_darts.genotypes.k_best import best_subsets
-from nni_darts.supernet.mixed import Sample, but_none, log_probabilities
+from nni_darts.genotypes.derivation import best_edges, options
+from nni_darts.supernet.mixed import Sample, log_probabilities
 from nni_darts.supernet.nodes import ChosenEdges
 
 
@@ -26,12 +26,13 @@ class MixedCell(DifferentiableMixedCell):
         for node in self.output_node_indices:
             alphas = [self._arch_alpha[f"{self.label}/{node}_{source}"] for source in range(node)]
             # The emulated none is the one alpha more than there are names.
-            options = [
-                but_none(log_probabilities(self, a)[: len(self.op_names)], self.op_names)
+            incoming = [
+                options(log_probabilities(self, a)[: len(self.op_names)], self.op_names)
                 for a in alphas
             ]
-            ((_, chosen),) = best_subsets(options, min(self.num_ops_per_node, node), 1)
-            sample |= self.named(node, chosen)
+            ((_, chosen),) = best_edges(incoming, min(self.num_ops_per_node, node), 1)
+            # By source, as NNI has them.
+            sample |= self.named(node, sorted((edge.source, edge.operation) for edge in chosen))
         return sample
 
     def named(self, node: int, edges: Sequence[tuple[int, str]]) -> Sample:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from nni_darts._common import files, folder, limits
 from nni_darts._common.validation import SettingsError
+from nni_darts.history.record import HISTORY
 from nni_darts.training.identity import Identity
 
 LAST = "last.ckpt"
@@ -26,8 +27,6 @@ PREVIOUS = "previous.ckpt"
 BEST = "best.ckpt"
 """The weights of the epoch that is best on the validation data."""
 RESULT = "result.json"
-HISTORY = "history.csv"
-"""What was reported of each epoch."""
 GENOTYPES = "genotypes.json"
 """The best architectures of a search after its last epoch."""
 TENSORBOARD = "tensorboard"

@@ -15,11 +15,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from nni_darts._common.validation import SettingsError
+from nni_darts.history.record import HISTORY
 from nni_darts.training import checkpoint
 from nni_darts.training.checkpoint_io import AtomicCheckpointIO
 from nni_darts.training.identity import Identity
 from nni_darts.training.precision import lightning_precision
-from nni_darts.training.run_folder import BEST, HISTORY, LAST, PREVIOUS, RunFolder
+from nni_darts.training.run_folder import BEST, LAST, PREVIOUS, RunFolder
 
 SIGNATURE = "nni_darts_run"
 """Key of a checkpoint's signature: its run, and what the run had reported."""
@@ -92,7 +93,7 @@ class Checkpoints(ModelCheckpoint):
 
 
 def last_checkpoint(output: str | Path) -> Checkpoints:
-    """Callback that writes `LAST` to `output` after every epoch, the one before as `PREVIOUS`."""
+    """Callback that writes `LAST` to `output` each epoch, and keeps the one before it."""
     return Checkpoints(
         output, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
     )
@@ -122,9 +123,9 @@ def go_on(folder: RunFolder, identity: Identity, validates: bool = False) -> dic
     The history of the run becomes what it was then. Damaged files are put aside with a message.
 
     Args:
-        folder: folder of the run.
-        identity: identity of the run.
-        validates: go on only if the weights that were best so far are there, too.
+        folder: of the run.
+        identity: of the run.
+        validates: whether it goes on only if the weights that were best so far are there, too.
 
     Raises:
         SettingsError: a checkpoint is of another run; nothing was changed.

@@ -34,7 +34,7 @@ from nni_darts.cli.main import main
 from nni_darts.experiment import ledger
 from nni_darts.genotypes import published
 from nni_darts.history import csv_file
-from nni_darts.runs.reporter import History
+from nni_darts.history.csv_file import History
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.language.data import TextTrainingData
@@ -161,7 +161,7 @@ def test_histories_of_runs_that_go_on(
     path = tmp_path / "history.csv"
     write(path)
     with at_once():
-        assert History(RunFolder.at(tmp_path)).table().empty
+        assert History(RunFolder.at(tmp_path)).records() == []
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{path} is damaged")
 

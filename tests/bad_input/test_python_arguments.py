@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import spaces
 import torch
@@ -236,13 +235,13 @@ TABLE: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (partial(draw_picture, path="x.svg"), "genotype", NO_GENOTYPE),
     (partial(draw_picture, CNN), "path", [None, 5, b"x.svg", ["x.svg"]]),
     (partial(draw_picture, CNN, "x.svg"), "title", [5, ["title"]]),
-    (partial(plot_history, path="x.svg"), "table", [None, 5, [], "history.csv", {}]),
-    (partial(plot_history, pd.DataFrame({"epoch": [0]})), "path", [None, 5, ["x.svg"]]),
+    (partial(plot_history, path="x.svg"), "records", [None, 5, [], "history.csv", {}, [{}]]),
+    (partial(plot_history, []), "path", [None, 5, ["x.svg"]]),
     (partial(save, path="x.svg"), "figure", [None, 5, b"figure"]),
-    (heat_maps, "report", [None, 5, "n2<0 sep3", ["n2<0 sep3"]]),
+    (heat_maps, "record", [None, 5, "n2<0 sep3", ["n2<0 sep3"], {"n2<0 sep3": 1.0}]),
     (figure_of_cell, "cell", [None, 5, CNN, "normal"]),
     (figure_of_cells, "cells", [None, 5, [], [5], "normal"]),
-    (frames_of, "reports", [None, 5, [5], "epoch", {"epoch": 0}]),
+    (frames_of, "records", [None, 5, [5], "epoch", {"epoch": 0}, [{"epoch": 0}]]),
     (animation, "frames", [None, 5, [], [5], "epoch"]),
     (checkpoint.read, "path=", [*NO_PATH, None]),
     (checkpoint.load, "path=", [*NO_PATH, None]),

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ import torch
 from nni_darts.cli.main import main
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
+from nni_darts.history.record import EpochRecord
 from nni_darts.runs import train
 from nni_darts.runs.train import Job
 from nni_darts.tasks.images.settings import ImageTraining
@@ -129,9 +129,9 @@ def test_a_training_that_was_stopped_goes_on_from_its_last_epoch(
     class Stopped(Exception):
         pass
 
-    def stop(report: Any, epochs: int) -> str:
+    def stop(record: EpochRecord, epochs: int) -> str:
         # After the first epoch's checkpoint, in the second epoch.
-        if report["epoch"] == 1:
+        if record.epoch == 1:
             raise Stopped
         return "first"
 

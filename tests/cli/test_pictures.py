@@ -16,8 +16,8 @@ from PIL import Image
 from nni_darts.cli.main import main
 from nni_darts.experiment import nni_database
 from nni_darts.genotypes.cell import RNN_PRIMITIVES
-from nni_darts.pictures import graphviz
-from nni_darts.pictures.animation import animation, frames_of
+from nni_darts.history.flat import from_flat
+from nni_darts.pictures.animation import Frame, animation, frames_of
 
 
 @pytest.fixture
@@ -35,6 +35,10 @@ def failing(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return call
 
 
+def frames(reports: list[dict[str, Any]]) -> list[Frame]:
+    return frames_of([from_flat(report) for report in reports])
+
+
 def written(path: Path, made: list[dict[str, Any]]) -> str:
     pd.DataFrame(made).to_csv(path, index=False)
     return str(path)
@@ -43,16 +47,10 @@ def written(path: Path, made: list[dict[str, Any]]) -> str:
 # draw
 
 
-def test_draw(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(graphviz, "installed", lambda: False)
+def test_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "cell.svg"
     assert main(["draw", "DARTS_V2", "-o", str(path)]) == 0
-    assert capsys.readouterr().out == (
-        f"written to {path}, drawn by the built-in layout "
-        "(no graphviz: its program dot was not found)\n"
-    )
+    assert capsys.readouterr().out == f"written to {path}\n"
     assert "normal-5-2-dil_conv_3x3" in path.read_text()
 
 
@@ -152,11 +150,11 @@ def test_animate_refuses_other_formats(tmp_path: Path, failing: Callable[..., st
 
 def test_frames_tell_the_epoch() -> None:
     made = reports(2)
-    first, second = frames_of(made)
+    first, second = frames(made)
     assert first.title == f"epoch 1    val accuracy 50.00%    entropy {made[0]['entropy']:.3f}"
     assert second.epoch == 1
     del made[0]["default"], made[0]["entropy"]
-    assert frames_of(made)[0].title == "epoch 1"
+    assert frames(made)[0].title == "epoch 1"
 
 
 def test_epochs_whose_cells_are_not_whole_are_left_out(
@@ -167,7 +165,7 @@ def test_epochs_whose_cells_are_not_whole_are_left_out(
     made[1] = {k: v for k, v in made[1].items() if not k.startswith("n5")}
     made[2] = {k: v for k, v in made[2].items() if not k.startswith("r")}
     history = written(tmp_path / "history.csv", made)
-    assert [frame.epoch for frame in frames_of(made)] == [0, 3]
+    assert [frame.epoch for frame in frames(made)] == [0, 3]
     assert main(["animate", history, "-o", str(tmp_path / "x.gif")]) == 0
     printed = capsys.readouterr()
     assert printed.err == "note: weights are missing in epochs 2-3\n"
@@ -176,9 +174,9 @@ def test_epochs_whose_cells_are_not_whole_are_left_out(
 
 def test_one_cell_alone_and_recurrent_cells() -> None:
     for made in (reports(2, ["normal"], 2), reports(2, ["recurrent"], 3, RNN_PRIMITIVES)):
-        frames = frames_of(made)
-        assert len(frames) == 2
-        with Image.open(io.BytesIO(animation(frames))) as image:
+        shown = frames(made)
+        assert len(shown) == 2
+        with Image.open(io.BytesIO(animation(shown))) as image:
             assert image.n_frames == 2
 
 

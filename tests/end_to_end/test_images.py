@@ -20,7 +20,7 @@ from PIL import Image
 from nni_darts import load
 from nni_darts.experiment import loopback, nni_database
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.runs.reporter import MAX_KEY
+from nni_darts.history.keys import MAX_KEY
 from search_spaces import DartsNetwork
 
 pytestmark = pytest.mark.slow

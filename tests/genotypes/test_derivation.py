@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nni_darts.genotypes.derivation import derive, strength, top_k
+from nni_darts.genotypes.derivation import derive, derived_cell, strength, strengths, top_k
 from nni_darts.genotypes.genotype import PRIMITIVES, RNN_PRIMITIVES, Cell, Edge, Genotype
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "genotypes_cnn.json"
@@ -253,3 +253,134 @@ def test_top_k_takes_milliseconds():
 def test_bad_top_k(alphas, n, message):
     with pytest.raises(ValueError, match=message):
         top_k(alphas, PRIMITIVES, n)
+
+
+# Mixing weights by their names
+
+
+@pytest.mark.parametrize(
+    ("kind", "primitives", "inputs", "nodes"),
+    [("normal", PRIMITIVES, 2, 4), ("recurrent", RNN_PRIMITIVES, 1, 8)],
+)
+def test_the_derived_cell_is_that_of_the_alphas(
+    kind: str, primitives: tuple[str, ...], inputs: int, nodes: int
+) -> None:
+    rng = np.random.default_rng(0)
+    edges = [(node, source) for node in range(inputs, inputs + nodes) for source in range(node)]
+    for _ in range(20):
+        alphas = 3 * rng.standard_normal((len(edges), len(primitives)))
+        weights = np.exp(alphas) / np.exp(alphas).sum(axis=1, keepdims=True)
+        rows = {
+            edge: dict(zip(primitives, row, strict=True))
+            for edge, row in zip(edges, weights.tolist(), strict=True)
+        }
+        assert derived_cell(kind, rows) == derive(alphas, primitives, kind=kind)
+        expected = strength(alphas, primitives).values
+        assert list(strengths(rows).values()) == pytest.approx(expected.tolist())
+
+
+def test_a_cell_derived_by_hand() -> None:
+    sure = {"none": 0.1, "skip_connect": 0.2, "sep_conv_3x3": 0.7}
+    unsure = {"none": 0.8, "skip_connect": 0.15, "sep_conv_3x3": 0.05}
+    even = {"none": 0.2, "skip_connect": 0.5, "sep_conv_3x3": 0.3}
+    edges = {(2, 0): unsure, (2, 1): sure, (3, 0): unsure, (3, 1): even, (3, 2): sure}
+    cell = derived_cell("normal", edges)
+    assert cell.nodes == (
+        (("sep_conv_3x3", 1), ("skip_connect", 0)),
+        (("sep_conv_3x3", 2), ("skip_connect", 1)),
+    )
+    assert strengths(edges)[3, 0] == 0.15
+
+
+def test_weights_that_were_rounded_to_nothing() -> None:
+    gone = {"none": 1.0, "skip_connect": 0.0}
+    cell = derived_cell("normal", {(2, 0): gone, (2, 1): gone})
+    assert [edge.source for edge in cell.nodes[0]] == [0, 1]
+    nothing = {"none": 0.0, "skip_connect": 0.0}
+    derived_cell("normal", {(2, 0): nothing, (2, 1): nothing})
+
+
+def test_edges_without_weights_are_never_chosen() -> None:
+    row = {"none": 0.5, "skip_connect": 0.5}
+    cell = derived_cell("normal", {(2, 0): row, (3, 0): row, (3, 2): row})
+    assert [[edge.source for edge in node] for node in cell.nodes] == [[0], [0, 2]]
+    with pytest.raises(ValueError, match="no weights of the edges into node 2"):
+        derived_cell("normal", {(3, 0): row})
+    with pytest.raises(ValueError, match="no weights of operations other than none"):
+        derived_cell("normal", {(2, 0): {"none": 1.0}})
+
+
+# Weights of edges
+
+
+def test_edge_weights_by_hand():
+    # Node 2 from states 0 and 1, node 3 from states 0, 1 and 2; softmax gives 0.9, 0.8, ...
+    p = np.array([[0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.4, 0.6], [0.5, 0.5]])
+    alphas, names = np.log(p), ("none", "relu")
+    weights = [0.25, 0.75, 0.1, 0.2, 0.7]
+    values, _ = strength(alphas, names, weights)
+    np.testing.assert_allclose(values, [0.225, 0.6, 0.09, 0.12, 0.35], rtol=1e-12)
+    cell = derive(alphas, names, edge_weights=weights)
+    assert cell.nodes == (
+        (Edge("relu", 1), Edge("relu", 0)),
+        (Edge("relu", 2), Edge("relu", 1)),
+    )
+    assert derive(alphas, names).nodes[1] == (Edge("relu", 0), Edge("relu", 1))
+    ((score, genotype),) = top_k(
+        {"recurrent": alphas[:3]}, names, 1, edge_weights_by_cell={"recurrent": [1.0, 0.5, 0.6]}
+    )
+    assert genotype.recurrent.nodes == ((Edge("relu", 0),), (Edge("relu", 1),))
+    assert score == pytest.approx(math.log(0.9) + math.log(0.6 * 0.9))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_edge_weights_rank_as_all_genotypes_do(seed):
+    rng = np.random.default_rng(seed)
+    alphas, names = rng.normal(size=(5, 3)), ("none", "relu", "tanh")
+    weights = rng.uniform(size=5)
+    p = _softmax(alphas) * weights[:, None]
+    every = [
+        math.log(p[i, a]) + math.log(p[j, b]) + math.log(p[k, c]) + math.log(p[m, d])
+        for i, j in itertools.combinations((0, 1), 2)
+        for k, m in itertools.combinations((2, 3, 4), 2)
+        for a, b, c, d in itertools.product((1, 2), repeat=4)
+    ]
+    both = {"normal": alphas, "reduce": alphas}
+    # The reduction cell has edges without weights of their own, all of them 1.
+    plain = top_k({"normal": alphas, "reduce": alphas}, names, 1)[0]
+    found = top_k(both, names, 1, edge_weights_by_cell={"normal": weights})[0]
+    assert found[1].reduce == plain[1].reduce
+    rest = plain[0] / 2
+    assert found[0] - rest == pytest.approx(max(every))
+    assert found[1].normal == derive(alphas, names, edge_weights=weights)
+
+
+def test_even_edge_weights_change_no_cell():
+    for seed in range(10):
+        alphas = _alphas(seed)
+        assert derive(alphas, PRIMITIVES, edge_weights=[1.0] * 14) == derive(alphas, PRIMITIVES)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_cell_is_the_same_by_table_and_by_names(seed):
+    rng = np.random.default_rng(seed)
+    alphas, weights = rng.normal(size=(14, 8)), rng.uniform(size=14)
+    edges = [(node, source) for node in range(2, 6) for source in range(node)]
+    rows = {
+        edge: dict(zip(PRIMITIVES, row, strict=True))
+        for edge, row in zip(edges, _softmax(alphas).tolist(), strict=True)
+    }
+    by_name = dict(zip(edges, weights.tolist(), strict=True))
+    expected = derive(alphas, PRIMITIVES, edge_weights=weights)
+    assert derived_cell("normal", rows, by_name) == expected
+    values, _ = strength(alphas, PRIMITIVES, weights)
+    assert list(strengths(rows, by_name).values()) == pytest.approx(values.tolist())
+
+
+@pytest.mark.parametrize(
+    "weights", [[0.5], [[0.5] * 14], [0.5] * 13 + [1.5], [0.5] * 13 + [math.nan], "x", ["x"] * 14]
+)
+def test_edge_weights_that_are_none(weights):
+    with pytest.raises(ValueError, match="edge_weights must be") as error:
+        derive(_alphas(0), PRIMITIVES, edge_weights=weights)
+    assert "\n" not in str(error.value)

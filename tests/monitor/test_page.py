@@ -19,11 +19,10 @@ from typing import Any
 import pytest
 from choice_histories import choice_reports
 from choice_histories import labels as choice_labels
+from flat_reports import flat_report
 from searches import Report, reports
 
-from nni_darts._common.metric import ACCURACY
 from nni_darts.assessor import AlphaMonitor
-from nni_darts.runs.reporter import search_metrics
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -154,6 +153,23 @@ def test_a_search_while_it_runs(visit: Any, picture: Any) -> None:
 
     monitor.trial_end("a", True)
     expect(page.locator("#status")).to_have_text("succeeded · 31 epochs", timeout=6 * SECONDS)
+
+
+def test_cells_stand_where_the_data_says(visit: Any, log: Path) -> None:
+    tell(AlphaMonitor(), "a", reports(3))
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 3 of 3")
+    cells = json.loads((log / "alphas" / "search-0.json").read_text())["cells"]
+    for number, cell in enumerate(cells):
+        svg = page.locator("#cells svg").nth(number)
+        drawn = svg.locator("rect:not(.plate)").evaluate_all(
+            "all => all.map(r => ['x', 'y', 'width', 'height'].map(k => +r.getAttribute(k)))"
+        )
+        expected = [[x - w / 2, y - h / 2, w, h] for *_, x, y, w, h in cell["layout"]["boxes"]]
+        assert drawn == [pytest.approx(box) for box in expected]
+        assert svg.locator("path.faint").count() == 14
+        assert svg.locator("path.faint:visible").count() == 14 - 8
+        assert svg.locator(".kept").count() == svg.locator(".name").count() == 8
 
 
 def test_play(visit: Any) -> None:
@@ -412,8 +428,7 @@ def test_cells_and_other_choices(visit: Any, picture: Any, width: int) -> None:
 def test_labels_are_shown_as_text(visit: Any) -> None:
     nasty = "<img src=x onerror=document.title='x'></td>"
     rows = {nasty: {nasty: 0.25, "b\u202e\x1b[31m": 0.75}, "l\u200bx" * 99: {"y" * 999: 1.0}}
-    report = {"default": 0.5, "epoch": 0, "key": "search-0"}
-    tell(AlphaMonitor(), "a", [{**report, **search_metrics({}, ACCURACY, rows)}])
+    tell(AlphaMonitor(), "a", [{**flat_report(0, 0.5, rows), "key": "search-0"}])
     page = visit(viewport={"width": 400, "height": 800})
     expect(page.locator(".choice")).to_have_count(2)
     page.locator("summary").click()

@@ -15,7 +15,8 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from nni_darts.cli.main import main
-from nni_darts.history.choice_weights import choices_of
+from nni_darts.history.flat import from_flat
+from nni_darts.history.record import EpochRecord
 from nni_darts.pictures import drawing
 from nni_darts.pictures.animation import animation, frames_of
 from nni_darts.pictures.choice_figure import figure_of_choices
@@ -26,6 +27,10 @@ CHOICES = {
     "block": {"conv": 0.25, "pool": 0.7, "skip_connect": 0.05},
     "depth": {"1": 0.5, "2": 0.5},
 }
+
+
+def records(reports: list[dict[str, Any]]) -> list[EpochRecord]:
+    return [from_flat(report) for report in reports]
 
 
 def texts(figure: Any) -> list[Any]:
@@ -71,8 +76,8 @@ def test_each_choice_has_a_panel_and_each_candidate_a_bar() -> None:
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 def test_nothing_is_cut_off_or_covered(count: int) -> None:
     made = choice_reports(3, count)
-    require_room(figure_of_choices(choices_of(made[-1]), title="epoch 3"))
-    figure = drawing.figure_of_history(pd.DataFrame(made))
+    require_room(figure_of_choices(from_flat(made[-1]).choices, title="epoch 3"))
+    figure = drawing.figure_of_history(records(made))
     require_room(figure)
     titles = [text.get_text() for text in texts(figure)]
     for label in labels(count):
@@ -86,7 +91,7 @@ def test_curves_over_the_epochs_break_where_epochs_are_missing() -> None:
         {"epoch": epoch, "x a": 0.5 + epoch / 20, "x b": 0.5 - epoch / 20}
         for epoch in (0, 1, 2, 4, 6, 7)
     ]
-    figure = drawing.figure_of_history(pd.DataFrame(rows))
+    figure = drawing.figure_of_history(records(rows))
     *_, panels = figure.axes
     curves = [line for line in panels.lines if line.get_linewidth() > 1]
     assert [len(line.get_xdata()) for line in curves] == [3, 1, 2] * 2
@@ -97,7 +102,7 @@ def test_curves_over_the_epochs_break_where_epochs_are_missing() -> None:
 
 
 def test_a_space_without_cells_has_no_skips_and_no_legend() -> None:
-    figure = drawing.figure_of_history(pd.DataFrame(choice_reports(2)))
+    figure = drawing.figure_of_history(records(choice_reports(2)))
     assert [axes.get_title() for axes in figure.axes] == [
         "validation accuracy",
         "entropy of the weights (nats)",
@@ -108,16 +113,16 @@ def test_a_space_without_cells_has_no_skips_and_no_legend() -> None:
 
 def test_cells_and_other_choices() -> None:
     both = [{**a, **b} for a, b in zip(choice_reports(3), reports(3), strict=True)]
-    figure = drawing.figure_of_history(pd.DataFrame(both))
+    figure = drawing.figure_of_history(records(both))
     assert len(figure.axes) == 3 + 2 * 14 + 1
     assert len(figure.legends) == 1
     assert "other choices" in [text.get_text() for text in figure.texts]
     require_room(figure)
-    frames = frames_of(both)
+    frames = frames_of(records(both))
     assert [(len(f.cells), len(f.choices)) for f in frames] == [(2, 5)] * 3
     with Image.open(io.BytesIO(animation(frames))) as image:
         size = image.size
-    with Image.open(io.BytesIO(animation(frames_of(reports(3))))) as image:
+    with Image.open(io.BytesIO(animation(frames_of(records(reports(3)))))) as image:
         assert size[0] >= image.width
         assert size[1] > image.height + 100
 
@@ -171,6 +176,6 @@ def test_plot_and_animate_a_space_without_cells(
 
 
 def test_the_same_picture_is_the_same_file() -> None:
-    table = pd.DataFrame(choice_reports(3))
+    table = records(choice_reports(3))
     first, second = (drawing.rendered(drawing.figure_of_history(table), "svg") for _ in range(2))
     assert first == second

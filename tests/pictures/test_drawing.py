@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,17 +14,16 @@ from PIL import Image
 from nni_darts.genotypes import published, random_cells
 from nni_darts.genotypes.cell import RNN_PRIMITIVES, Cell
 from nni_darts.genotypes.genotype import Genotype
-from nni_darts.history.epoch import alphas_of, derived, strengths
-from nni_darts.pictures import drawing, graphviz
+from nni_darts.history.cells import derived, strengths_of
+from nni_darts.history.flat import from_flat
+from nni_darts.history.record import EpochRecord
+from nni_darts.pictures import drawing
 from nni_darts.pictures.cell_figure import picture_of
 from nni_darts.pictures.cell_graph import candidates, graph_of, label_lines, state_name
 
-needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
 
-
-@pytest.fixture
-def without_dot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphviz, "installed", lambda: False)
+def records(reports: list[dict[str, Any]]) -> list[EpochRecord]:
+    return [from_flat(report) for report in reports]
 
 
 # The graph of a cell
@@ -87,7 +86,7 @@ def test_labels_are_folded(operation: str, lines: list[str]) -> None:
     assert label_lines(operation) == lines
 
 
-# The built-in layout
+# The layout
 
 
 def cells() -> list[Cell]:
@@ -118,16 +117,16 @@ def test_with_strengths_all_cells_have_one_layout() -> None:
 
 
 def test_widths_say_how_strong_an_edge_is() -> None:
-    (report,) = reports(1)
-    cell, weights = derived(report).normal, alphas_of(report)["normal"]
-    figure = drawing.figure_of_cell(cell, strengths(weights))
+    (record,) = records(reports(1))
+    cell, strengths = derived(record).normal, strengths_of(record, "normal")
+    figure = drawing.figure_of_cell(cell, strengths)
     widths = {
         patch.get_gid(): patch.get_linewidth()
         for patch in figure.axes[0].patches
         if re.fullmatch(r"normal-\d+-\d+-\w*", patch.get_gid() or "")
     }
     assert len(widths) == 14
-    strong = {f"{edge[0]}-{edge[1]}": value for edge, value in strengths(weights).items()}
+    strong = {f"{edge[0]}-{edge[1]}": value for edge, value in strengths.items()}
     by_width = sorted(widths, key=lambda gid: widths[gid])
     by_strength = sorted(widths, key=lambda gid: strong["-".join(gid.split("-")[1:3])])
     assert by_width == by_strength
@@ -152,53 +151,16 @@ def ids(genotype: Genotype) -> set[str]:
     }
 
 
-@pytest.mark.usefixtures("without_dot")
 @pytest.mark.parametrize("name", ["DARTS_V2", "RNN_DARTS_V2"])
-def test_an_svg_by_the_built_in_layout(name: str, tmp_path: Path) -> None:
+def test_an_svg(name: str, tmp_path: Path) -> None:
     genotype = published.get(name)
     path = tmp_path / "cell.svg"
-    drawn_by = drawing.draw(genotype, path, title="$ a <title> & more")
-    assert drawn_by == "the built-in layout (no graphviz: its program dot was not found)"
+    drawing.draw(genotype, path, title="$ a <title> & more")
     svg = path.read_text()
     assert ids(genotype) <= set(re.findall(r'id="([^"]*)"', svg))
     assert "fill: #ffffff" in svg  # the page may be dark
 
 
-@needs_dot
-@pytest.mark.parametrize("name", ["DARTS_V2", "RNN_DARTS_V2"])
-def test_an_svg_by_graphviz(name: str, tmp_path: Path) -> None:
-    genotype = published.get(name)
-    path = tmp_path / "cell.svg"
-    assert drawing.draw(genotype, path, title='a "title" \\N & <more>') == drawing.GRAPHVIZ
-    svg = path.read_text()
-    assert ids(genotype) <= {i.replace("&#45;", "-") for i in re.findall(r'id="([^"]*)"', svg)}
-    assert 'fill="white"' in svg or 'fill="#ffffff"' in svg.lower()
-    captions = [svg.find(f">{name}<") for name in ("normal cell", "reduction cell")]
-    assert name.startswith("RNN") or min(captions) > 0
-
-
-@needs_dot
-def test_graphviz_puts_the_normal_cell_above() -> None:
-    graphs = [graph_of(cell) for cell in published.get("PDARTS").cells]
-    svg = graphviz.render(graphs, "svg").decode()
-    y = {
-        caption: float(re.search(rf'y="([-\d.]+)"[^>]*>{caption}<', svg)[1])  # type: ignore[index]
-        for caption in ("normal cell", "reduction cell")
-    }
-    assert y["normal cell"] < y["reduction cell"]
-
-
-def test_graphviz_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\necho no fonts today >&2; exit 3\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    drawn_by = drawing.draw(published.get("DARTS_V2"), tmp_path / "cell.pdf")
-    assert drawn_by == "the built-in layout (graphviz failed: no fonts today)"
-    assert (tmp_path / "cell.pdf").read_bytes().startswith(b"%PDF")
-
-
-@pytest.mark.usefixtures("without_dot")
 def test_a_png_on_white(tmp_path: Path) -> None:
     drawing.draw(published.get("DARTS_V2"), tmp_path / "new" / "cell.PNG")
     with Image.open(tmp_path / "new" / "cell.PNG") as image:
@@ -211,11 +173,10 @@ def test_other_formats_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in one of \.svg, \.png, \.pdf; got"):
         drawing.draw(published.get("DARTS_V2"), tmp_path / name)
     with pytest.raises(ValueError, match="must end in one of"):
-        drawing.plot_history(pd.DataFrame(reports(1)), tmp_path / name)
+        drawing.plot_history(records(reports(1)), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("without_dot")
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.svg").mkdir()
@@ -232,7 +193,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
 def test_the_figure_of_a_history(tmp_path: Path) -> None:
     made = reports(6)
     del made[3], made[1]
-    figure = drawing.figure_of_history(pd.DataFrame(made))
+    figure = drawing.figure_of_history(records(made))
     accuracy, entropy, skips, *edges = figure.axes
     assert len(edges) == 2 * 14
     assert [axes.get_title() for axes in (accuracy, entropy, skips)] == [
@@ -246,8 +207,8 @@ def test_the_figure_of_a_history(tmp_path: Path) -> None:
     assert pd.isna(y[[1, 3]]).all()
     assert list(accuracy.lines[1].get_xdata()) == [1, 3]  # dots: they stand alone
     drawn = {line.get_color() for line in edges[0].lines}
-    assert drawn == {plot_colour(name) for name in alphas_of(made[0])["normal"][2, 0]}
-    drawing.plot_history(pd.DataFrame(made), tmp_path / "alphas.svg")
+    assert drawn == {plot_colour(name) for name in from_flat(made[0]).cells["normal"][2, 0]}
+    drawing.plot_history(records(made), tmp_path / "alphas.svg")
     assert (tmp_path / "alphas.svg").read_text().rstrip().endswith("</svg>")
 
 
@@ -261,47 +222,41 @@ def test_the_figure_of_what_a_history_has() -> None:
     made = [{k: v for k, v in r.items() if not k.startswith(("r", "n3"))} for r in reports(2)]
     for report in made:
         del report["entropy"], report["default"]
-    figure = drawing.figure_of_history(pd.DataFrame(made))
+    figure = drawing.figure_of_history(records(made))
     assert len(figure.axes) == 2 + 2 + 4 + 5
     assert [text.get_text() for text in figure.axes[1].texts] == ["not reported"]
     with pytest.raises(ValueError, match="no epoch has weights of edges"):
-        drawing.figure_of_history(pd.DataFrame([{"epoch": 0, "default": 0.5}]))
+        drawing.figure_of_history(records([{"epoch": 0, "default": 0.5}]))
 
 
 def test_heat_maps() -> None:
-    (report,) = reports(1)
-    figure = drawing.heat_maps(report, title="epoch 1")
+    (record,) = records(reports(1))
+    figure = drawing.heat_maps(record, title="epoch 1")
     normal, reduce, _ = figure.axes
-    weights = alphas_of(report)
+    weights = record.cells
     for axes, kind in ((normal, "normal"), (reduce, "reduce")):
         values = axes.images[0].get_array()
         assert values.shape == (14, 8)
         assert values.tolist() == [list(row.values()) for row in weights[kind].values()]
-    (report,) = reports(1, ["recurrent"], 8, RNN_PRIMITIVES)
-    assert drawing.heat_maps(report).axes[0].images[0].get_array().shape == (36, 5)
+    (record,) = records(reports(1, ["recurrent"], 8, RNN_PRIMITIVES))
+    assert drawing.heat_maps(record).axes[0].images[0].get_array().shape == (36, 5)
     with pytest.raises(ValueError, match="has no weights of edges"):
-        drawing.heat_maps({"epoch": 0})
+        drawing.heat_maps(from_flat({"epoch": 0}))
 
 
-def test_a_title_may_be_anything(tmp_path: Path, without_dot: None) -> None:
-    drawing.draw(published.get("DARTS_V2"), tmp_path / "cell.svg", title=EVIL)
-    require_harmless((tmp_path / "cell.svg").read_bytes())
-
-
-@needs_dot
-def test_a_title_may_be_anything_by_graphviz(tmp_path: Path) -> None:
+def test_a_title_may_be_anything(tmp_path: Path) -> None:
     drawing.draw(published.get("DARTS_V2"), tmp_path / "cell.svg", title=EVIL)
     require_harmless((tmp_path / "cell.svg").read_bytes())
 
 
 def test_names_may_be_anything() -> None:
     report = {"epoch": 0, "default": 0.5, "n2<0 a\x1b$x$": 0.5, "n2<0 $b": 0.5, "n2<1 $b": 1.0}
-    require_harmless(drawing.rendered(drawing.heat_maps(report, title=EVIL), "svg"))
-    table = pd.DataFrame([report, {**report, "epoch": 1}])
-    require_harmless(drawing.rendered(drawing.figure_of_history(table), "svg"))
+    require_harmless(drawing.rendered(drawing.heat_maps(from_flat(report), title=EVIL), "svg"))
+    made = records([report, {**report, "epoch": 1}])
+    require_harmless(drawing.rendered(drawing.figure_of_history(made), "svg"))
 
 
-def test_the_same_picture_is_the_same_file(tmp_path: Path, without_dot: None) -> None:
+def test_the_same_picture_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         drawing.draw(published.get("DARTS_V2"), tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nni_darts.cli.main import main
 from nni_darts.history import csv_file
-from nni_darts.history.choice_weights import choices_of
-from nni_darts.history.epoch import gaps
+from nni_darts.history.flat import from_flat
+from nni_darts.history.gaps import gaps
 from nni_darts.pictures.animation import frames_of
 from nni_darts.pictures.drawing import figure_of_history
 from nni_darts.runs.stages import search
@@ -58,14 +57,14 @@ def pictures(folder: Path) -> list[str]:
 
 def test_a_space_without_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sent = searched("ChoiceSpace", tmp_path, 2)
-    table = csv_file.read(tmp_path / "history.csv")
-    rows = table.to_dict("records")
-    for told in (sent, rows):
-        assert [{k: list(v) for k, v in choices_of(r).items()} for r in told] == [CHOICES] * 2
-        assert choices_of(told[0]) != choices_of(told[1])
-    assert choices_of(rows[1])["depth"] == pytest.approx(choices_of(sent[1])["depth"])
-    assert gaps(rows) == []
-    titles = {text.get_text() for text in figure_of_history(table).axes[-1].texts}
+    stored = csv_file.read(tmp_path / "history.csv")
+    heard = [from_flat(report) for report in sent]
+    for told in (heard, stored):
+        assert [{k: list(v) for k, v in r.choices.items()} for r in told] == [CHOICES] * 2
+        assert told[0].choices != told[1].choices
+    assert stored[1].choices["depth"] == pytest.approx(heard[1].choices["depth"])
+    assert gaps(stored) == []
+    titles = {text.get_text() for text in figure_of_history(stored).axes[-1].texts}
     assert CHOICES.keys() <= titles
     assert pictures(tmp_path) == ["choices"]
     capsys.readouterr()
@@ -78,9 +77,10 @@ def test_a_space_without_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.slow
 def test_a_space_of_cells_and_another_choice(tmp_path: Path) -> None:
     (report,) = searched("CellsAndChoices", tmp_path, 1)
-    assert list(choices_of(report)) == ["the_first_kernel"]
-    (frame,) = frames_of([report])
+    record = from_flat(report)
+    assert list(record.choices) == ["the_first_kernel"]
+    (frame,) = frames_of([record])
     assert [cell.kind for cell in frame.cells] == ["normal", "reduce"]
     assert pictures(tmp_path) == ["alphas", "cells", "choices"]
-    figure = figure_of_history(pd.DataFrame([report]))
+    figure = figure_of_history([record])
     assert len(figure.axes) == 3 + 2 * 5 + 1

@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from nni_darts._common.metric import ACCURACY
+from flat_reports import flat_report
+
 from nni_darts.genotypes.cell import KINDS, PRIMITIVES, RNN_PRIMITIVES
-from nni_darts.runs.reporter import search_metrics
 
 Report = dict[str, Any]
 
@@ -50,9 +50,8 @@ def reports(
         metrics = {"train_acc": 0.9, "train_loss": 0.3, "val_loss": 0.5}
         weights = {label: _softmax({o: alphas[label, o] for o in operations}) for label in labels}
         accuracy = 0.92 - 0.6 * math.exp(-epoch / 9) + chance.gauss(0, 0.01)
-        always = {"default": accuracy, "epoch": epoch, "seed": seed, "seconds": 3.0}
-        key = {"key": f"search-{seed}"}
-        made.append({**always, **search_metrics(metrics, ACCURACY, weights), **key})
+        report = flat_report(epoch, accuracy, weights, metrics, seed=seed, seconds=3.0)
+        made.append({**report, "key": f"search-{seed}"})
     return made
 
 

@@ -13,10 +13,13 @@ import torch
 
 from nni_darts._common.files import DamagedError
 from nni_darts._common.folder import Folder
+from nni_darts._common.metric import ACCURACY
 from nni_darts._common.validation import SettingsError
-from nni_darts.runs.reporter import History, write_genotypes
+from nni_darts.history.csv_file import History
+from nni_darts.history.record import HISTORY, EpochRecord
+from nni_darts.runs.reporter import write_genotypes
 from nni_darts.training.identity import Identity
-from nni_darts.training.run_folder import BEST, HISTORY, LAST, PREVIOUS, RESULT, RunFolder
+from nni_darts.training.run_folder import BEST, LAST, PREVIOUS, RESULT, RunFolder
 from nni_darts.training.trainer_options import SIGNATURE, go_on
 
 IDENTITY = Identity("search-0", json.dumps({"seed": 0, "settings": {}}))
@@ -91,7 +94,7 @@ def test_a_new_folder(run: RunFolder) -> None:
     assert run.store.names() == []
     assert run.result(IDENTITY) is None
     assert run.epochs_done() == 0
-    assert History(run).table().empty
+    assert History(run).records() == []
     assert go_on(run, IDENTITY) == {}
     run.make()
     assert run.store.names() == []
@@ -149,7 +152,7 @@ def test_where_a_run_is(run: RunFolder) -> None:
 def test_what_a_search_keeps(run: RunFolder) -> None:
     run.make()
     for epoch in (0, 1, 0):
-        History(run).add({"default": 0.5, "epoch": epoch})
+        History(run).add(EpochRecord.of_training(epoch, ACCURACY, {"val_acc": 0.5}))
     write_genotypes(run, 1, [(-1.0, "{}")])
     assert run.epochs_done() == 1
     assert run.store.names() == ["genotypes.json", HISTORY]
