@@ -10,7 +10,7 @@ from nni_darts._common.messages import shown
 from nni_darts.tasks.settings import Run
 from nni_darts.tasks.stage import TRAININGS, Stage
 
-_FORM = re.compile(r"([a-z]+)(?:-([0-9a-f]{8}))?-(0|[1-9][0-9]{0,9})")
+_FORM = re.compile(r"([a-z]+)(?:-([0-9A-Za-z_]+))?-(0|[1-9][0-9]{0,9})")
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,6 @@ def key(run: Run) -> str:
 def _refused(text: object) -> ValueError:
     trainings = " or ".join(f"{stage}-GENOTYPE-SEED" for stage in TRAININGS)
     return ValueError(
-        f"the key of a run must be {Stage.SEARCH}-SEED, or {trainings} with the 8 hex digits of a "
+        f"the key of a run must be {Stage.SEARCH}-SEED, or {trainings} with the digest of a "
         f"genotype; the seed is at most {limits.SEED}; got {shown(text)}"
     )

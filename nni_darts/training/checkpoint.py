@@ -13,6 +13,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -55,37 +56,19 @@ class _Family(NamedTuple):
     network: type[Network]
     arguments: Mapping[str, _Types]
     """Arguments besides the genotype, with their types."""
-    fewest: Callable[[Genotype, Mapping[str, Any]], tuple[int, int]]
-    """Least numbers of tensors, and of elements in them, of a network with these arguments."""
     size: str
-    """Arguments in words."""
+    """Whole numbers among them, in words."""
 
 
 _CNN = _Family(
     DartsNetwork,
     {
-        "channels": int,
-        "num_cells": int,
-        "num_classes": int,
+        **dict.fromkeys(("channels", "num_cells", "num_classes", "in_channels"), int),
         "auxiliary": bool,
         "stem": str,
-        "in_channels": int,
     },
-    # Every cell has weights, the first one channels^2 and more; besides, the stem and the end.
-    fewest=lambda _, arguments: (
-        arguments["num_cells"],
-        arguments["channels"]
-        * (arguments["channels"] + arguments["in_channels"] + arguments["num_classes"]),
-    ),
     size="{num_cells} cells of {channels} channels",
 )
-
-
-def _fewest_of_rnn(genotype: Genotype, arguments: Mapping[str, Any]) -> tuple[int, int]:
-    nodes = len(genotype.recurrent.nodes)
-    vocabulary, hidden = arguments["vocabulary"], arguments["hidden"]
-    return nodes, vocabulary * arguments["embedding"] + nodes * 2 * hidden**2
-
 
 _RNN = _Family(
     DartsRNNNetwork,
@@ -95,7 +78,6 @@ _RNN = _Family(
         "hidden": int,
         **{f"dropout_{which}": (int, float) for which in ("out", "h", "x", "i", "e")},
     },
-    fewest=_fewest_of_rnn,
     size="{vocabulary} words of {embedding} numbers and states of {hidden}",
 )
 
@@ -179,8 +161,8 @@ def content(path: str | os.PathLike[str], opened: Callable[[], BinaryIO] | None 
     """Content of a file of torch's: tensors and plain values.
 
     Args:
-        path: of the file, and its name in messages.
-        opened: opens it, where that is not in a file system; as `files.open_regular` does.
+        path: of the file.
+        opened: opens it as `files.open_regular` does, where it lies elsewhere.
 
     Raises:
         CheckpointError: it needs code to load; as `DamagedCheckpointError` it is damaged, as
@@ -316,16 +298,34 @@ def _network(checkpoint: Checkpoint) -> Network:
     family = _family(checkpoint.genotype)
     # Who wrote other numbers than the weights have could fill the memory.
     weights = sum(tensor.numel() for tensor in state.values())
-    tensors, numbers = family.fewest(checkpoint.genotype, arguments)
-    if tensors > len(state) or numbers > weights:
+    if any(kind is int and arguments[name] > weights for name, kind in family.arguments.items()):
         raise ValueError(
             f"{family.size.format(**arguments)} do not fit its {weights} weights; take an earlier "
             "checkpoint or train again"
         )
-    # The weights drawn here are overwritten; the random numbers of the caller stay as they were.
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = family.network(checkpoint.genotype, **arguments)
-    expected = network.state_dict()
+
+    def made(device: str) -> Network:
+        # What is drawn is overwritten; the random numbers of the caller stay as they were.
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            return family.network(checkpoint.genotype, **arguments)
+
+    # The shapes say whether it fits before it takes any memory. What has none cannot be filled, for
+    # an operation of the user's own may hold more than its weights.
+    bare = None
+    with suppress(Exception):  # such an operation needs data, or what is wrong is said below
+        bare = made("meta")
+    if bare is not None:
+        _require_fitting(bare.state_dict(), state)
+    network = made("cpu")
+    _require_fitting(network.state_dict(), state)
+    network.load_state_dict(state)
+    if isinstance(network, DartsNetwork):
+        network.auxiliary = None
+    return network.eval()
+
+
+def _require_fitting(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """ValueError where the weights are not those of a network, by name and shape."""
     problems = [
         *(f"{name} is missing" for name in expected if name not in state),
         *(f"{name} is not in the network" for name in state if name not in expected),
@@ -341,10 +341,6 @@ def _network(checkpoint: Checkpoint) -> Network:
             f"the weights do not fit the network that it describes: {problems[0]}{more}; load it "
             "with the operations and the version that it was trained with"
         )
-    network.load_state_dict(state)
-    if isinstance(network, DartsNetwork):
-        network.auxiliary = None
-    return network.eval()
 
 
 def _line(error: Exception) -> str:

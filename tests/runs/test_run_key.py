@@ -75,7 +75,7 @@ def test_a_damaged_text_is_refused_or_is_of_another_key(message: Any) -> None:
         *("../search-0", "search-0/..", "search-0\n", " search-0", "search-../../x", "Search-0"),
         *("search-\u0663", f"search-{limits.SEED + 1}", "search-" + "9" * 5000),
         *(f"search-{DIGEST}-0", "train-0", "retrain DARTS_V2"),
-        *("select-c707632-0", "select-C7076324-0", "select-c7076324-", "select-c7076324-0-0"),
+        *("select-a.b-0", "select-ä-0", "select-c7076324-", "select-c7076324-0-0"),
         *(None, 0, b"search-0", ["search-0"], Stage.SEARCH),
     ],
 )

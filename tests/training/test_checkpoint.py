@@ -153,6 +153,37 @@ def test_an_operation_of_the_users_own(
     assert "must be in search_spaces.operations.OPERATIONS" in text
 
 
+def test_an_operation_that_holds_more_than_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, message: Any
+) -> None:
+    class Sharpen(nn.Module):
+        """Needs a number out of its kernel to be made; the kernel is not among the weights."""
+
+        def __init__(self, channels: int, stride: int) -> None:
+            super().__init__()
+            kernel = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 5.0, -1.0], [0.0, -1.0, 0.0]])
+            self.kernel = kernel / float(kernel.sum())
+            self.stride = stride
+            self.scale = nn.Parameter(torch.ones(channels, 1, 1, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            weights = self.scale * self.kernel
+            return nn.functional.conv2d(x, weights, None, self.stride, 1, groups=len(weights))
+
+    monkeypatch.setitem(operations.OPERATIONS, "sharpen", lambda c, stride, _: Sharpen(c, stride))
+    text = GENOTYPE.to_json().replace("avg_pool_3x3", "sharpen")
+    network = DartsNetwork(Genotype.parse(text, operations=["sharpen"]), 4, 3)
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    content = {"state_dict": state, "nni_darts": describe(network, INPUT, TRAINING)}
+    path = tmp_path / "sharpen.ckpt"
+    torch.save(content, path)
+    x = torch.randn(2, 3, 16, 16)
+    assert torch.equal(load(path)(x), network.eval()(x))
+    del state["network.classifier.weight"]
+    torch.save(content, path)
+    assert "classifier.weight is missing; load it" in message(CheckpointError, load, path)
+
+
 # Where torch alone is installed
 
 ALONE = """
@@ -377,6 +408,23 @@ def test_broken_arguments(name: str, value: Any, expected: str, changed: Any, me
     text = message(CheckpointError, load, path)
     assert text.startswith(f"{path}: ")
     assert expected in text
+
+
+@pytest.mark.parametrize("name", ["channels", "num_cells", "num_classes"])
+def test_what_does_not_fit_takes_no_memory(
+    name: str, changed: Any, message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = changed(lambda content: content["nni_darts"]["network"].update({name: 100}))
+    made: set[str] = set()
+    register = nn.Module.register_parameter
+
+    def watched(module: nn.Module, name: str, value: Any) -> None:
+        made.update([] if value is None else [value.device.type])
+        register(module, name, value)
+
+    monkeypatch.setattr(nn.Module, "register_parameter", watched)
+    assert "fit the network that it describes" in message(CheckpointError, load, path)
+    assert made == {"meta"}
 
 
 def test_weights_that_do_not_fit(changed: Any, message: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from nni_darts._common.table import Column, lines
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.training import network_size
@@ -102,7 +103,7 @@ def count(network: DartsNetwork, data: Any) -> dict[str, int]:
 
 def sizes(genotype: Genotype) -> list[str]:
     """Lines of a table: the networks at the papers' sizes; ValueError where none can be made."""
-    lines = [f"{'':<34}{'parameters':>12}{'with auxiliary head':>21}{'multiply-adds':>15}"]
+    rows = []
     for name, size, arguments in _OF_PAPERS:
         try:
             with torch.device("meta"):
@@ -113,8 +114,7 @@ def sizes(genotype: Genotype) -> list[str]:
             multiply_adds = network_size.multiply_adds(bare, size)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        lines.append(
-            f"{name:<34}{network_size.parameters(bare):>12,}{network_size.parameters(full):>21,}"
-            f"{multiply_adds:>15,}"
-        )
-    return lines
+        counts = (network_size.parameters(bare), network_size.parameters(full), multiply_adds)
+        rows.append([name, *(f"{count:,}" for count in counts)])
+    names = ("parameters", "with auxiliary head", "multiply-adds")
+    return lines([Column("", left=True), *map(Column, names)], rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from nni_darts._common.table import Column, lines
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.tasks.language.data import TextTrainingData
 from nni_darts.tasks.language.settings import TextTraining
@@ -38,10 +39,10 @@ def count(network: DartsRNNNetwork) -> dict[str, int]:
 
 def sizes(genotype: Genotype) -> list[str]:
     """Lines of a table: the networks at the papers' sizes."""
-    lines = [f"{'':<40}{'parameters':>12}{'multiply-adds':>15}"]
+    rows = []
     for name, vocabulary, hidden in _OF_PAPERS:
         with torch.device("meta"):
             network = DartsRNNNetwork(genotype, vocabulary, hidden, hidden)
-        counts = count(network)
-        lines.append(f"{name:<40}{counts['params']:>12,}{counts['multiply_adds']:>15,}")
-    return lines
+        rows.append([name, *(f"{number:,}" for number in count(network).values())])
+    columns = [Column("", left=True, width=40), Column("parameters"), Column("multiply-adds")]
+    return lines(columns, rows)
