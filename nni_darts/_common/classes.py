@@ -78,7 +78,7 @@ def with_place(error: BaseException) -> str:
 
 
 def _own_classes(module: ModuleType, base: type) -> list[str]:
-    """What a module or package offers of a kind: what it defines, or says to be its own."""
+    """Names of the classes of a kind that a module defines, or lists in its `__all__`."""
     offered = set(getattr(module, "__all__", ()))
     return sorted(
         name

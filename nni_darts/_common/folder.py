@@ -66,7 +66,7 @@ class Folder(ABC):
 
     @abstractmethod
     def unwritable(self) -> str | None:
-        """Why nothing can be written to it, which need not exist yet; None where it can."""
+        """Reason why the folder, which need not exist yet, cannot be written to, or None."""
 
     @abstractmethod
     @contextmanager

@@ -24,11 +24,11 @@ class Event(NamedTuple):
     trial: Any
     status: Any
     time: Any
-    """In milliseconds since 1970, by the clock of the manager's machine."""
+    """Milliseconds since 1970, by the clock of the manager's machine."""
 
 
 class Message(NamedTuple):
-    """What a trial has reported or handed in. What NNI stored may be of any type."""
+    """A report or a result of a trial. What NNI stored may be of any type."""
 
     row: int
     """A number that grows over the messages of an experiment."""
@@ -37,7 +37,7 @@ class Message(NamedTuple):
     """"PERIODICAL" for a report, "FINAL" for the result."""
     data: Any
     time: Any
-    """As of an event."""
+    """Milliseconds since 1970, by the clock of the manager's machine."""
 
 
 @dataclass(frozen=True)

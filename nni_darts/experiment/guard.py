@@ -1,4 +1,4 @@
-"""What NNI's dispatcher calls: one call at a time, and no exception gets out of any."""
+"""Guard of the methods that NNI's dispatcher calls: one at a time, and no exception gets out."""
 
 from __future__ import annotations
 

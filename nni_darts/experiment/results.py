@@ -1,4 +1,4 @@
-"""What came out of an experiment, as a table: a row per run, however often it was tried."""
+"""Results of an experiment as a table: a row per run, however often it was tried."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEFT = ("stage", "genotype", "device", "weights")
 
 
 def columns(metric: Metric) -> tuple[str, ...]:
-    """Of results.csv.
+    """Names of the columns of results.csv.
 
     `genotype` is a short name for `architecture`, the genotype as JSON; a search's metric is its
     supernet's; `best_epoch` counts from 0.
@@ -55,7 +55,7 @@ def columns(metric: Metric) -> tuple[str, ...]:
 
 
 def supernet(metric: Metric) -> str:
-    """What to know of the metric of a search."""
+    """Note on the metric of a search."""
     return f"{metric.val} of a search is its supernet's, which does not rank cells"
 
 
@@ -143,7 +143,7 @@ def settings(experiment: Experiment) -> Settings:
 
 
 def ledger(experiment: Experiment) -> Ledger:
-    """Which runs are done, failed or under way: what the tuner knows, brought up to date."""
+    """Ledger of the runs that are done, failed or under way: the tuner's, brought up to date."""
     known = kept(experiment.folder / "checkpoint" / "nni_darts.json")
     known.update(experiment.trials())
     return known
@@ -158,7 +158,7 @@ def nothing_yet(experiment: Experiment) -> StoredError:
 
 
 def readable(results: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """What a user looks at first, as text.
+    """Columns of the results that a user looks at first, as text.
 
     Args:
         results: as `table` gives them.

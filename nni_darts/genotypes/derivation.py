@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Options: TypeAlias = "list[tuple[float, str]]"
-"""(log of its strength, name) of each operation that an edge may have, none left out."""
+"""Pairs (log of the strength, name): one for each operation of an edge other than none."""
 _Weights: TypeAlias = Mapping[tuple[int, int], Mapping[str, float]]
 _EdgeWeights: TypeAlias = Mapping[tuple[int, int], float]
 
@@ -56,7 +56,7 @@ class Strengths(NamedTuple):
 
 
 def options(log_p: Iterable[float], names: Iterable[str], edge_weight: float = 1.0) -> Options:
-    """What an edge may be: every operation but none, with the log of its strength.
+    """Operations that an edge may have, other than none, each with the log of its strength.
 
     Args:
         log_p: log of the mixing weight of each operation.
@@ -104,7 +104,7 @@ def _log(weight: float) -> float:
 def strengths(
     weights: _Weights, edge_weights: _EdgeWeights | None = None
 ) -> dict[tuple[int, int], float]:
-    """(node, source) -> how strong the edge is, by its strongest operation but none."""
+    """Map (node, source) -> strength of the edge, by its strongest operation other than none."""
     found = {}
     for edge, row in weights.items():
         best = max((weight for name, weight in row.items() if name != NONE), default=0.0)
@@ -265,7 +265,7 @@ def _top_cells(
 def _tabled(
     alphas: npt.ArrayLike, primitives: Sequence[str], edge_weights: npt.ArrayLike | None
 ) -> list[Options]:
-    """What each edge may be, by the rows of alphas."""
+    """Options of each edge, from the rows of alphas."""
     primitives = texts("primitives", primitives)
     if not any(name != NONE for name in primitives) or len(set(primitives)) < len(primitives):
         raise ValueError(

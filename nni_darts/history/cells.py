@@ -25,7 +25,7 @@ def cell_of(record: EpochRecord, kind: str) -> Cell:
 
 
 def strengths_of(record: EpochRecord, kind: str) -> dict[tuple[int, int], float]:
-    """(node, source) -> how strong the edge is."""
+    """Map (node, source) -> strength of the edge."""
     return strengths(record.cells.get(kind, {}), record.edge_weights_of(kind))
 
 
@@ -40,10 +40,10 @@ def derived(record: EpochRecord) -> Genotype:
 
 
 def skips(genotype: Genotype) -> int:
-    """How many edges of the normal cell are skip connections; 0 in a recurrent genotype."""
+    """Number of skip connections in the normal cell; 0 in a recurrent genotype."""
     return sum(skips_in(cell) for cell in genotype.cells if cell.kind == "normal")
 
 
 def skips_in(cell: Cell) -> int:
-    """How many edges of a cell are skip connections."""
+    """Number of edges of a cell that are skip connections."""
     return sum(edge.operation == "skip_connect" for node in cell.nodes for edge in node)

@@ -49,7 +49,7 @@ def read(path: Path) -> list[EpochRecord]:
 
 
 def records_of(reports: Iterable[Mapping[Any, Any]]) -> list[EpochRecord]:
-    """The same of reports of one search; a report without its epoch is left out.
+    """Records from the reports of one search; a report without its epoch is left out.
 
     Raises:
         ValueError: one line, whose subject is to be put before it.
@@ -107,7 +107,7 @@ class History:
         self.folder.replace(HISTORY, row.to_csv(index=False))
 
     def _table(self) -> pd.DataFrame:
-        """As it is written, so that the rows of earlier epochs stay what they are."""
+        """Table as it is written, so that the rows of earlier epochs stay what they are."""
         if not self.folder.exists(HISTORY):
             return pd.DataFrame()
         try:

@@ -113,7 +113,7 @@ def _weight(value: Any) -> float | None:
 
 
 def _names_of(keys: Mapping[tuple[Place, str], str]) -> str:
-    """What the keys stand for; empty if each says it itself, or is that of an edge of a cell."""
+    """Full names of the keys that are cut, as JSON; empty where no choice has such a key."""
     names: _Names = {}
     for (place, candidate), key in keys.items():
         if isinstance(place, str) and key != f"{place} {candidate}":

@@ -1,4 +1,4 @@
-"""What the history of a search lacks for its pictures to be whole."""
+"""Gaps in the history of a search: all that its pictures lack to be whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["gaps"]
 
 
 def gaps(records: Iterable[EpochRecord]) -> list[str]:
-    """What a history lacks for its pictures to be whole, a line each; nothing if it lacks nothing.
+    """Describe all that a history lacks for its pictures to be whole, a line each.
 
     Epochs are counted from 1 in words, as on the screen, and from 0 in records.
 

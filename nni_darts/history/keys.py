@@ -13,10 +13,10 @@ __all__ = ["LETTERS", "MAX_KEY", "SHORT", "edge_of", "is_of_edge", "short_edge",
 MAX_KEY = 12
 """Characters of a key that NNI's web UI shows."""
 MAX_LABEL = 7
-"""Of these, for the label."""
+"""Characters of a key that its label may take."""
 
 LETTERS = {"normal": "n", "reduce": "r", "recurrent": "c"}
-"""Of the kinds of cells."""
+"""Kind of cell -> its letter in a key."""
 
 SHORT = {
     "none": "none",
@@ -32,7 +32,7 @@ SHORT = {
     "sigmoid": "sigm",
     "identity": "iden",
 }
-"""Of operations; others keep their names."""
+"""Operation -> its short name in a key; operations that are not listed keep their names."""
 
 _KINDS = {letter: kind for kind, letter in LETTERS.items()}
 _NAMES = {short: name for name, short in SHORT.items()}

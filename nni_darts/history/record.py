@@ -19,7 +19,7 @@ from nni_darts.genotypes.cell import KINDS
 __all__ = ["HISTORY", "CellEdge", "Choices", "Edges", "EpochRecord", "Place", "Weights", "place_of"]
 
 Edges: TypeAlias = "dict[tuple[int, int], dict[str, float]]"
-"""(node, source) -> operation -> weight in [0, 1]; node and source are state indices."""
+"""Map (node, source) -> operation -> weight in [0, 1]; node and source are state indices."""
 
 Weights: TypeAlias = "dict[str, Edges]"
 """Kind of cell -> its edges, in the order of `KINDS`."""
@@ -37,7 +37,7 @@ class CellEdge(NamedTuple):
 
 
 Place: TypeAlias = "CellEdge | str"
-"""Where a choice is made: an edge of a cell, or the label of any other choice of a space."""
+"""Place of a choice: an edge of a cell, or the label of any other choice of a space."""
 
 _EDGE = re.compile(rf"({'|'.join(KINDS)})_(0|[1-9]\d?)_(0|[1-9]\d?)", re.ASCII)
 
@@ -62,9 +62,9 @@ class EpochRecord:
     epoch: int
     """Counted from 0."""
     metric: Metric
-    """What `default` is a value of."""
+    """Metric that `default` is a value of."""
     default: float
-    """What NNI shows and compares; NaN if it is not known."""
+    """Value that NNI shows and compares; NaN if it is not known."""
     validated: bool
     """Whether `default` was measured on validation data, else on training data."""
     metrics: Mapping[str, float]
@@ -138,7 +138,7 @@ class EpochRecord:
         return {p: dict(row) for p, row in self.weights.items() if not isinstance(p, CellEdge)}
 
     def edge_weights_of(self, kind: str) -> dict[tuple[int, int], float]:
-        """(node, source) -> weight of the edge in the cells of a kind; empty if they have none."""
+        """Map (node, source) -> weight of the edge in cells of a kind; empty if they have none."""
         return {(e.node, e.source): w for e, w in self.edge_weights.items() if e.kind == kind}
 
 

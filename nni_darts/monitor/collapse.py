@@ -1,4 +1,4 @@
-"""When a search has collapsed: what counts as that, and the verdict on its epochs so far.
+"""Collapse of a search: the rules that define it, and the verdict on the epochs so far.
 
 DARTS is known to drift to skip connections, which have no weights to train: the derived network is
 then shallow, and poor. A mixture that is all but decided shows by its entropy.
@@ -24,9 +24,9 @@ class Rules(Frozen):
     max_skips: Annotated[Whole, Field(ge=0, le=limits.NODES * 2)] = 2
     """Skip connections that the derived normal cell may have."""
     epochs: Epochs = 3
-    """How many in a row with more of them make a collapse."""
+    """Epochs in a row with more than `max_skips` skip connections that make a collapse."""
     min_entropy: NotNegative | None = None
-    """Also a collapse: a mean entropy of the mixing weights (nats) below this."""
+    """Mean entropy of the mixing weights (nats) below which a search has collapsed as well."""
 
 
 def parse_rules(values: Mapping[str, Any]) -> Rules:
@@ -38,7 +38,7 @@ def parse_rules(values: Mapping[str, Any]) -> Rules:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one epoch; None for what is not known."""
+    """Figures of one epoch that the verdict depends on; None for what is not known."""
 
     epoch: int
     skips: int | None
@@ -54,7 +54,7 @@ class Verdict:
     holds: bool
     """Whether it still is one after the last epoch."""
     text: str
-    """In one line with its numbers; epochs are counted from 1 there, as on the screen."""
+    """Line that tells the collapse in numbers; epochs are counted from 1, as on the screen."""
 
 
 def judge(epochs: Sequence[Figures], rules: Rules) -> Verdict | None:

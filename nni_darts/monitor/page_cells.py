@@ -1,4 +1,4 @@
-"""Where the alpha page draws a cell: the layout of the pictures, as JSON.
+"""Layout of a cell on the alpha page: the one of the pictures, as JSON.
 
     {"width": ..., "height": ...,
      "boxes": [[name, index below the line, role, x, y, width, height], ...],

@@ -48,7 +48,7 @@ Table: TypeAlias = "dict[Row, dict[str, float]]"
 
 @dataclass
 class Epoch:
-    """What is kept of an epoch."""
+    """Figures, weights and derived cells of an epoch."""
 
     number: int
     figures: dict[str, float | None]
@@ -99,9 +99,9 @@ class Search:
     trial: str
     """The last one."""
     status: str = "running"
-    """Or succeeded, failed, stopped."""
+    """One of running, succeeded, failed and stopped."""
     planned: int | None = None
-    """How many epochs it will have."""
+    """Number of epochs that the search will have; None while it is not known."""
     verdict: Verdict | None = None
     stopped: bool = False
     epochs: dict[int, Epoch] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Search:
         self.epochs[epoch.number] = epoch
 
     def figures(self) -> list[Figures]:
-        """What the verdict depends on."""
+        """Figures of the epochs, which the verdict depends on."""
         return [
             Figures(number, None if count is None else int(count), epoch.figures["entropy"])
             for number, epoch in self.epochs.items()

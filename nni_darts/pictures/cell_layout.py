@@ -1,4 +1,4 @@
-"""Where the parts of a cell stand, in every picture of it and on the alpha page."""
+"""Positions of the parts of a cell, in every picture of it and on the alpha page."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LABEL_SIZE = 9.0
 LINE = 1.1  # height of a line of a label, in font sizes
 
 WIDEST = "max_pool_3x3"
-"""Its label is as wide as any of those that the paper's searches may choose."""
+"""Operation whose label is as wide as any of those that the paper's searches may choose."""
 
 
 class Lettering(Protocol):
-    """How wide texts are written, in points. Instances that are equal measure alike."""
+    """Measure of the widths of texts, in points. Instances that are equal measure alike."""
 
     def name(self, name: str) -> float:
         """Width of a box's name, such as c_{k-2}, of size `NAME_SIZE`."""

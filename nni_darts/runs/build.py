@@ -1,4 +1,4 @@
-"""From settings to objects: the space, the data and the evaluator that a run names."""
+"""Builders of the space, the data and the evaluator that the settings of a run name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MOST: Mapping[str, int] = {
     "bptt": limits.STEPS,
     "seed": limits.SEED,
 }
-"""Of the arguments of spaces and data sets that ship with the package."""
+"""Upper bounds of arguments of the spaces and data sets that ship with the package."""
 _SIZES = ("channels", "num_cells", "embedding", "hidden", "num_nodes")
 _OURS = ("nni_darts", "search_spaces")
 
@@ -262,7 +262,7 @@ def _is_ours(component: Component) -> bool:
 
 @contextmanager
 def problems_of_the_data() -> Iterator[None]:
-    """Within, what is wrong with the data is a SettingsError."""
+    """Turn what is wrong with the data, within the block, into a SettingsError."""
     try:
         yield
     except SettingsError:

@@ -1,4 +1,4 @@
-"""What a run tells of itself after each epoch, and where."""
+"""Reports of a run after each epoch, and the places that they go to."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def summary(record: EpochRecord, epochs: int) -> str:
 
 
 def leading(record: EpochRecord) -> str:
-    """Which operations lead on how many edges of each cell: `normal 9 sep3, 5 skip`.
+    """Count of the edges that each operation leads, cell by cell: `normal 9 sep3, 5 skip`.
 
     An edge is led by its strongest operation other than none; empty for spaces without cells.
     """

@@ -15,7 +15,7 @@ _FORM = re.compile(r"([a-z]+)(?:-([0-9A-Za-z_]+))?-(0|[1-9][0-9]{0,9})")
 
 @dataclass(frozen=True)
 class RunKey:
-    """What tells a run from the others of its experiment; its text is a good name for a folder.
+    """Key that tells a run from the others of its experiment; its text is a good name for a folder.
 
     Raises:
         ValueError: one line; for a search with a genotype, and for a seed or a digest that no run

@@ -45,7 +45,7 @@ class Job:
     seed: int
     output: Path
     key: str
-    """What its reports echo: the text of a `nni_darts.runs.run_key.RunKey`, or a name."""
+    """Key that its reports echo: the text of a `nni_darts.runs.run_key.RunKey`, or a name."""
 
     @property
     def folder(self) -> RunFolder:

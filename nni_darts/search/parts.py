@@ -43,4 +43,4 @@ SELECTIONS: Parts[Selection] = Parts(
 PARTS: Mapping[str, Parts[Any]] = {
     kind.what: kind for kind in cast("list[Parts[Any]]", [HYPERGRADIENTS, RELAXATIONS, SELECTIONS])
 }
-"""By the argument that they are given as."""
+"""Kinds of parts by the argument that a part is given as."""

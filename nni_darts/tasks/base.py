@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Architecture(Protocol):
-    """What a search found and a network is made of: a `Genotype`, or a `Sample`."""
+    """Result of a search that a network is made of: a `Genotype`, or a `Sample`."""
 
     @property
     def digest(self) -> str:
@@ -34,7 +34,7 @@ class Architecture(Protocol):
 
 
 class Task(ABC):
-    """What networks are trained for. Stateless: two tasks are equal where they are of one class.
+    """Purpose that networks are trained for. Stateless: two tasks of one class are equal.
 
     "Data" is a data module, of the task's own class or a user's. `CellTask` and `SampleTask` have
     what hangs on the kind of its architectures.
@@ -56,16 +56,16 @@ class Task(ABC):
     @property
     @abstractmethod
     def metric(self) -> Metric:
-        """What networks are compared by."""
+        """Metric that networks are compared by."""
 
     @property
     @abstractmethod
     def counted(self) -> str:
-        """What the multiply-adds of its networks are, in words; empty where none are counted."""
+        """Definition of its networks' multiply-adds, in words; empty where none are counted."""
 
     @property
     def states(self) -> str:
-        """What the numbers in a genotype stand for, in words; empty where it has none."""
+        """Meaning of the numbers in a genotype, in words; empty where it has none."""
         return ""
 
     @property
@@ -75,11 +75,11 @@ class Task(ABC):
 
     @property
     def data_in_words(self) -> str:
-        """Its data sets, for a line of help."""
+        """Data sets of the task, for a line of help."""
         return ", ".join(self.data)
 
     def data_seeds(self, component: Component) -> Sequence[str]:
-        """What of an experiment's data is drawn with which seed, in words."""
+        """Seeds that an experiment's data is drawn with and what each is for, in words."""
         return ()
 
     # Settings
@@ -123,11 +123,11 @@ class Task(ABC):
         """Look whether data by name can be tested on, as far as `check_data` would see it."""
 
     def lacks(self, data: Any) -> list[str]:
-        """What a data module lacks that every run needs, in words."""
+        """Describe what a data module lacks that every run needs."""
         return []
 
     def lacks_for_training(self, data: Any) -> list[str]:
-        """What a data module lacks that a network must know of it, in words."""
+        """Describe what a data module lacks that a network must know of it."""
         return []
 
     def not_taken(self, settings: Any, parameters: Collection[str]) -> list[str]:
@@ -157,12 +157,12 @@ class Task(ABC):
 
     @property
     def for_space(self) -> Sequence[str]:
-        """What data knows of itself and spaces take: attributes, and arguments of these names."""
+        """Names of the attributes of data that spaces take as arguments of the same names."""
         return ()
 
     @property
     def needed_by_space(self) -> Sequence[str]:
-        """Those of `for_space` that every space takes which is for this task."""
+        """Names out of `for_space` that every space for this task takes."""
         return ()
 
     @abstractmethod
@@ -170,7 +170,7 @@ class Task(ABC):
         """The module (NNI's `LightningModule`) of a search, made of the settings of the search."""
 
     def misshapen(self, network: nn.Module, batch: Any, data: Any) -> list[str]:
-        """Where what a network gives for a batch is not what the search needs, in words."""
+        """Describe how the output of a network for a batch differs from what the search needs."""
         return []
 
     # Architectures
@@ -214,7 +214,7 @@ class Task(ABC):
 
     @abstractmethod
     def described(self, network: Any, data: Any, training: str) -> dict[str, Any]:
-        """What a checkpoint says of its network, in plain values.
+        """Description of its network that a checkpoint holds, in plain values.
 
         Args:
             network: to be trained.
@@ -228,7 +228,7 @@ class Task(ABC):
 
     @abstractmethod
     def count(self, network: Any, data: Any) -> dict[str, int]:
-        """How large a network is: `params` and, where they are counted, `multiply_adds`."""
+        """Size of a network: `params` and, where they are counted, `multiply_adds`."""
 
     # The test
 
@@ -242,7 +242,7 @@ class Task(ABC):
         return self.training(batch_size=batch_size)
 
     def misfits(self, trained: Mapping[str, Any], data: Any) -> list[str]:
-        """Where data, loaded or not, is not such as a network was trained on, in words.
+        """Describe how data, loaded or not, differs from the data that a network was trained on.
 
         Args:
             trained: what the checkpoint says of the network's arguments and input.

@@ -39,7 +39,7 @@ class CellTask(Task):
 
     @abstractmethod
     def input_of(self, data: Any) -> dict[str, Any]:
-        """What a network trained on data takes, for its checkpoint (see `checkpoint.describe`)."""
+        """Input of a network trained on data, for its checkpoint (see `checkpoint.describe`)."""
 
     def architecture(self, text: str) -> Genotype:
         return stored_text.found(text)

@@ -15,7 +15,7 @@ from nni_darts.tasks.settings import TASK, Run, Settings, Training
 from nni_darts.tasks.stage import Stage
 
 TASKS: tuple[CellTask, ...] = (IMAGES, TEXT)
-"""Those that ship; data that none of them names is of the first."""
+"""Tasks that ship; data that none of them names is of the first."""
 
 
 def of_data(name: str) -> CellTask:

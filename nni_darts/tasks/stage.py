@@ -15,14 +15,14 @@ class Stage(str, Enum):
     SELECT = "select"
     """Each genotype that was found is trained briefly, and the best on validation data chosen."""
     EVALUATE = "evaluate"
-    """What was chosen is trained in full and tested."""
+    """The genotype that was chosen is trained in full and tested."""
 
     def __str__(self) -> str:
         return self.value
 
     @property
     def number(self) -> int:
-        """Its place in the order, from 0."""
+        """Place of the stage in the order, from 0."""
         return list(Stage).index(self)
 
 

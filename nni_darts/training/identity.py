@@ -1,4 +1,4 @@
-"""What tells a run from every other one, and whether a file is of it."""
+"""Identity of a run: all that tells it from every other one, and the check of a file against it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nni_darts._common.validation import SettingsError
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells a run from every other one."""
+    """Key and settings that tell a run from every other one."""
 
     key: str
     """The text of a `nni_darts.runs.run_key.RunKey`, or a name."""
@@ -22,7 +22,7 @@ class Identity:
 
     @property
     def digest(self) -> str:
-        """Of the settings."""
+        """Short hash of `what`."""
         return hashlib.sha256(self.what.encode()).hexdigest()[:16]
 
     def require(self, theirs: object, address: str) -> None:

@@ -23,7 +23,7 @@ from nni_darts.training.identity import Identity
 LAST = "last.ckpt"
 """Everything that it takes to go on after the last epoch."""
 PREVIOUS = "previous.ckpt"
-"""The same of the epoch before."""
+"""Everything that it takes to go on after the epoch before the last one."""
 BEST = "best.ckpt"
 """The weights of the epoch that is best on the validation data."""
 RESULT = "result.json"
@@ -86,7 +86,7 @@ class RunFolder:
         print(f"{self.address(name)} {why}: it is put aside as {kept}; {then}", flush=True)
 
     def unwritable(self) -> str | None:
-        """Why nothing can be written to it, which need not exist yet; None where it can."""
+        """Reason why the folder, which need not exist yet, cannot be written to, or None."""
         return self.store.unwritable()
 
     def alone(self) -> AbstractContextManager[None]:
@@ -96,7 +96,7 @@ class RunFolder:
     # How far it has come
 
     def epochs_done(self) -> int | None:
-        """How many epochs the run has behind it; None where that cannot be told."""
+        """Number of epochs that the run has behind it; None where that cannot be told."""
         try:
             text = self.read(HISTORY).decode("utf-8")
             rows = csv.DictReader(io.StringIO(text, newline=""))

@@ -1,4 +1,4 @@
-"""What networks are tried and tested with: a tiny batch, and the test images."""
+"""Examination of networks: a tiny batch to try them with, and the test on the test images."""
 
 from __future__ import annotations
 

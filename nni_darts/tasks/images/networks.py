@@ -55,7 +55,7 @@ def image_size(data: Any) -> int | None:
 
 
 def input_of(data: Any) -> dict[str, Any]:
-    """What a network trained on a data module takes, as far as it says."""
+    """Input of a network trained on a data module, as far as the module describes it."""
     size = image_size(data)
     known: dict[str, Any] = {} if size is None else {"image_size": size}
     for name in ("mean", "std"):
@@ -65,7 +65,7 @@ def input_of(data: Any) -> dict[str, Any]:
 
 
 def misfits(trained: Mapping[str, Any], data: Any) -> list[str]:
-    """Where the data is not such as a network was trained on; each a sentence on the network.
+    """Describe how data differs from what a network was trained on, in sentences on the network.
 
     Args:
         trained: the network's arguments and its `input_of`.

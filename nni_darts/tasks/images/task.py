@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from search_spaces.darts_network import DartsNetwork
 
 _KNOWN = {"num_classes": "of the labels", "in_channels": "of the images"}
-"""What data knows of itself and networks must, and what it is."""
+"""Attributes of data that networks must know, and what each is a property of."""
 
 
 class ImageTask(CellTask):

@@ -1,4 +1,4 @@
-"""What language models are tried and tested with: a tiny batch, and the test text."""
+"""Examination of language models: a tiny batch to try them with, and the test on the test text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test(network: nn.Module, data: TextTrainingData, device: torch.device) -> di
 
 
 def tiny_batch(data: TextSearchData, examples: int) -> Words:
-    """So few words in as many streams, the last word of the vocabulary among them."""
+    """Batch of so few words in as many streams, the last word of the vocabulary among them."""
     words = torch.linspace(0, data.vocabulary - 1, examples * examples).long()
     tokens = words.view(examples, examples)
     return Words(tokens, tokens.flip(0), Carried(), Carried())
