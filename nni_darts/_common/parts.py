@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from nni_darts._common.classes import imported, is_path, with_place
-from nni_darts._common.messages import unknown
+from nni_darts._common.messages import shown, unknown
 
 T = TypeVar("T")
 
@@ -51,7 +51,9 @@ class Parts(Mapping[str, "type[T]"], Generic[T]):
             if "name" not in options:
                 raise ValueError(f"{self.what} lacks a name, as in {{name: {next(iter(self))}}}")
             name = options.pop("name")
-        if not isinstance(name, str) or not (name in self._paths or is_path(name)):
+        if not isinstance(name, str):
+            raise ValueError(f"{self.what} must be given by its name, got {shown(name)}")
+        if not (name in self._paths or is_path(name)):
             raise ValueError(unknown(self.what, name, self))
         return name, options
 

@@ -62,11 +62,11 @@ def test_a_part_is_given_in_any_way(given: Any, expected: Hypergradient) -> None
     ("given", "expected"),
     [
         ("exakt", "unknown hypergradient 'exakt'; did you mean 'exact'? (known: finite_"),
-        (None, "unknown hypergradient None"),
-        (["exact"], "unknown hypergradient ['exact']"),
-        (Neumann, "unknown hypergradient <class"),
+        (None, "hypergradient must be given by its name, got None"),
+        (["exact"], "must be given by its name, got ['exact']"),
+        (Neumann, "must be given by its name, got <class"),
         ({}, "hypergradient lacks a name, as in {name: finite_difference}"),
-        ({"name": 5}, "unknown hypergradient 5"),
+        ({"name": 5}, "must be given by its name, got 5"),
         ({"name": "exakt"}, "did you mean 'exact'"),
         (
             {"name": "neumann", "term": 5},
