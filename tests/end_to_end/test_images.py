@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from live import BIN, ONE_MANAGER, RUNS, Shell, experiment_file, free_port, status, until
+from live import BIN, RUNS, Shell, experiment_file, free_port, status, until
 from PIL import Image
 
 from nni_darts import load
@@ -23,7 +23,7 @@ from nni_darts.genotypes.genotype import Genotype
 from nni_darts.history.keys import MAX_KEY
 from search_spaces import DartsNetwork
 
-pytestmark = [pytest.mark.slow, ONE_MANAGER]
+pytestmark = [pytest.mark.slow, pytest.mark.manager]
 
 
 @pytest.fixture

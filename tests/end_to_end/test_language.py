@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from live import ONE_MANAGER, ROOT, Shell, free_port
+from live import ROOT, Shell, free_port
 
 from nni_darts import load
 from search_spaces import DartsRNNNetwork
 
-pytestmark = [pytest.mark.slow, ONE_MANAGER]
+pytestmark = [pytest.mark.slow, pytest.mark.manager]
 
 
 def test_the_shipped_experiment_on_text_made_tiny(home: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import yaml
-from live import ONE_MANAGER, free_port, until
+from live import free_port, until
 
 from nni_darts.experiment import loopback
 
@@ -30,7 +30,7 @@ SCREENSHOTS = ROOT / "screenshots"
 
 pytestmark = [
     pytest.mark.slow,
-    ONE_MANAGER,
+    pytest.mark.manager,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium"),
 ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from live import ONE_MANAGER, ROOT, Shell, free_port, status, until
+from live import ROOT, Shell, free_port, status, until
 
 from nni_darts import Genotype, load
 
@@ -74,7 +74,7 @@ def test_an_ended_experiment(home: Path) -> None:
 
 
 @pytest.mark.slow
-@ONE_MANAGER
+@pytest.mark.manager
 def test_a_stopped_experiment_is_resumed(home: Path) -> None:
     folder = unpack("stopped", home)
     history = folder / "environments/local-env/runs/search-0/history.csv"

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from nni_darts.experiment import loopback, nni_database
@@ -22,10 +21,6 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 RUNS = 2 + 2 + 1
-
-ONE_MANAGER = pytest.mark.xdist_group("manager")
-"""Mark of tests that start NNI's manager: where several start at once on few processors, it answers
-before it is ready."""
 
 
 def experiment_file(folder: Path, **search: Any) -> Path:
