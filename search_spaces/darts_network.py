@@ -95,8 +95,10 @@ class Frame(nn.Module):
         self.stem = _stem(in_channels, channels, stem)
         self.cells = nn.ModuleList()
         for link in chain(channels, num_cells, stem, _lengths(concat)):
+            # Weights are drawn in the order of the modules, so that a seed gives the same ones.
+            inputs = link.preprocessing(norm)
             nodes = make_nodes(link.place)
-            self.cells.append(Cell(link.preprocessing(norm), nodes, concat[link.place.kind]))
+            self.cells.append(Cell(inputs, nodes, concat[link.place.kind]))
             yield link.place, link.output
         self.classifier = nn.Linear(link.output, num_classes)
 

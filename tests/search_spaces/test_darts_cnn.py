@@ -5,6 +5,7 @@ nni_darts/supernet/mixed.py.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from nni.nas.strategy import DARTS
 from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
+from nni_darts.genotypes import published as papers
 from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
 from nni_darts.supernet.mixed import MixedNode, Node
 from nni_darts.supernet.nodes import ChosenEdges
@@ -356,3 +358,21 @@ def test_an_operation_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     strategy = spaces.search(space)
     for model in strategy.list_models(limit=2):
         assert model.executable_model().eval()(torch.randn(1, 3, 8, 8)).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("make", "weighted"),
+    [
+        (lambda: DartsCNN(channels=4, num_cells=3, num_nodes=2, in_channels=1), 94.778783),
+        (lambda: DartsCNN(channels=4, num_cells=3, stem="imagenet"), -24.54789),
+        (lambda: DartsNetwork(papers.get("DARTS_V2"), 4, 3, in_channels=1), 382.150001),
+    ],
+)
+def test_a_seed_gives_the_weights_that_it_always_gave(
+    make: Callable[[], nn.Module], weighted: float
+) -> None:
+    """The figures in the docs hang on it: the sums are those of the version before the rooms."""
+    torch.manual_seed(0)
+    parameters = enumerate(make().parameters())
+    total = sum(float(p.detach().double().sum() * (i % 7 + 1)) for i, p in parameters)
+    assert total == pytest.approx(weighted, abs=1e-4)
