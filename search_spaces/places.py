@@ -36,7 +36,7 @@ class Link(NamedTuple):
 
     place: Place
     reduced: bool
-    """Whether the older input is too large by a factor of two: a reduction came between."""
+    """True if the older input is too large by a factor of two: a reduction came between."""
     inputs: tuple[int, int]
     """Channels of c_{k-2} and of c_{k-1}."""
     output: int

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 HALF_SENTENCE = re.compile(
     r"(After|Also|As|At|Before|Beside|Besides|By|Else|For|From|How|If|In|Instead|It|Its|Less|Of|On|"
     r"Once|Over|So|Such|That|The same|There|These|They|This|Those|To|Under|Unless|Until|What|When|"
-    r"Where|Which|Why|With|Within|Without)\b|\("
+    r"Where|Whether|Which|Why|With|Within|Without)\b|\("
 )
 
 

@@ -13,7 +13,7 @@ from nni_darts._common.validation import SettingsError
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is a path, by its form."""
+    """True if a name is a path, by its form."""
     return "." in name and all(map(str.isidentifier, name.split(".")))
 
 

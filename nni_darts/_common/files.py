@@ -135,7 +135,7 @@ def parse_json(text: str | bytes, kind: type[T]) -> T:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; not where no file can have the name, either."""
+    """True if there is such a folder; False, too, if no file can have the name."""
     try:
         return path.is_dir()
     except OSError:  # the name is too long, or a folder on the way is not to be looked into
@@ -174,7 +174,7 @@ def _no_path(path: Path) -> str | None:
 
 
 def _takes_files(folder: Path) -> bool:
-    """Whether a file can be made: what the system lists as rights is not all."""
+    """True if a file can be made, which the rights that the system lists do not tell."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True

@@ -36,7 +36,7 @@ class Folder(ABC):
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Whether there is something of that name."""
+        """True if there is something of that name."""
 
     @abstractmethod
     def open(self, name: str) -> BinaryIO:

@@ -35,7 +35,7 @@ _USER = re.compile(r"""(?<!\S)(?P<flag>-u|--user)(?P<between>\s+|=)(?P<who>["']?
 
 
 def is_secret(name: object) -> bool:
-    """Whether what has this name is for the user alone: `sshPassphrase`, `WANDB_API_KEY`."""
+    """True if what has this name is for the user alone: `sshPassphrase`, `WANDB_API_KEY`."""
     text = str(name)
     words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])", text)
     joined = "".join(words).lower()

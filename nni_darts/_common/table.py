@@ -11,7 +11,7 @@ class Column(NamedTuple):
 
     name: str
     left: bool = False
-    """Whether it is aligned to the left, as names are; numbers are to the right."""
+    """True if it is aligned to the left, as names are; numbers are to the right."""
     width: int = 0
     """Characters at least."""
 

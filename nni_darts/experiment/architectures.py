@@ -45,7 +45,7 @@ class Found:
 
     @property
     def of_cells(self) -> bool:
-        """Whether it is a genotype."""
+        """True if it is a genotype."""
         return bool(short_name(self.text))
 
     @property

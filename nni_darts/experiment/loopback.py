@@ -53,7 +53,7 @@ def shell_line(environment: Mapping[str, str]) -> str:
 
 
 def is_exposed(port: int) -> bool:
-    """Whether what listens at a port does so on more than loopback."""
+    """True if what listens at a port does so on more than loopback."""
     own = [
         address.address
         for addresses in psutil.net_if_addrs().values()

@@ -48,7 +48,7 @@ def _free(count: int) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens at a port, on any address."""
+    """True if nothing listens at a port, on any address."""
     if port > LAST:
         return False
     with socket.socket() as candidate:

@@ -61,7 +61,7 @@ def _text(content: Any) -> bool:
 
 
 def _file(content: Any) -> bool:
-    """Whether it is a path of a file in a folder."""
+    """True if it is a path of a file in a folder."""
     return isinstance(content, str) and content.startswith("/") and content.count("/") > 1
 
 
@@ -79,7 +79,7 @@ def _whole(content: Any) -> bool:
 
 
 def _number(content: Any) -> bool:
-    """Whether it is a number; NaN and infinities are numbers, as a loss may be one."""
+    """True if it is a number; NaN and infinities are numbers, as a loss may be one."""
     return isinstance(content, int | float) and not isinstance(content, bool)
 
 

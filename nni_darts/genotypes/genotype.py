@@ -49,7 +49,7 @@ _LABEL = re.compile(rf"({'|'.join(KINDS)})_(\d{{1,4}})(?:_\d+)?", re.ASCII)
 
 
 def is_of_cells_only(labels: Iterable[str]) -> bool:
-    """Whether a genotype expresses all of a sample with these labels."""
+    """True if a genotype expresses all of a sample with these labels."""
     return all(_LABEL.fullmatch(label) for label in labels)
 
 

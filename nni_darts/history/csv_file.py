@@ -70,7 +70,7 @@ class Files(Protocol):
     """Files of a folder by their names (`nni_darts.training.run_folder.RunFolder`)."""
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """True if there is such a file."""
 
     def read(self, name: str) -> bytes:
         """Content of a file."""

@@ -83,7 +83,7 @@ def short_edge(edge: CellEdge) -> str:
 
 
 def is_of_edge(key: str) -> bool:
-    """Whether a key is written as those of an operation on an edge are."""
+    """True if a key is written as those of an operation on an edge are."""
     return " " in key and _EDGE.fullmatch(key) is not None
 
 

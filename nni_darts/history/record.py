@@ -66,7 +66,7 @@ class EpochRecord:
     default: float
     """Value that NNI shows and compares; NaN if it is not known."""
     validated: bool
-    """Whether `default` was measured on validation data, else on training data."""
+    """True if `default` was measured on validation data, False if on training data."""
     metrics: Mapping[str, float]
     """All other numbers by their names, in the order in which they are shown."""
     weights: Mapping[Place, Mapping[str, float]] = field(default_factory=dict)

@@ -52,7 +52,7 @@ class Verdict:
     first: int
     """The epoch with which it was one, counted from 0."""
     holds: bool
-    """Whether it still is one after the last epoch."""
+    """True if it still is one after the last epoch."""
     text: str
     """Line that tells the collapse in numbers; epochs are counted from 1, as on the screen."""
 

@@ -1,4 +1,4 @@
-"""Whether a value is of the kind that an annotation asks for; YAML and JSON have few kinds.
+"""Check of a value against the kind that an annotation asks for; YAML and JSON have few kinds.
 
 What an annotation leaves open, or has beyond these kinds, is not judged.
 """

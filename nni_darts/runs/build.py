@@ -256,7 +256,7 @@ def _load(component: Component, module: Any, task: Task, load: bool) -> None:
 
 
 def _is_ours(component: Component) -> bool:
-    """Whether it is a data set by name, not a class of the user's (which may derive from ours)."""
+    """True if it is a data set by name, not a class of the user's (which may derive from ours)."""
     return "." not in component.name
 
 

@@ -91,7 +91,7 @@ def search(run: Run) -> str | None:
 
 
 def fits(data: Any) -> bool:
-    """Whether the data is there; SettingsError if it does not give one batch."""
+    """True if the data is there; SettingsError if it does not give one batch."""
     with build.problems_of_the_data():
         try:
             data.setup("fit")

@@ -103,7 +103,7 @@ class _Key:
     settings: list[Any]
     """Settings of the optimisers, the learning rates among them."""
     searching: bool
-    """Whether alpha is learnt in the step, or rests."""
+    """True if alpha is learnt in the step, False if it rests."""
     places: list[int]
     """Addresses of the parameters in memory."""
 

@@ -118,7 +118,7 @@ class UnrolledDartsModule(DartsLightningModule):
 
     @property
     def searching(self) -> bool:
-        """Whether alpha is learnt, or rests still."""
+        """True if alpha is learnt, False while it rests."""
         return cast(bool, self.trainer.current_epoch >= self.warmup_epochs)
 
     def step(self, batch: dict[str, Any], batch_idx: int) -> Any:

@@ -56,7 +56,7 @@ def set_state(state: dict[str, Any]) -> None:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two states, or parts of them, are the same."""
+    """True if two states, or parts of them, are equal."""
     if isinstance(a, Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):

@@ -45,7 +45,7 @@ class Nodes(nn.ModuleList):
         super().__init__(several("nodes", nodes, nn.Module, "modules"))
 
     recompute = False
-    """Whether to drop what the nodes computed and compute it again in the backward pass."""
+    """True if the nodes' results are dropped and computed again in the backward pass."""
 
     def forward(self, states: Sequence[Tensor]) -> list[Tensor]:
         if self.recompute and torch.is_grad_enabled():

@@ -24,7 +24,7 @@ class Relaxation(ABC):
     """
 
     draws: ClassVar[bool] = True
-    """Whether `weights` draws. One that does not is asked for many choices at once."""
+    """True if `weights` draws. One that does not is asked for many choices at once."""
 
     @abstractmethod
     def weights(self, alpha: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def probabilities(mixed: Any, alpha: Tensor) -> Tensor:
 
 
 def together(layers: Sequence[Any]) -> bool:
-    """Whether the weights of layers may be computed at once: one relaxation that does not draw."""
+    """True if the weights of layers may be computed at once: one relaxation that does not draw."""
     softmaxes = [layer._softmax for layer in layers]
     return all(type(softmax) is MixingWeights for softmax in softmaxes) and all(
         softmax.relaxation is softmaxes[0].relaxation and not softmax.relaxation.draws

@@ -140,7 +140,7 @@ class Task(ABC):
         return []
 
     def validates(self, data: Any) -> bool:
-        """Whether data that is set up has a part to validate on."""
+        """True if data that is set up has a part to validate on."""
         return True
 
     @abstractmethod

@@ -176,7 +176,7 @@ class Training(Frozen):
 
     @property
     def validates_on_its_own(self) -> bool:
-        """Whether the settings give validation data."""
+        """True if the settings give validation data."""
         return True
 
 

@@ -58,7 +58,7 @@ class RunFolder:
         self.store.make()
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """True if there is such a file."""
         return self.store.exists(name)
 
     def open(self, name: str) -> BinaryIO:

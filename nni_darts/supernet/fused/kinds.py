@@ -86,7 +86,7 @@ def stages_of(operation: nn.Module) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
 
 
 def overwrites(operation: nn.Module) -> bool:
-    """Whether an operation may write to its input, which others read too."""
+    """True if an operation may write to its input, which others read too."""
     first = operation
     while type(first) is nn.Sequential and len(first):
         first = first[0]

@@ -25,7 +25,7 @@ _METHODS = {"forward", "_reduction"}
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether a module has hooks, or a method put in place of its class's own."""
+    """True if a module has hooks, or a method put in place of its class's own."""
     hooks = [getattr(module, name) for name in _HOOKS]
     return any(hooks) or any(_GLOBAL_HOOKS) or not _METHODS.isdisjoint(vars(module))
 

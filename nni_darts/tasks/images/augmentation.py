@@ -73,7 +73,7 @@ def cutout(images: Tensor, pixels: int) -> Tensor:
 
 
 def _within(centre: Tensor, pixels: int, size: int) -> Tensor:
-    """Whether each position 0 to size - 1 is in the square, (B, size), given its centres (B,)."""
+    """Mask (B, size) of the positions 0 to size - 1 in the square, given its centres (B,)."""
     offset = torch.arange(size, device=centre.device) - (centre - pixels // 2)[:, None]
     return (offset >= 0) & (offset < pixels)
 

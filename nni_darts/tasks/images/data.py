@@ -106,7 +106,7 @@ class TrainingImages(LightningDataModule):
 
     @property
     def _delivers(self) -> bool:
-        """Whether batches come from the loaders on a GPU."""
+        """True if batches come from the loaders on a GPU."""
         return self.on_device and self._device().type == "cuda"
 
     def _delivered(self, loader: DataLoader[Batch]) -> Loader:

@@ -31,9 +31,9 @@ class ImageSearch(Search):
     """Learning rate at the end of the cosine; the reference's value, the paper says 0."""
     momentum: Share = 0.9
     fused: Flag = True
-    """Whether the edges of a cell run together; false gives the same results, slowly."""
+    """True if the edges of a cell run together; false gives the same results, slowly."""
     recompute: Flag = False
-    """Whether cells are computed again in the backward pass: less memory for more time."""
+    """True if cells are computed again in the backward pass: less memory for more time."""
 
     @property
     def own(self) -> dict[str, Any]:
