@@ -282,6 +282,19 @@ def test_names_do_not_overlap(visit: Any) -> None:
             page.keyboard.press("ArrowLeft")
 
 
+def test_names_and_weights_over_the_epochs_are_whole(visit: Any) -> None:
+    widest = [{key: 0.36 if key.endswith(" maxp") else value for key, value in report.items()}
+              for report in reports(3)]  # fmt: skip
+    tell(AlphaMonitor(), "a", widest)
+    page = visit(viewport={"width": 1280, "height": 768})
+    expect(page.locator(".many figcaption").first).to_have_text("max_pool_3x3.36")
+    assert page.evaluate(CUT) == []
+
+
+CUT = """() => [...document.querySelectorAll(".many figcaption span")]
+  .filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)"""
+
+
 OVERLAPS = """() => {
   const found = [];
   for (const svg of document.querySelectorAll("#cells svg")) {
