@@ -13,7 +13,7 @@ from nni_darts._common import limits
 from nni_darts._common.checks import size
 from nni_darts.genotypes.genotype import RNN_PRIMITIVES
 from nni_darts.supernet.mixed import MixedNode, Node
-from nni_darts.supernet.relaxation import together, weights_at_once, weights_in_turn
+from nni_darts.supernet.mixture import together, weights_at_once, weights_in_turn
 from search_spaces.activations import ACTIVATIONS, NONE, Activation, edge
 from search_spaces.cell_space import CellSpace
 from search_spaces.darts_rnn_network import (

@@ -77,6 +77,7 @@ PURE = (
 WITHOUT_NNI = (
     "nni_darts.supernet.nodes",
     "nni_darts.supernet.relaxation",
+    "nni_darts.supernet.mixture",
     "nni_darts.supernet.fused.depthwise",
     "nni_darts.supernet.fused.kinds",
     "nni_darts.supernet.fused.layout",

@@ -7,7 +7,7 @@ Python, an object.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from nni_darts._common.classes import imported, is_path, with_place
@@ -81,3 +81,15 @@ class Parts(Mapping[str, "type[T]"], Generic[T]):
             raise ValueError(f"{self.what} {name}: {error}") from None
         except Exception as error:  # it is the user's
             raise ValueError(f"{self.what} {name}: {with_place(error)}") from None
+
+    def make_all(self, name: str, values: object) -> tuple[T, ...]:
+        """The parts of a list, in order.
+
+        Raises:
+            ValueError: in one line, it is no list, or one of them cannot be made.
+        """
+        if isinstance(values, str | Mapping) or not isinstance(values, Sequence):
+            raise ValueError(
+                f"{name} must be a list, as in [{next(iter(self))}], got {shown(values)}"
+            )
+        return tuple(self.make(value) for value in values)

@@ -146,13 +146,20 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
 def _require_parts(settings: Search) -> None:
     """SettingsError for parts of the method that cannot be made, all of them."""
     problems = []
-    for name, given in settings.parts.items():
+    for name, given in _each_part(settings):
         try:
             PARTS[name].make(given)
         except ValueError as error:
             problems.append(f"search.{name}: {error}")
     if problems:
         raise SettingsError(problems)
+
+
+def _each_part(settings: Search) -> Iterator[tuple[str, Any]]:
+    """The argument of each part of the method, and how it was given."""
+    for name, given in settings.parts.items():
+        several = given if isinstance(given, list) else [given]
+        yield from ((name, each) for each in several if each is not None)
 
 
 def training_data(component: Component, settings: Training, seed: int, load: bool = True) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.runs.run_key import key
@@ -11,7 +13,12 @@ from nni_darts.tasks.settings import Component, Run, Training
 from nni_darts.tasks.stage import Stage
 from nni_darts.training.identity import Identity
 
-_LATER = {"relaxation": "softmax", "selection": "strongest"}
+_LATER: Mapping[str, Any] = {
+    "relaxation": "softmax",
+    "regularisers": [],
+    "perturbation": None,
+    "selection": "strongest",
+}
 """Settings that older checkpoints know nothing of, with what these were searched with."""
 
 

@@ -104,6 +104,8 @@ class _Key:
     """Settings of the optimisers, the learning rates among them."""
     searching: bool
     """True if alpha is learnt in the step, False if it rests."""
+    parts: tuple[Any, ...]
+    """Parts of the method, with the options that they have in this epoch."""
     places: list[int]
     """Addresses of the parameters in memory."""
 
@@ -213,7 +215,8 @@ class StepGraph:
             for group in _settings(optimizer)
         ]
         places = [p.data_ptr() for p in self._module.parameters()]
-        return _Key((structure, shapes), settings, self._module.searching, places)
+        module = self._module
+        return _Key((structure, shapes), settings, module.searching, module.parts_now, places)
 
     def _compare(self, key: _Key) -> None:
         """Count equal steps in a row, and report what keeps changing between them."""

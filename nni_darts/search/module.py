@@ -7,7 +7,8 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -16,12 +17,17 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
+from nni_darts._common.schedule import Moment, Scheduled, WarmUp
 from nni_darts.search import random_state
 from nni_darts.search.bilevel_step import BilevelStep
 from nni_darts.search.cuda_graph import StepGraph, capturable
 from nni_darts.search.hypergradient import FirstOrder, Hypergradient
+from nni_darts.search.perturbation import Perturbation, WeightStep
+from nni_darts.search.regulariser import Regulariser, Row
+from nni_darts.search.regulariser import gradient as term_gradient
 from nni_darts.search.side_effects import unlogged
 from nni_darts.supernet import architectures
+from nni_darts.supernet.mixture import Mixture, mixture_of, probabilities
 from nni_darts.training.finite_losses import FiniteWatch
 
 
@@ -35,6 +41,8 @@ class UnrolledDartsModule(DartsLightningModule):
         hypergradient: Hypergradient,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
+        regularisers: Sequence[Regulariser] = (),
+        perturbation: Perturbation | None = None,
         cuda_graphs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -42,12 +50,19 @@ class UnrolledDartsModule(DartsLightningModule):
         self.hypergradient = hypergradient
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
+        self.regularisers = tuple(regularisers)
+        self.perturbation = perturbation
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
+        self.mixture: Mixture | None = None
         self._batch_idx = 0
         self._shaped = False
         self._frozen: list[nn.Parameter] | None = None
         self._resumed_random_state: dict[str, Any] | None = None
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        self.mixture = mixture_of(model)
 
     # What is learnt, in an order that is the same in every process.
 
@@ -92,6 +107,8 @@ class UnrolledDartsModule(DartsLightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- step(w, dw L_train(w, alpha))."""
         self._batch_idx = batch_idx
+        if self.mixture is not None:
+            self.mixture.end()
         if not self._shaped:
             self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
@@ -117,15 +134,31 @@ class UnrolledDartsModule(DartsLightningModule):
         self._shaped = True
 
     @property
+    def moment(self) -> Moment:
+        """The present moment; a search without an end has one epoch more than it has done."""
+        epoch, epochs = self.trainer.current_epoch, self.trainer.max_epochs
+        return Moment(epoch, epochs if epochs is not None and epochs >= 0 else epoch + 1)
+
+    @property
     def searching(self) -> bool:
         """True if alpha is learnt, False while it rests."""
-        return cast(bool, self.trainer.current_epoch >= self.warmup_epochs)
+        return WarmUp(self.warmup_epochs)(self.moment) > 0
+
+    @property
+    def parts_now(self) -> tuple[Any, ...]:
+        """The parts of the method that a step is computed with, as they are in this epoch."""
+        return (self.mixture and self.mixture.relaxation, *self._now())
+
+    def _now(self) -> Iterator[Any]:
+        for part in (self.perturbation, *self.regularisers):
+            yield part and part.at(self.moment)
 
     def step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Compute a step on the device, without waiting for the device."""
         if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
-        output = self.training_module.training_step(batch["train"], batch_idx)
+        with self._perturbed(batch["train"], batch_idx):
+            output = self.training_module.training_step(batch["train"], batch_idx)
         loss = _loss(output)
         self.see("training loss", loss)
         self.advance_optimization(loss, batch_idx, self.gradient_clip_val)
@@ -158,11 +191,54 @@ class UnrolledDartsModule(DartsLightningModule):
                 )
             )
         self.see("validation loss of the architect", seen[-1])
+        if self.regularisers:
+            gradients = self._regularised(alphas, gradients)
         for alpha, gradient in zip(alphas, gradients, strict=True):
             alpha.grad = gradient
         arch_optimizer.step()
         torch.clear_autocast_cache()
         self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
+
+    def _regularised(
+        self, alphas: Sequence[Tensor], gradients: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Gradients plus those of the regularisers; logs the norm of each."""
+        rows = [
+            Row(alpha, probabilities(module, alpha))
+            for module, alpha in architectures.each_alpha(self.model)
+        ]
+        parts = {"loss": gradients}
+        _, *regularisers = self._now()
+        for regulariser in regularisers:
+            parts[type(regulariser).__name__] = term_gradient(regulariser, rows, alphas)
+        for name, part in parts.items():
+            norm = torch.stack(torch._foreach_norm(list(part))).norm()
+            self.log(f"gradient/{name}", norm, on_step=False, on_epoch=True)
+        return tuple(torch.stack(each).sum(0) for each in zip(*parts.values(), strict=True))
+
+    @contextmanager
+    def _perturbed(self, batch: Any, batch_idx: int) -> Iterator[None]:
+        """Let the mixing weights be perturbed within, where there is a perturbation."""
+        mixture, (perturbation, *_) = self.mixture, self._now()
+        if perturbation is None or mixture is None:
+            yield
+            return
+        module = self.training_module
+
+        def loss(rows: Sequence[Tensor]) -> Tensor:
+            modes = {each: each.training for each in module.modules()}
+            module.eval()
+            try:
+                with unlogged(module), mixture.held(rows):
+                    return _loss(module.training_step(batch, batch_idx))
+            finally:
+                for each, training in modes.items():
+                    each.training = training
+
+        with torch.no_grad():
+            rows = mixture.rows()
+        with mixture.held(perturbation(WeightStep(rows, loss))):
+            yield
 
     def _penalised(self, loss: Tensor) -> Tensor:
         """Loss plus NNI's penalty, on weights that lead back to the alphas (NNI's own do not)."""
@@ -198,13 +274,30 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"{self.warmup_epochs}: alpha would never learn; lower it or raise max_epochs"
             )
         _require_precision(self.trainer.precision, self.named_parameters())
+        self._require_an_end()
+        if self.mixture is not None:
+            self.mixture.at(self.moment)
         super().on_fit_start()
+
+    def _require_an_end(self) -> None:
+        """Raise ValueError for an option that changes until an end that there is not."""
+        parts: list[Scheduled | None] = [self.perturbation, *self.regularisers]
+        if self.mixture is not None:
+            parts.append(self.mixture.scheduled)
+        changing = next((type(p).__name__ for p in parts if p is not None and p.changes), None)
+        if changing is not None and self.trainer.max_epochs in (None, -1):
+            raise ValueError(
+                f"{changing} changes until the last epoch, and the search has none; give the "
+                f"trainer max_epochs, or {changing} a constant"
+            )
 
     def on_train_epoch_start(self) -> None:
         # Warm-up freezes all alphas, and lets all of them learn afterwards.
         if self._frozen is None:
             self._frozen = [alpha for alpha in self.arch_parameters() if not alpha.requires_grad]
         super().on_train_epoch_start()
+        if self.mixture is not None:
+            self.mixture.at(self.moment)
         for alpha in self._frozen:
             alpha.requires_grad_(False)
 

@@ -12,6 +12,8 @@ from nni_darts._common.parts import Parts
 
 if TYPE_CHECKING:
     from nni_darts.search.hypergradient import Hypergradient
+    from nni_darts.search.perturbation import Perturbation
+    from nni_darts.search.regulariser import Regulariser
     from nni_darts.search.selection import Selection
     from nni_darts.supernet.relaxation import Relaxation
 
@@ -40,7 +42,23 @@ SELECTIONS: Parts[Selection] = Parts(
     {"strongest": "nni_darts.search.selection.Strongest"},
 )
 
+REGULARISERS: Parts[Regulariser] = Parts(
+    "regulariser",
+    "nni_darts.search.regulariser.Regulariser",
+    {"beta_decay": "nni_darts.search.regulariser.BetaDecay"},
+)
+
+PERTURBATIONS: Parts[Perturbation] = Parts(
+    "perturbation",
+    "nni_darts.search.perturbation.Perturbation",
+    {"random_smoothing": "nni_darts.search.perturbation.RandomSmoothing"},
+)
+
 PARTS: Mapping[str, Parts[Any]] = {
-    kind.what: kind for kind in cast("list[Parts[Any]]", [HYPERGRADIENTS, RELAXATIONS, SELECTIONS])
+    "hypergradient": cast("Parts[Any]", HYPERGRADIENTS),
+    "relaxation": cast("Parts[Any]", RELAXATIONS),
+    "regularisers": cast("Parts[Any]", REGULARISERS),
+    "perturbation": cast("Parts[Any]", PERTURBATIONS),
+    "selection": cast("Parts[Any]", SELECTIONS),
 }
-"""Kinds of parts by the argument that a part is given as."""
+"""Kinds of parts by the argument that a part, or a list of them, is given as."""

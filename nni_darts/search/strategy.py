@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nni.nas.nn.pytorch import ModelSpace
@@ -27,16 +27,25 @@ from nni_darts._common.messages import shown
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
 from nni_darts.search.loader import BilevelLoader, shuffled
 from nni_darts.search.module import UnrolledDartsModule
-from nni_darts.search.parts import HYPERGRADIENTS, RELAXATIONS, SELECTIONS
+from nni_darts.search.parts import (
+    HYPERGRADIENTS,
+    PERTURBATIONS,
+    REGULARISERS,
+    RELAXATIONS,
+    SELECTIONS,
+)
 from nni_darts.search.penalties import penalty_of
+from nni_darts.search.perturbation import Perturbation
+from nni_darts.search.regulariser import Regulariser
 from nni_darts.search.selection import Selection
 from nni_darts.supernet import mixed_operations
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import Ranked
+from nni_darts.supernet.mixture import relax
 from nni_darts.supernet.nni_cell import MixedCell
 from nni_darts.supernet.nodes import recompute
 from nni_darts.supernet.relaxable import refuse_dangling, require_categorical, require_decided
-from nni_darts.supernet.relaxation import Relaxation, relax
+from nni_darts.supernet.relaxation import Relaxation
 
 
 class UnrolledDARTS(DARTS):
@@ -71,6 +80,11 @@ class UnrolledDARTS(DARTS):
         relaxation: how alphas become mixing weights: "softmax" (the published one), or a class of
             yours or an object, given as a hypergradient is. What it draws is mixed with only:
             architectures are ranked and reported by its probabilities.
+        regularisers: terms in alpha that are added to the validation loss, a list: each by name
+            ("beta_decay"), with its options, a class of yours or an object.
+        perturbation: what a step of the weights sees in place of the mixing weights:
+            "random_smoothing", with or without its options, a class of yours or an object; None
+            for the mixing weights themselves.
         selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
             yours or an object.
         arc_learning_rate: learning rate of alpha's Adam, positive.
@@ -100,6 +114,8 @@ class UnrolledDARTS(DARTS):
         fused: bool = True,
         recompute: bool = False,
         relaxation: str | Mapping[str, Any] | Relaxation = "softmax",
+        regularisers: Sequence[str | Mapping[str, Any] | Regulariser] = (),
+        perturbation: str | Mapping[str, Any] | Perturbation | None = None,
         selection: str | Mapping[str, Any] | Selection = "strongest",
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
@@ -115,6 +131,8 @@ class UnrolledDARTS(DARTS):
         architect = HYPERGRADIENTS.make(hypergradient)
         mixing = RELAXATIONS.make(relaxation)
         rule = SELECTIONS.make(selection)
+        terms = REGULARISERS.make_all("regularisers", regularisers)
+        smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
@@ -147,6 +165,10 @@ class UnrolledDARTS(DARTS):
         self.architect = architect
         self.relaxation = relaxation
         self.mixing = mixing
+        self.regularisers = regularisers
+        self.terms = terms
+        self.perturbation = perturbation
+        self.smoothing = smoothing
         self.selection = selection
         self.rule = rule
         self.arc_betas = arc_betas
@@ -166,6 +188,8 @@ class UnrolledDARTS(DARTS):
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,
+            regularisers=self.terms,
+            perturbation=self.smoothing,
             cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
             log_prob_every_n_step=self.log_prob_every_n_step,

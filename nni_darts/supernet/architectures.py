@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nni_darts.supernet import relaxation
+from nni_darts.supernet import mixture
 from nni_darts.supernet.choices import Choices, alphas
 from nni_darts.supernet.decisions import rank
 from nni_darts.supernet.mixed import Ranked
@@ -23,9 +23,18 @@ def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
         for label, choices, alpha in alphas(module):
             if label not in found:
                 found[label] = dict(
-                    zip(choices, relaxation.probabilities(module, alpha), strict=False)
+                    zip(choices, mixture.probabilities(module, alpha), strict=False)
                 )
     return found
+
+
+def each_alpha(root: nn.Module) -> list[tuple[nn.Module, Tensor]]:
+    """Alphas of a supernet, each once, with a mixed module that has it; in declaration order."""
+    found: dict[int, tuple[nn.Module, Tensor]] = {}
+    for module in root.modules():
+        for _, _, alpha in alphas(module):
+            found.setdefault(id(alpha), (module, alpha))
+    return list(found.values())
 
 
 def top_k(root: nn.Module, limit: int) -> Ranked:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from nni_darts._common.checks import several, size, text
 from nni_darts._common.messages import shown
 from nni_darts.genotypes.derivation import best_edges, options
+from nni_darts.supernet.mixture import probabilities
 from nni_darts.supernet.nodes import ChosenEdges
-from nni_darts.supernet.relaxation import probabilities
 
 Sample = dict[str, Any]
 Ranked = list[tuple[float, Sample]]

@@ -36,7 +36,13 @@ from nni_darts._common.fields import (
 )
 from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
-from nni_darts.search.parts import HYPERGRADIENTS, PARTS, RELAXATIONS, SELECTIONS
+from nni_darts.search.parts import (
+    HYPERGRADIENTS,
+    PERTURBATIONS,
+    REGULARISERS,
+    RELAXATIONS,
+    SELECTIONS,
+)
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.stage import Stage
 
@@ -86,9 +92,15 @@ def _part(known: Parts[Any], value: Any) -> str | Component:
     return Component(name=name, **options) if isinstance(value, Mapping) else name
 
 
+def _as_given(part: str | Component) -> str | dict[str, Any]:
+    return part if isinstance(part, str) else {"name": part.name, **part.arguments}
+
+
 Hypergradient = Annotated[str | Component, BeforeValidator(partial(_part, HYPERGRADIENTS))]
 Selection = Annotated[str | Component, BeforeValidator(partial(_part, SELECTIONS))]
 Relaxation = Annotated[str | Component, BeforeValidator(partial(_part, RELAXATIONS))]
+Perturbation = Annotated[str | Component, BeforeValidator(partial(_part, PERTURBATIONS))]
+Regulariser = Annotated[str | Component, BeforeValidator(partial(_part, REGULARISERS))]
 
 
 class Search(Frozen):
@@ -101,6 +113,8 @@ class Search(Frozen):
     """Batch size for w, and as many again for alpha."""
     hypergradient: Hypergradient = "finite_difference"
     relaxation: Relaxation = "softmax"
+    regularisers: tuple[Regulariser, ...] = ()
+    perturbation: Perturbation | None = None
     selection: Selection = "strongest"
     top_k: TopK = 3
     """Genotypes that a search hands on."""
@@ -141,10 +155,12 @@ class Search(Frozen):
     @property
     def parts(self) -> dict[str, Any]:
         """The parts of the method as `UnrolledDARTS` takes them."""
-        given = {name: getattr(self, name) for name in PARTS}
         return {
-            name: part if isinstance(part, str) else {"name": part.name, **part.arguments}
-            for name, part in given.items()
+            "hypergradient": _as_given(self.hypergradient),
+            "relaxation": _as_given(self.relaxation),
+            "regularisers": [_as_given(part) for part in self.regularisers],
+            "perturbation": self.perturbation and _as_given(self.perturbation),
+            "selection": _as_given(self.selection),
         }
 
 

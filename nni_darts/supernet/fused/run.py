@@ -31,8 +31,8 @@ from nni_darts.supernet.fused.plan import (
     make_plan,
 )
 from nni_darts.supernet.fused.watch import hooked
+from nni_darts.supernet.mixture import together, weights_at_once, weights_in_turn
 from nni_darts.supernet.nodes import Nodes
-from nni_darts.supernet.relaxation import together, weights_at_once, weights_in_turn
 
 
 class FusedNodes(Nodes, MutableModule):

@@ -15,11 +15,19 @@ from fused_cells import OneCell, assert_equal, fused_cells, numbers, supernets
 from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
+from nni_darts._common.schedule import Linear, Moment
 from nni_darts.supernet import architectures
 from nni_darts.supernet.fused import run as fused_run
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import MixedNode
-from nni_darts.supernet.relaxation import MixingWeights, Relaxation, Softmax, probabilities, relax
+from nni_darts.supernet.mixture import (
+    MixingWeights,
+    batched,
+    mixture_of,
+    probabilities,
+    relax,
+)
+from nni_darts.supernet.relaxation import Relaxation, Softmax
 from search_spaces import DartsCNN, DartsRNN
 
 
@@ -27,7 +35,7 @@ from search_spaces import DartsCNN, DartsRNN
 class Gumbel(Relaxation):
     """softmax((alpha + noise) / temperature)."""
 
-    temperature: float = 1.0
+    temperature: Any = 1.0
 
     def weights(self, alpha: Tensor) -> Tensor:
         noise = -torch.log(-torch.log(torch.rand_like(alpha)))
@@ -210,3 +218,96 @@ def test_a_softmax_of_the_users_is_left_where_it_is() -> None:
 def test_a_relaxation_that_there_is_not(message: Any) -> None:
     text = message(ValueError, UnrolledDARTS, relaxation="softmaxx")
     assert text == "unknown relaxation 'softmaxx'; did you mean 'softmax'? (known: softmax)"
+
+
+# Passes.
+
+
+def test_cells_of_a_kind_share_the_draw_of_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Tensor] = []
+    weights = Gumbel.weights
+    monkeypatch.setattr(Gumbel, "weights", lambda self, a: asked.append(a) or weights(self, a))
+    net = UnrolledDARTS(relaxation=Gumbel(), fused=False).mutate_model(DartsCNN(4, 5))
+    rows: dict[int, list[Tensor]] = {}
+    for module in list[Any](net.modules()):
+        if hasattr(module, "_softmax"):
+            seen = rows.setdefault(id(module._arch_alpha), [])
+            module._softmax.register_forward_hook(lambda m, i, row, seen=seen: seen.append(row))
+    net(torch.randn(2, 3, 8, 8))
+    assert [tuple(alpha.shape) for alpha in asked] == [(28, 8)]
+    assert sorted({len(seen) for seen in rows.values()}) == [2, 3]  # reduction, normal
+    assert all(torch.equal(seen[0], row) for seen in rows.values() for row in seen)
+    net(torch.randn(2, 3, 8, 8))
+    assert len(asked) == 2
+    assert not any(torch.equal(seen[0], seen[-1]) for seen in rows.values())
+
+
+def test_cells_that_are_computed_again_meet_their_draw() -> None:
+    found = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        net = UnrolledDARTS(relaxation=Gumbel(), recompute=recompute).mutate_model(DartsCNN(4, 3))
+        torch.manual_seed(1)
+        loss = net(torch.randn(2, 3, 8, 8)).square().mean()
+        found.append([loss.detach(), *torch.autograd.grad(loss, list(net.parameters()))])
+    torch.testing.assert_close(*found)
+
+
+def test_held_rows_are_for_all_passes_within() -> None:
+    net, x = built("nodes of a cell", Gumbel())
+    mixture = mixture_of(net)
+    assert mixture is not None
+    rows = [torch.ones(len(alpha)) / len(alpha) for alpha in mixture.alphas]
+    with mixture.held(rows):
+        first = net(x)
+        mixture.end()
+        assert torch.equal(net(x), first)
+        assert all(mixture.row(a) is row for a, row in zip(mixture.alphas, rows, strict=True))
+    assert not torch.equal(net(x), first)
+
+
+def test_what_is_called_besides_the_supernet_draws_its_own() -> None:
+    net, x = built("nodes of a cell", Gumbel())
+    mixture = mixture_of(net)
+    assert mixture is not None
+    net(x)
+    assert torch.equal(mixture.row(mixture.alphas[0]), mixture.row(mixture.alphas[0]))
+    mixture.end()
+    assert not torch.equal(mixture.row(mixture.alphas[0]), mixture.row(mixture.alphas[0]))
+
+
+def test_a_copy_has_a_mixture_of_its_own() -> None:
+    net, x = built("nodes of a cell", Gumbel())
+    net(x)
+    copied = copy.deepcopy(net)
+    ours, theirs = mixture_of(net), mixture_of(copied)
+    assert ours is not None
+    assert theirs is not None
+    parameters = {id(p) for p in copied.parameters()}
+    assert theirs is not ours
+    assert all(id(alpha) in parameters for alpha in theirs.alphas)
+    torch.manual_seed(1)
+    first = net(x)
+    torch.manual_seed(1)
+    assert torch.equal(copied(x), first)
+
+
+def test_a_relaxation_goes_to_a_moment() -> None:
+    net, _ = built("nodes of a cell", Gumbel(Linear(10, 1, reached=True)))
+    mixture = mixture_of(net)
+    assert mixture is not None
+    mixture.at(Moment(1, 4))
+    assert mixture.relaxation == Gumbel(7.0)
+    assert all(m.relaxation == Gumbel(7.0) for m in net.modules() if isinstance(m, MixingWeights))
+
+
+def test_rows_of_a_size_are_computed_at_once() -> None:
+    sizes = []
+
+    def doubled(rows: Tensor) -> Tensor:
+        sizes.append(tuple(rows.shape))
+        return 2 * rows
+
+    rows = [torch.ones(2), torch.ones(3), torch.zeros(2)]
+    assert [row.tolist() for row in batched(doubled, rows)] == [[2, 2], [2, 2, 2], [0, 0]]
+    assert sizes == [(2, 2), (1, 3)]
