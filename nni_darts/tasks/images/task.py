@@ -130,7 +130,7 @@ class ImageTask(CellTask):
     def network(self, architecture: Genotype, settings: ImageTraining, data: Any) -> DartsNetwork:
         from nni_darts.tasks.images import networks
 
-        return networks.made(architecture, settings, data)
+        return networks.fresh_network(architecture, settings, data)
 
     def training_module(
         self, network: DartsNetwork, settings: ImageTraining, described: dict[str, Any]

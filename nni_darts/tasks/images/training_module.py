@@ -57,7 +57,7 @@ class TrainingRecipe(pl.LightningModule):
         else:
             logits = output
             loss = self.loss(logits, y)
-        self.finite.see("training loss", loss, self.current_epoch, batch_idx)
+        self.finite.record("training loss", loss, self.current_epoch, batch_idx)
         self.train_accuracy.update(logits, y)  # computed once an epoch
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True)
         self.log("train_acc", self.train_accuracy, on_step=False, on_epoch=True)
@@ -65,7 +65,7 @@ class TrainingRecipe(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
-            self.finite.look()
+            self.finite.raise_if_bad()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
@@ -90,5 +90,5 @@ class TrainingRecipe(pl.LightningModule):
         self._learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.finite.look()
+        self.finite.raise_if_bad()
         checkpoint[KEY] = self.described

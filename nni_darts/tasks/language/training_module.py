@@ -105,7 +105,7 @@ class TextTrainingRecipe(pl.LightningModule):
     def training_step(self, batch: Words, batch_idx: int) -> Tensor:
         output = losses.read(self.network, batch)
         loss = losses.cross_entropy(output, batch)
-        self.finite.see("training loss", loss, self.current_epoch, batch_idx)
+        self.finite.record("training loss", loss, self.current_epoch, batch_idx)
         for metric in (self.train_loss, self.train_ppl):
             metric.update(loss.detach(), batch.targets.numel())
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
@@ -116,7 +116,7 @@ class TextTrainingRecipe(pl.LightningModule):
         if self.averages is not None:
             self.averages.update(self._weights())
         if self.trainer.is_last_batch:
-            self.finite.look()
+            self.finite.raise_if_bad()
 
     def on_validation_start(self) -> None:
         self._exchange()
@@ -144,7 +144,7 @@ class TextTrainingRecipe(pl.LightningModule):
         return self._sgd
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.finite.look()
+        self.finite.raise_if_bad()
         checkpoint[KEY] = self.described
         if "optimizer_states" in checkpoint:  # one to go on from
             averages = self.averages
