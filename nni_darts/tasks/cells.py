@@ -39,7 +39,7 @@ class CellTask(Task):
 
     @abstractmethod
     def input_of(self, data: Any) -> dict[str, Any]:
-        """Input of a network trained on data, for its checkpoint (see `checkpoint.describe`)."""
+        """Input of a network trained on data, see `nni_darts.training.checkpoint.describe`."""
 
     def architecture(self, text: str) -> Genotype:
         return genotype_json.parse(text)
