@@ -14,8 +14,8 @@ from nni_manager import FakeManager
 
 from nni_darts.experiment import loopback, nni_manager
 from nni_darts.experiment.nni_database import Experiment
+from nni_darts.genotypes.genotype_json import digest
 from nni_darts.genotypes.random_cells import draw
-from nni_darts.genotypes.stored_text import digest
 from nni_darts.tasks.settings import Run
 from nni_darts.tuner import DartsProtocol
 

@@ -99,7 +99,7 @@ def test_a_damaged_experiment_file(
 def test_a_damaged_list_of_experiments(text: str, home: Path, message: Any) -> None:
     record = store(home, "abc", WHOLE).folder.parent / ".experiment"
     record.write_text(text)
-    assert str(record) in message(StoredError, nni_database.find, "abc")
+    assert str(record) in message(StoredError, nni_database.require_experiment, "abc")
 
 
 def test_a_list_that_is_being_written_is_read_again(
@@ -118,7 +118,7 @@ def test_a_damaged_entry_of_the_list(home: Path, capsys: pytest.CaptureFixture[s
     entries = json.loads(record.read_text())
     bad = {"a": 3, "b": {}, "c": {"id": 1}, "d": {"id": "x", "startTime": "y"}}
     record.write_text(json.dumps({**entries, **bad}))
-    assert nni_database.find(None).id == "abc"
+    assert nni_database.require_experiment(None).id == "abc"
     assert str(record) in capsys.readouterr().err
 
 

@@ -30,10 +30,10 @@ from experiments import (
 )
 from nni_darts.cli.main import main
 from nni_darts.experiment import check, reproduction, results
-from nni_darts.experiment.architectures import found
+from nni_darts.experiment.architectures import ranked_architectures
 from nni_darts.experiment.nni_database import Experiment, StoredError
 from nni_darts.experiment.report import html
-from nni_darts.genotypes import stored_text
+from nni_darts.genotypes import genotype_json
 from nni_darts.tasks.registry import parse
 
 WHOLE = [
@@ -251,7 +251,7 @@ def test_the_experiment_file_has_no_secrets(home: Path) -> None:
 
 
 def commands(experiment: Experiment, weights: str | None = None) -> list[list[str]]:
-    best = next(iter(found(experiment)), None)
+    best = next(iter(ranked_architectures(experiment)), None)
     made = reproduction.commands(results.settings(experiment), best, weights)
     return [shlex.split(command) for _, command in made]
 
@@ -283,7 +283,7 @@ def test_the_commands(home: Path) -> None:
     }
     evaluate = ["nni-darts", "evaluate"]
     assert tests == [
-        [*evaluate, f"retrain-{stored_text.digest(A)}-digits-0/best.ckpt", "--data", "digits"],
+        [*evaluate, f"retrain-{genotype_json.digest(A)}-digits-0/best.ckpt", "--data", "digits"],
         [*evaluate, "/a b/best.ckpt", "--data", "digits"],
     ]
 
