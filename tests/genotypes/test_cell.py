@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
-from nni_darts.genotypes.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES, Cell
+from nni_darts.genotypes.cell import OPERATIONS, PRIMITIVES, RNN_PRIMITIVES, Cell, Edge
 
 
 def test_known_names():
@@ -43,3 +46,27 @@ def test_known_names():
 def test_bad_cells(arguments, message):
     with pytest.raises(ValueError, match=message):
         Cell(*arguments)
+
+
+def test_lists_become_tuples_of_pythons_own_numbers() -> None:
+    cell = Cell("normal", [[["none", np.int64(1)]], [("none", 2)]], range(2, 4))  # type: ignore[arg-type]
+    assert cell.nodes == ((Edge("none", 1),), (Edge("none", 2),))
+    assert type(cell.nodes[0][0].source) is int
+    assert cell.concat == (2, 3)
+    assert hash(cell) == hash(Cell("normal", cell.nodes, cell.concat))
+
+
+def test_names_that_are_accepted_are_not_kept() -> None:
+    edges: Any = [[("swish", 0)]]
+    with pytest.raises(ValueError, match="unknown operation in recurrent node 1: 'swish'"):
+        Cell("recurrent", edges, (1,))
+    cell = Cell("recurrent", edges, (1,), ["swish"])
+    assert cell == Cell("recurrent", edges, (1,), ["swish", "gelu"])
+    with pytest.raises(ValueError, match="operations must be a list of names, got 'swish'"):
+        Cell("recurrent", edges, (1,), "swish")
+
+
+@pytest.mark.parametrize(("kind", "inputs"), [("normal", 2), ("reduce", 2), ("recurrent", 1)])
+def test_the_first_node_comes_after_the_inputs(kind: str, inputs: int) -> None:
+    cell = Cell(kind, ((Edge("none", inputs - 1),),), (inputs,))
+    assert cell.num_inputs == inputs
