@@ -46,3 +46,8 @@ def test_a_mistake_is_one_line_that_leads_to_the_help(capsys: pytest.CaptureFixt
         r"error: argument --top-k: expected a whole number of at least 1, got '0\n'; "
         "for help: nni-darts draw --help\n"
     )
+    with pytest.raises(SystemExit):
+        made.parse_args(["a\nb"])
+    assert capsys.readouterr().err == (
+        r"error: unrecognized arguments: a\nb; for help: nni-darts draw --help" "\n"
+    )
