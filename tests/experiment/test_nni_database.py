@@ -10,20 +10,11 @@ from typing import Any
 
 import pytest
 
-from experiments import NAME_A, A, B, ended, evaluated, searched, selected, store
+from experiments import NAME_A, WHOLE, A, ended, evaluated, searched, store
 from nni_darts._common import messages
 from nni_darts.cli.main import main
 from nni_darts.experiment import nni_database
 from nni_darts.experiment.nni_database import Experiment, StoredError
-
-WHOLE = [
-    searched(0, (-3.0, A)),
-    searched(1, (-4.0, B)),
-    selected(A, 0.6),
-    selected(B, 0.5),
-    evaluated(A, 0, 0.96),
-    evaluated(A, 1, 0.98),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -202,3 +193,10 @@ def test_a_trial_that_could_not_speak(
     folder.mkdir(parents=True)
     (folder / "trial.stderr").write_text(f"a warning\n{line}\n\n")
     assert [trial.unable for trial in experiment.trials()] == [None, unable]
+
+
+def test_reports_of_an_epoch_that_ran_twice_count_once(home: Path) -> None:
+    (trial,) = store(home, "abc", [searched(0, (-1.0, A))]).trials()
+    assert sorted(trial.reports) == [0, 1]
+    assert trial.status == "SUCCEEDED"
+    assert trial.key == "search-0"

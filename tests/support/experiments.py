@@ -93,6 +93,17 @@ def _result(stage: str, key: str, seed: int, fields: Outcome) -> Outcome:
     return {"stage": stage, "key": key, "seed": seed, **always, **fields}
 
 
+WHOLE = [
+    searched(0, (-3.0, A)),
+    searched(1, (-4.0, B)),
+    selected(A, 0.6),
+    selected(B, 0.5),
+    evaluated(A, 0, 0.96),
+    evaluated(A, 1, 0.98),
+]
+"""The outcomes of an experiment that is over, with `SETTINGS`."""
+
+
 def store(
     home: Path,
     id_: str,
