@@ -58,7 +58,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         args = {name: v for name, v in {**CLASS_ARGS, **changes}.items() if v is not None}
         nni = FakeManager(tmp_path, args, max_trials, concurrency, changes.pop("play", outcome))
         monkeypatch.setattr(nni_manager, "set_max_trials", nni.set_max_trials)
-        monkeypatch.setattr(nni_manager, "started", lambda experiment: nni.started)
+        monkeypatch.setattr(nni_manager, "start_time", lambda experiment: nni.started)
         nni.begin()
         return nni
 
