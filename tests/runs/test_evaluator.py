@@ -52,4 +52,3 @@ def test_it_goes_on_as_it_is_told(tmp_path: Path) -> None:
     searched(tmp_path, 2)
     going_on = {"ckpt_path": str(tmp_path / LAST), "weights_only": True}
     assert [epoch for epoch, _ in searched(tmp_path, 4, going_on).epochs] == [2, 3]
-    assert [epoch for epoch, _ in searched(tmp_path, 2).epochs] == [0, 1]

@@ -42,6 +42,7 @@ def test_the_first_attempt_leaves_no_trace() -> None:
     devices: list[str] = []
 
     def make() -> nn.Linear:
+        torch.rand(1, device="cpu")  # as a space may draw by itself
         made = nn.Linear(3, 3)
         devices.append(made.weight.device.type)
         return made
@@ -50,14 +51,14 @@ def test_the_first_attempt_leaves_no_trace() -> None:
     found = built(make, "x")
     assert devices == ["meta", "cpu"]
     torch.manual_seed(5)
-    assert torch.equal(found.weight, nn.Linear(3, 3).weight)
+    assert torch.equal(found.weight, make().weight)
 
 
 def test_what_is_too_large_takes_no_memory(message: Callable[..., str]) -> None:
     started = time.monotonic()
     said = message(TooLargeError, built, lambda: nn.Linear(10**6, 10**6), "features")
     assert said == "it would have more than 2,000,000,000 weights; lower features"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("make", [built, watched])
