@@ -17,8 +17,8 @@ import yaml
 
 from nni_darts.cli import main
 from nni_darts.experiment import nni_database, protocol, results
-from nni_darts.experiment.architectures import Found, found
-from nni_darts.genotypes import stored_text
+from nni_darts.experiment.architectures import FoundArchitecture, ranked_architectures
+from nni_darts.genotypes import genotype_json
 from nni_darts.genotypes.random_cells import draw
 
 
@@ -50,17 +50,17 @@ def random_experiment(
     }
 
 
-def selected(experiment: nni_database.Experiment) -> Found:
+def selected(experiment: nni_database.Experiment) -> FoundArchitecture:
     ledger = results.ledger(experiment)
     settings = results.settings(experiment)
     best = protocol.winner(settings, ledger.results, ledger.failures)
-    for candidate in found(experiment):
-        if best is not None and candidate.name == stored_text.digest(best) and candidate.tests:
+    for candidate in ranked_architectures(experiment):
+        if best is not None and candidate.name == genotype_json.digest(best) and candidate.tests:
             return candidate
     raise SystemExit(f"error: experiment {experiment.id} has not evaluated its winner yet")
 
 
-def compare(winner: Found, cells: list[Found]) -> str:
+def compare(winner: FoundArchitecture, cells: list[FoundArchitecture]) -> str:
     """Means over the seeds; the spread is the standard deviation over the random cells."""
     ours = 100 * statistics.fmean(winner.tests)
     means = [100 * statistics.fmean(cell.tests) for cell in cells]
@@ -81,11 +81,11 @@ if __name__ == "__main__":
     parser.add_argument("--n", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    searched = nni_database.find(options.experiment)
+    searched = nni_database.require_experiment(options.experiment)
     best = selected(searched)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.yml"
         path.write_text(yaml.safe_dump(random_experiment(searched, options.n, options.seed)))
         if status := main.main(["run", str(path)]):
             sys.exit(status)
-    print(compare(best, found(nni_database.find(None))))
+    print(compare(best, ranked_architectures(nni_database.require_experiment(None))))

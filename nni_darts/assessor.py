@@ -21,7 +21,7 @@ from nni_darts._common import files
 from nni_darts.experiment import nni_manager
 from nni_darts.experiment.guard import guarded
 from nni_darts.experiment.nni_database import Experiment
-from nni_darts.experiment.resumed import Resumed
+from nni_darts.experiment.resumed_trials import ResumedTrials
 from nni_darts.history.flat import from_flat
 from nni_darts.monitor.collapse import judge, parse_rules
 from nni_darts.monitor.page_data import VERSION, Epoch, Search
@@ -79,7 +79,7 @@ class AlphaMonitor(Assessor):
         self._folder = Path(os.environ.get("NNI_LOG_DIRECTORY", "")).resolve()
         self._experiment = Experiment(self._folder.parent.name, self._folder.parent)
         # Before any trial that NNI resumes has reported.
-        self._resumed = Resumed(self._experiment)
+        self._resumed = ResumedTrials(self._experiment)
         self._begin()
 
     @guarded

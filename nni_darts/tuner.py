@@ -19,7 +19,7 @@ from nni_darts._common.messages import printable, printable_lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import loopback, nni_manager, protocol
 from nni_darts.experiment.guard import guarded
-from nni_darts.experiment.ledger import Ledger, kept
+from nni_darts.experiment.ledger import Ledger, read_ledger
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.runs import run_key
 from nni_darts.tasks.registry import parse
@@ -107,10 +107,10 @@ class DartsProtocol(Tuner):
     @guarded
     def load_checkpoint(self) -> None:
         """Restore the state, first of all after `nnictl resume`; NNI reruns unfinished trials."""
-        self._ledger = kept(self._state)
+        self._ledger = read_ledger(self._state)
         trials = self._experiment.trials()
         self._seen = max((trial.event for trial in trials), default=0)
-        self._ledger.resume(trials, nni_manager.started(self._experiment.id))
+        self._ledger.resume(trials, nni_manager.start_time(self._experiment.id))
 
     def _caught(self, error: Exception) -> list[Any]:
         """End the experiment, with a message: an exception would leave it hanging."""

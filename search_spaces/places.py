@@ -1,4 +1,9 @@
-"""Places of the cells of a network, and the number of their weights, before any is made."""
+"""Places of the cells of a network, and the number of their weights, before any is made.
+
+The number is exact and comes without making the network: of cells that are alike one is measured.
+It is asked for by the constructors of our networks and spaces, however they are called. Those of a
+user's own are counted while they are made, see `nni_darts.training.bounded`.
+"""
 
 from __future__ import annotations
 

@@ -59,3 +59,20 @@ def message() -> Callable[..., str]:
         return text
 
     return catch
+
+
+@pytest.fixture
+def running(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An experiment that is not started yet, and starts nothing of NNI's."""
+    from fake_manager import fake_running
+
+    return fake_running(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """Port of a manager that is not NNI's, and what it says of itself."""
+    from fake_manager import fake_manager
+
+    with fake_manager() as made:
+        yield made

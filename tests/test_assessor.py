@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from choice_histories import choice_reports
-from choice_histories import labels as choice_labels
 from nni.assessor import AssessResult
 from searches import Report, reports, trained
 
@@ -22,9 +20,7 @@ from nni_darts.experiment import nni_manager
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.history.cells import derived, skips
 from nni_darts.history.flat import from_flat
-from nni_darts.monitor.collapse import Figures, Rules, judge
 from nni_darts.monitor.page_data import Epoch, Search
-from nni_darts.pictures.colours import colours_among
 
 GOOD, BAD = AssessResult.Good, AssessResult.Bad
 COLLAPSE = {"drift": 0.15}
@@ -58,35 +54,6 @@ def numbers(log: Path, key: str = "search-0") -> list[int]:
 
 
 # Verdicts
-
-
-def figures(*skip_counts: int | None, entropy: float | None = 1.0) -> list[Figures]:
-    return [Figures(i, count, entropy) for i, count in enumerate(skip_counts)]
-
-
-def test_verdicts() -> None:
-    rules = Rules()
-    assert judge([], rules) is None
-    assert judge(figures(3, 3, 2, 3, 3), rules) is None
-    assert judge(figures(3, None, 3, 3), rules) is None
-    verdict = judge(figures(0, 3, 3, 4), rules)
-    assert verdict is not None
-    assert (verdict.first, verdict.holds) == (3, True)
-    assert verdict.text == (
-        "collapsed after epoch 4: 4 skip connections in the derived normal cell, more than 2 for "
-        "3 epochs in a row"
-    )
-    over = judge(figures(3, 3, 3, 0), rules)
-    assert over is not None
-    assert not over.holds
-    assert over.text.endswith("; no longer so after epoch 4")
-    assert judge(figures(0, entropy=0.1), rules) is None
-    low = judge(figures(0, entropy=0.1), Rules(min_entropy=0.2))
-    assert low is not None
-    assert low.text == "collapsed after epoch 1: mean entropy 0.1, below 0.2"
-    one = judge(figures(1), Rules(max_skips=0, epochs=1))
-    assert one is not None
-    assert one.text.endswith("more than 0")
 
 
 @pytest.mark.parametrize(
@@ -208,34 +175,6 @@ def test_the_data_of_an_earlier_version_get_a_layout(log: Path) -> None:
     path.write_text(json.dumps(values))
     AlphaMonitor()
     assert path.read_text() == whole
-
-
-def test_choices_have_names_and_colours_of_their_own() -> None:
-    search, made = Search("search-0", 0, "a"), choice_reports(3, 12)
-    for report in made[:2]:
-        search.add(Epoch.of(from_flat(report)))
-    before = search.to_json()
-    (cell,) = json.loads(before)["cells"]
-    assert cell["edges"] == choice_labels(12)
-    own = [[cell["operations"][o] for o in row] for row in cell["candidates"]]
-    assert own == [list(row) for row in from_flat(made[0]).choices.values()]
-    assert cell["colours"] == [[list(c) for c in colours_among(row)] for row in own]
-    again = Search.from_json(before, "running")
-    assert again.to_json() == before
-    # Colours stay what they are.
-    again.add(Epoch.of(from_flat(made[2])))
-    assert json.loads(again.to_json())["cells"] == [cell]
-
-
-def test_cells_and_other_choices_are_kept_apart() -> None:
-    search = Search("search-0", 0, "a")
-    for choices, cells in zip(choice_reports(3), reports(3), strict=True):
-        search.add(Epoch.of(from_flat({**choices, **cells})))
-    values = json.loads(search.to_json())
-    assert [cell["kind"] for cell in values["cells"]] == ["normal", "reduce", "choices"]
-    kept = values["epochs"][-1][3]
-    assert list(map(len, kept)) == [16, 16, 0]
-    assert Search.from_json(search.to_json(), "running").to_json() == search.to_json()
 
 
 def test_reports_that_come_again_show_once(log: Path) -> None:

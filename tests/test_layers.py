@@ -70,7 +70,7 @@ PURE = (
     "nni_darts.experiment.nni_database",
     "nni_darts.experiment.nni_manager",
     "nni_darts.experiment.protocol",
-    "nni_darts.experiment.resumed",
+    "nni_darts.experiment.resumed_trials",
     "nni_darts.experiment.rows",
 )
 """Rooms and modules that start fast: neither torch nor NNI."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from dotted_names import resolve
 
 from nni_darts.cli import main
 from nni_darts.tasks import registry
@@ -65,20 +65,6 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         if isinstance(action, argparse._SubParsersAction)
     )
     return dict(subparsers)
-
-
-def resolve(name: str) -> object:
-    """The object that a dotted name leads to."""
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            found: object = importlib.import_module(".".join(parts[:length]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[length:]:
-            found = getattr(found, part)
-        return found
-    raise AssertionError(f"no module {parts[0]}")
 
 
 SHELL_BLOCKS = [block for text in PAGES.values() for block in blocks(text)]

@@ -14,8 +14,8 @@ from nni_manager import FakeManager
 
 from nni_darts.experiment import loopback, nni_manager
 from nni_darts.experiment.nni_database import Experiment
+from nni_darts.genotypes.genotype_json import digest
 from nni_darts.genotypes.random_cells import draw
-from nni_darts.genotypes.stored_text import digest
 from nni_darts.tasks.settings import Run
 from nni_darts.tuner import DartsProtocol
 
@@ -58,7 +58,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         args = {name: v for name, v in {**CLASS_ARGS, **changes}.items() if v is not None}
         nni = FakeManager(tmp_path, args, max_trials, concurrency, changes.pop("play", outcome))
         monkeypatch.setattr(nni_manager, "set_max_trials", nni.set_max_trials)
-        monkeypatch.setattr(nni_manager, "started", lambda experiment: nni.started)
+        monkeypatch.setattr(nni_manager, "start_time", lambda experiment: nni.started)
         nni.begin()
         return nni
 

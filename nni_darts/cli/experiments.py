@@ -15,7 +15,7 @@ from nni_darts._common.messages import printable_lines
 from nni_darts._common.table import Column
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import nni_database, protocol
-from nni_darts.experiment.architectures import Found, cells, found
+from nni_darts.experiment.architectures import FoundArchitecture, cells, ranked_architectures
 
 
 def check(options: argparse.Namespace) -> int:
@@ -34,8 +34,8 @@ def export(options: argparse.Namespace) -> int:
 
     if options.output is not None:
         _require_writable(options.output)
-    experiment = nni_database.find(options.experiment)
-    best = found(experiment)[: options.top_k]
+    experiment = nni_database.require_experiment(options.experiment)
+    best = ranked_architectures(experiment)[: options.top_k]
     if not best:
         raise nothing_yet(experiment)
     if options.format is None:
@@ -73,7 +73,7 @@ def _write(path: Path, text: str) -> None:
         raise SettingsError([f"cannot write {path}: {error.strerror}"]) from None
 
 
-def _table(experiment: nni_database.Experiment, best: list[Found]) -> str:
+def _table(experiment: nni_database.Experiment, best: list[FoundArchitecture]) -> str:
     name, key = experiment.config().get("experimentName", ""), best[0].metric.key
     lines = [
         f"experiment {experiment.id} {name}".rstrip(),
@@ -101,18 +101,18 @@ def _table(experiment: nni_database.Experiment, best: list[Found]) -> str:
     return "\n".join(lines)
 
 
-def _row(rank: int, f: Found) -> list[str]:
+def _row(rank: int, f: FoundArchitecture) -> list[str]:
     counts = ["-" if n is None else f"{n:,}" for n in (f.params, f.multiply_adds)]
     score = "-" if f.score is None else f"{f.score:.3f}"
     metrics = [_written(f, f.val), _written(f, f.test)]
     return [str(rank), str(f.stage), f.name or "-", score, str(f.seed), f.trial, *metrics, *counts]
 
 
-def _written(f: Found, value: float | None) -> str:
+def _written(f: FoundArchitecture, value: float | None) -> str:
     return "-" if value is None else f.metric.written(value)
 
 
-def _fields(rank: int, f: Found) -> dict[str, Any]:
+def _fields(rank: int, f: FoundArchitecture) -> dict[str, Any]:
     fields = {
         "rank": rank,
         "stage": f.stage,
@@ -133,7 +133,9 @@ def _fields(rank: int, f: Found) -> dict[str, Any]:
     return {**fields, **lost}
 
 
-def _formatted(experiment: nni_database.Experiment, best: list[Found], format: str) -> str:
+def _formatted(
+    experiment: nni_database.Experiment, best: list[FoundArchitecture], format: str
+) -> str:
     lines = []
     for rank, f in enumerate(best, 1):
         if not f.name:  # a sample, which has the form of NNI already
@@ -161,7 +163,7 @@ def _formatted(experiment: nni_database.Experiment, best: list[Found], format: s
 def report(options: argparse.Namespace) -> int:
     from nni_darts.experiment.report import html
 
-    experiment = nni_database.find(options.experiment)
+    experiment = nni_database.require_experiment(options.experiment)
     path = options.output or Path(f"report-{experiment.id}.html")
     _require_writable(path)
     _write(path, html(experiment))

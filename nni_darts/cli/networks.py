@@ -24,7 +24,7 @@ from nni_darts.training.run_folder import RunFolder
 
 def _genotype(text: str) -> Genotype:
     try:
-        return published.find(text)
+        return published.from_argument(text)
     except ValueError as error:
         raise SettingsError([str(error)]) from None
 

@@ -33,7 +33,7 @@ def draw(options: argparse.Namespace) -> int:
     with _one_line():
         drawing.format_of(options.output)
         drawing.require_writable(options.output)
-        genotype = published.find(options.genotype)
+        genotype = published.from_argument(options.genotype)
         drawing.draw(genotype, options.output)
     print(f"written to {options.output}")
     return 0

@@ -10,13 +10,13 @@ from typing import Any
 
 from nni_darts._common.metric import ACCURACY, Metric, metric_of
 from nni_darts.experiment.nni_database import Experiment
-from nni_darts.genotypes import stored_text
+from nni_darts.genotypes import genotype_json
 from nni_darts.genotypes.sample import Sample
 from nni_darts.tasks.stage import Stage
 
 
 @dataclass
-class Found:
+class FoundArchitecture:
     """Architecture that a search found, or that the experiment was given."""
 
     text: str
@@ -70,15 +70,15 @@ class Found:
 
     def to_text(self, format: str) -> str:
         """Text in a format. Raises ValueError if the architecture has no such form."""
-        return stored_text.found(self.text).to_text(format)
+        return genotype_json.parse(self.text).to_text(format)
 
 
-def found(experiment: Experiment) -> list[Found]:
+def ranked_architectures(experiment: Experiment) -> list[FoundArchitecture]:
     """Architectures, each once: the furthest first, then by validation, then by score.
 
     The test metric does not affect the order: it would be selected on.
     """
-    known: dict[str, Found] = {}
+    known: dict[str, FoundArchitecture] = {}
     # A run whose result was handed in twice, as after a stop, counts once.
     results = {t.result.get("key", t.id): (t.id, t.result) for t in experiment.trials() if t.result}
     for trial, result in sorted(results.values(), key=lambda r: Stage(r[1]["stage"]).number):
@@ -92,14 +92,14 @@ def found(experiment: Experiment) -> list[Found]:
     )
 
 
-def _add_search(known: dict[str, Found], trial: str, result: Mapping[str, Any]) -> None:
+def _add_search(known: dict[str, FoundArchitecture], trial: str, result: Mapping[str, Any]) -> None:
     rank = 1
     while f"genotype_{rank}" in result:
         text, score = str(result[f"genotype_{rank}"]), float(result[f"score_{rank}"])
         name = short_name(text) or text
         before = known.get(name)
         if before is None or before.score is None or score > before.score:
-            known[name] = Found(
+            known[name] = FoundArchitecture(
                 text,
                 trial,
                 int(result["seed"]),
@@ -111,11 +111,13 @@ def _add_search(known: dict[str, Found], trial: str, result: Mapping[str, Any]) 
         rank += 1
 
 
-def _add_training(known: dict[str, Found], trial: str, result: Mapping[str, Any]) -> None:
+def _add_training(
+    known: dict[str, FoundArchitecture], trial: str, result: Mapping[str, Any]
+) -> None:
     text, metric = str(result["genotype"]), metric_of(result)
     entry = known.setdefault(
         short_name(text) or text,
-        Found(text, trial, int(result["seed"]), Stage(result["stage"]), metric=metric),
+        FoundArchitecture(text, trial, int(result["seed"]), Stage(result["stage"]), metric=metric),
     )
     entry.stage = Stage(result["stage"])
     # What the selection saw comes before the evaluation's, which some survivors only have.
@@ -130,7 +132,7 @@ def _add_training(known: dict[str, Found], trial: str, result: Mapping[str, Any]
 def short_name(text: str) -> str:
     """Digest of a genotype; empty for a sample of a space that is not one of cells."""
     try:
-        return stored_text.digest(text)
+        return genotype_json.digest(text)
     except ValueError:
         return ""
 
@@ -150,7 +152,7 @@ def cells(text: str) -> list[str]:
     to. A sample of a space that is not one of cells stays as it is.
     """
     try:
-        genotype = stored_text.found(text)
+        genotype = genotype_json.parse(text)
     except ValueError:
         return [text]
     lines = []

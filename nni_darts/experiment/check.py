@@ -47,7 +47,7 @@ def check(path: Path, *, quick: bool = False) -> tuple[Any, Settings]:
         _check_folders(values, path.parent)
         with _code_on_path(values, path.parent):
             settings = _check_ours(values)
-            config = nni_config.made(values, path.parent)
+            config = nni_config.experiment_config(values, path.parent)
             _check_parts(settings)
             if not quick:
                 _rehearse(settings)

@@ -144,7 +144,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-def kept(path: Path) -> Ledger:
+def read_ledger(path: Path) -> Ledger:
     """Ledger that the tuner has kept in a file; a new one if there is none or it is damaged.
 
     A damaged file is reported: NNI's records hold most of it.

@@ -19,7 +19,7 @@ _MISTYPED = re.compile(
 )
 
 
-def made(values: Mapping[str, Any], folder: Path) -> Any:
+def experiment_config(values: Mapping[str, Any], folder: Path) -> Any:
     """Experiment config that has these keys.
 
     Args:

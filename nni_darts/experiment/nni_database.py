@@ -237,7 +237,7 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def find(id_: str | None, home: Path | None = None) -> Experiment:
+def require_experiment(id_: str | None, home: Path | None = None) -> Experiment:
     """Experiment by its id, or the latest one of ours.
 
     Raises:

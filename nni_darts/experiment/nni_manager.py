@@ -45,7 +45,7 @@ def cancel(experiment: str, trial: str) -> None:
             pass
 
 
-def served(url: str) -> Any:
+def served_experiment(url: str) -> Any:
     """Id of the experiment that a manager serves; OSError if none answers."""
     try:
         with urllib.request.urlopen(f"{url}/experiment", timeout=_TIMEOUT) as answer:
@@ -59,7 +59,7 @@ def served(url: str) -> Any:
 
 def require(url: str, experiment: str) -> None:
     """Raise OSError unless a manager serves the experiment."""
-    if (found := served(url)) != experiment:
+    if (found := served_experiment(url)) != experiment:
         raise OSError(f"{url} serves experiment {found}, not {experiment}: it is not asked")
 
 
@@ -89,7 +89,7 @@ def process(experiment: str) -> psutil.Process | None:
     return managers[0] if managers else None
 
 
-def started(experiment: str) -> int:
+def start_time(experiment: str) -> int:
     """Start time of an experiment's manager, in milliseconds since 1970; 0 if none is found."""
     found = process(experiment)
     return 0 if found is None else int(found.create_time() * 1000)

@@ -13,10 +13,10 @@ import pandas as pd
 from nni_darts._common.messages import printable
 from nni_darts._common.redaction import redacted
 from nni_darts.experiment import protocol, reproduction, results
-from nni_darts.experiment.architectures import cells, found, trained_name
+from nni_darts.experiment.architectures import cells, ranked_architectures, trained_name
 from nni_darts.experiment.ledger import Ledger
 from nni_darts.experiment.nni_database import Experiment
-from nni_darts.genotypes import stored_text
+from nni_darts.genotypes import genotype_json
 from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.runs import run_key
 from nni_darts.tasks.settings import Component, Settings
@@ -37,7 +37,7 @@ def html(experiment: Experiment) -> str:
     ledger = results.ledger(experiment)
     plan = protocol.make_plan(settings, ledger.results, ledger.failures, ledger.held)
     winner = protocol.winner(settings, ledger.results, ledger.failures)
-    best = found(experiment)
+    best = ranked_architectures(experiment)
     selected = next((f for f in best if winner and f.name == trained_name(winner)), None)
     folder = results.weights_folder(table, experiment.folder)
     runs = {*table["genotype"], *table["architecture"]}
@@ -143,7 +143,7 @@ def _network(settings: Settings, stage: Stage) -> str:
 def _drawing(text: str) -> str | None:
     """Address of a drawing of a genotype: the source of an image, where no script can run."""
     try:
-        genotype = stored_text.found(text)
+        genotype = genotype_json.parse(text)
     except ValueError:
         return None
     svg = rendered(figure_of_cells(genotype.cells), "svg")

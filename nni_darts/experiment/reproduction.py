@@ -13,7 +13,7 @@ import yaml
 from nni_darts._common.messages import printable_lines
 from nni_darts._common.redaction import redacted
 from nni_darts.experiment import protocol, results
-from nni_darts.experiment.architectures import Found
+from nni_darts.experiment.architectures import FoundArchitecture
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.tasks.settings import Component, Settings, Training
 
@@ -90,7 +90,9 @@ _Dumper.add_representer(list, _list)
 _Dumper.add_representer(str, _text)
 
 
-def commands(settings: Settings, best: Found | None, weights: str | None) -> list[tuple[str, str]]:
+def commands(
+    settings: Settings, best: FoundArchitecture | None, weights: str | None
+) -> list[tuple[str, str]]:
     """Commands to do parts of the experiment again, each with a title.
 
     Args:
@@ -125,7 +127,7 @@ def commands(settings: Settings, best: Found | None, weights: str | None) -> lis
     return made
 
 
-def retrain(genotype: Found, training: Training, data: Component, seed: int) -> str:
+def retrain(genotype: FoundArchitecture, training: Training, data: Component, seed: int) -> str:
     """The command that trains a genotype with these settings."""
     words = ["nni-darts", "retrain", genotype.text, *_data(data, _DATA_FLAGS), "--seed", str(seed)]
     for name, field in training.task.training.model_fields.items():

@@ -14,8 +14,8 @@ from nni_darts._common.metric import Metric, metric_of
 from nni_darts._common.table import Column, lines
 from nni_darts._common.validation import SettingsError
 from nni_darts.experiment import protocol
-from nni_darts.experiment.architectures import found, short_name, trained_name
-from nni_darts.experiment.ledger import Ledger, kept
+from nni_darts.experiment.architectures import ranked_architectures, short_name, trained_name
+from nni_darts.experiment.ledger import Ledger, read_ledger
 from nni_darts.experiment.nni_database import TUNER, Experiment, StoredError, Trial
 from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.registry import parse, task_of
@@ -144,7 +144,7 @@ def settings(experiment: Experiment) -> Settings:
 
 def ledger(experiment: Experiment) -> Ledger:
     """Ledger of the runs that are done, failed or under way: the tuner's, brought up to date."""
-    known = kept(experiment.folder / "checkpoint" / "nni_darts.json")
+    known = read_ledger(experiment.folder / "checkpoint" / "nni_darts.json")
     known.update(experiment.trials())
     return known
 
@@ -212,7 +212,11 @@ def summary(experiment: Experiment) -> str:
         said += [f"weights in {folder}", "", *aligned(readable(results, folder)), ""]
     if Stage.SEARCH in set(results["stage"]):
         said.append(f"({supernet(metric_of(results))})")
-    said += [f"{f.name}: test {f.metric.name} {f.tested}" for f in found(experiment) if f.tests]
+    said += [
+        f"{f.name}: test {f.metric.name} {f.tested}"
+        for f in ranked_architectures(experiment)
+        if f.tests
+    ]
     known = ledger(experiment)
     best = protocol.winner(settings(experiment), known.results, known.failures)
     if best is not None:

@@ -15,7 +15,7 @@ from nni_darts._common.messages import shown, unknown
 from nni_darts.genotypes.cell import known_name
 from nni_darts.genotypes.genotype import Genotype
 
-__all__ = ["find", "get", "named", "names", "source"]
+__all__ = ["from_argument", "get", "named", "names", "source"]
 
 _MAX_FILE = 50_000  # characters, as Genotype.parse takes
 _TEXT = re.compile(r"^\s*\{|Genotype\s*\(")
@@ -48,7 +48,7 @@ def named(text: str) -> Genotype:
     return Genotype.parse(text) if "{" in text or "(" in text else get(text)
 
 
-def find(text: str) -> Genotype:
+def from_argument(text: str) -> Genotype:
     """The genotype that a user means on the command line.
 
     Args:

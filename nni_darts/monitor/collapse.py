@@ -30,7 +30,7 @@ class Rules(Frozen):
 
 
 def parse_rules(values: Mapping[str, Any]) -> Rules:
-    """Rules from what a YAML file holds. Raises SettingsError as `nni_darts.tasks.settings.parse`
+    """Rules from what a YAML file holds. Raises SettingsError as `nni_darts.tasks.registry.parse`
     does.
     """
     return validated(Rules, values)

@@ -29,7 +29,6 @@ from nni_darts.training import network_size
 SECONDS = 60.0
 PARAMETERS = 50_000_000
 """Highest number of parameters of a supernet that is rehearsed."""
-PIXELS = 256 * 256
 EXAMPLES = 2
 
 
@@ -80,8 +79,8 @@ def search(run: Run) -> str | None:
         return "the data is not there yet"
     if (size := network_size.parameters(space)) > PARAMETERS:
         return f"it has {size:,} parameters, more than {PARAMETERS:,}"
-    if isinstance(batch, list | tuple) and batch[0].ndim == 4 and batch[0][0, 0].numel() > PIXELS:
-        return f"its images have more than {PIXELS:,} pixels"
+    if (reason := run.task.too_large_to_try(batch)) is not None:
+        return reason
     try:
         with _limited(), _undisturbed():
             _step(run, data, space, batch)

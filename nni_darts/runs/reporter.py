@@ -83,7 +83,8 @@ def summary(record: EpochRecord, epochs: int) -> str:
     for name in ("val_loss", metric.train, "train_loss", "entropy"):
         if name in metrics:
             parts.append(f"{name.replace('_', ' ')} {metrics[name]:.4f}")
-    parts.append(f"{metrics['seconds']:.1f} s")
+    if "seconds" in metrics:
+        parts.append(f"{metrics['seconds']:.1f} s")
     return "  ".join(parts)
 
 

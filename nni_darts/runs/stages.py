@@ -143,12 +143,12 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
 
 
 def select(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
-    """Train a genotype briefly, to compare it on validation data. See `retraining.train`."""
+    """Train a genotype briefly, to compare it on validation data. See `train`."""
     return _train(run, output, send, compared=True)
 
 
 def evaluate(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
-    """Train a genotype in full and test it, once. See `retraining.train`."""
+    """Train a genotype in full and test it, once. See `train`."""
     return _train(run, output, send, tested=True)
 
 

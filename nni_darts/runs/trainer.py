@@ -31,7 +31,7 @@ def trainer(
     Args:
         settings: settings of the training.
         output: an existing folder.
-        devices: GPUs; or the CPU, for as many processes as `settings.processes`.
+        devices: GPUs; or the CPU, for as many processes as the settings have.
         validates: whether there is validation data.
         callbacks: besides the checkpoints; called before they are written.
         progress_bar: whether to show one.

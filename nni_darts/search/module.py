@@ -113,7 +113,7 @@ class UnrolledDartsModule(DartsLightningModule):
             self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
         if self.trainer.is_last_batch:
-            self.finite.look()
+            self.finite.raise_if_bad()
         self.advance_lr_schedulers(batch_idx)
         if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
             # Tensors: numbers would have to be waited for.
@@ -166,7 +166,7 @@ class UnrolledDartsModule(DartsLightningModule):
 
     def see(self, what: str, loss: Tensor) -> None:
         """Record a loss; a bad one raises DivergedError, perhaps only later."""
-        self.finite.see(what, loss, self.trainer.current_epoch, self._batch_idx)
+        self.finite.record(what, loss, self.trainer.current_epoch, self._batch_idx)
 
     def _architecture_step(self, train_batch: Any, val_batch: Any, batch_idx: int) -> None:
         seen: list[Tensor] = []
@@ -315,13 +315,13 @@ class UnrolledDartsModule(DartsLightningModule):
         super().on_train_start()
 
     def on_train_end(self) -> None:
-        self.finite.look()
+        self.finite.raise_if_bad()
         if self.graph is not None:
             self.graph.close()
         super().on_train_end()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.finite.look()
+        self.finite.raise_if_bad()
         self.training_module.on_save_checkpoint(checkpoint)
         checkpoint["nni_darts_random_state"] = random_state.get_state()
 

@@ -24,9 +24,9 @@ class Row(NamedTuple):
     """The alphas of one label."""
 
     alpha: Tensor
-    """(choices,), unnormalised."""
+    """Alphas (choices,), unnormalised."""
     probabilities: Tensor
-    """(choices,), of the relaxation, with their graph to alpha; never drawn."""
+    """Probabilities (choices,) by the relaxation, with their graph to alpha; never drawn."""
 
 
 @dataclass(frozen=True)

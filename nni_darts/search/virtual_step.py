@@ -128,8 +128,8 @@ def _state(weight: Tensor, optimizer: Optimizer) -> _Entries:
     return {name: value for name, value in state.items() if value is not None}
 
 
-# The rules. All weights at once (`torch._foreach`), as the optimisers do: there are a thousand
-# small ones.
+# The rules. All weights at once (`torch._foreach_add_` and its like), as the optimisers do: there
+# are a thousand small ones.
 
 
 def _sgd(w: list[Tensor], g: list[Tensor], group: _Entries, states: list[_Entries]) -> list[Tensor]:

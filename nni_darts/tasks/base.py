@@ -153,6 +153,10 @@ class Task(ABC):
             loaded: whether batches can be taken from it.
         """
 
+    def too_large_to_try(self, batch: Any) -> str | None:
+        """Reason why a step on a tiny batch would take too long on the CPU; None without one."""
+        return None
+
     # The search
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nni_darts.genotypes import published, stored_text
+from nni_darts.genotypes import genotype_json, published
 from nni_darts.genotypes.cell import FAMILIES
 from nni_darts.genotypes.genotype import Genotype, is_of_cells_only
 from nni_darts.tasks.base import Task
@@ -39,10 +39,10 @@ class CellTask(Task):
 
     @abstractmethod
     def input_of(self, data: Any) -> dict[str, Any]:
-        """Input of a network trained on data, for its checkpoint (see `checkpoint.describe`)."""
+        """Input of a network trained on data, see `nni_darts.training.checkpoint.describe`."""
 
     def architecture(self, text: str) -> Genotype:
-        return stored_text.found(text)
+        return genotype_json.parse(text)
 
     def given(self, text: str) -> Genotype:
         genotype = published.named(text)

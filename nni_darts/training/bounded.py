@@ -1,7 +1,14 @@
-"""Builder of spaces and networks with a check of their size before memory is allocated."""
+"""Builder of spaces and networks that counts their weights while they are made.
+
+The count needs no knowledge of the class, so that it serves a user's own, whose constructor may do
+anything; it ends with the first weight that is too many, so that it knows no total. The networks of
+`search_spaces` compute theirs beforehand (`search_spaces.places`): they must also refuse to be too
+large where nobody watches, and say how large they would be.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -65,7 +72,7 @@ def watched(make: Callable[[], T], settings: str) -> T:
 def _counted(settings: str) -> Iterator[None]:
     """Context in which _Beyond is raised by too many weights or modules."""
     counts = {"weights": 0, "modules": 0}
-    seen: set[int] = set()
+    alive: dict[int, weakref.ref[Any]] = {}
 
     def count(what: str, more: int, most: int) -> None:
         counts[what] += more
@@ -73,10 +80,18 @@ def _counted(settings: str) -> Iterator[None]:
             raise _Beyond(f"it would have more than {most:,} {what}; lower {settings}")
 
     def parameter(owner: nn.Module, name: str, value: Any) -> None:
-        # Weights that are shared count once; those of the shape of others each.
-        if value is not None and id(value) not in seen:
-            seen.add(id(value))
-            count("weights", value.numel(), limits.PARAMETERS)
+        # Weights that are shared count once; those of the shape of others each. What is let go, as
+        # the modules that a network of ours is measured by, counts no more.
+        if value is None or id(value) in alive:
+            return
+        key, size = id(value), value.numel()
+
+        def forget(_: Any) -> None:
+            del alive[key]
+            counts["weights"] -= size
+
+        alive[key] = weakref.ref(value, forget)
+        count("weights", size, limits.PARAMETERS)
 
     def module(owner: nn.Module, name: str, value: Any) -> None:
         count("modules", 1, limits.LAYERS)

@@ -50,6 +50,7 @@ class UnreadableCheckpointError(CheckpointError, OSError):
     """A file that the system does not let be read."""
 
 
+# Here and not with the tasks, whose settings need more than torch.
 class _Family(NamedTuple):
     """Networks of one kind of genotype: their arguments and their least size."""
 

@@ -27,8 +27,8 @@ class FiniteWatch:
 
     On the CPU, where there is nothing to wait for, it raises at once. Elsewhere it keeps the
     losses, of one element each, and looks at many of them together: DivergedError names the epoch
-    and step of the first that is not finite, some steps late. `look` must be called before anything
-    that comes of these steps is kept.
+    and step of the first that is not finite, some steps late. `raise_if_bad` must be called before
+    anything that comes of these steps is kept.
 
     Args:
         every: highest number of losses kept.
@@ -40,15 +40,16 @@ class FiniteWatch:
         self.at_once = at_once
         self._kept: list[tuple[str, Tensor, int, int]] = []
 
-    def see(self, what: str, loss: Tensor, epoch: int, step: int) -> None:
+    def record(self, what: str, loss: Tensor, epoch: int, step: int) -> None:
+        """Record a loss; a bad one raises DivergedError, now or in `raise_if_bad`."""
         if self.at_once(loss):
             require_finite(what, loss, epoch, step)
             return
         self._kept.append((what, loss.detach(), epoch, step))
         if len(self._kept) >= self.every:
-            self.look()
+            self.raise_if_bad()
 
-    def look(self) -> None:
+    def raise_if_bad(self) -> None:
         """Wait for the losses that are kept, and raise DivergedError for the first bad one."""
         kept, self._kept = self._kept, []
         if not kept:

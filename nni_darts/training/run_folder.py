@@ -62,7 +62,7 @@ class RunFolder:
         return self.store.exists(name)
 
     def open(self, name: str) -> BinaryIO:
-        """A file, to be read. Raises DamagedError and OSError as `Folder.open`."""
+        """A file, to be read. Raises DamagedError and OSError as the `store` does."""
         return self.store.open(name)
 
     def read(self, name: str, most: int = limits.JSON_SIZE) -> bytes:
@@ -76,7 +76,7 @@ class RunFolder:
             return files.bounded(file, most)
 
     def replace(self, name: str, text: str) -> None:
-        """Replace a file as a whole. Raises OSError as `Folder.replace`."""
+        """Replace a file as a whole. Raises OSError as the `store` does."""
         self.store.replace(name, text.encode("utf-8"))
 
     def put_aside(self, name: str, why: str, then: str) -> None:

@@ -259,7 +259,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
         (build, "training_data"),
     ):
         monkeypatch.setattr(module, name, never)
-    for name in ("found", "_table"):
+    for name in ("ranked_architectures", "_table"):
         monkeypatch.setattr(f"nni_darts.cli.experiments.{name}", never)
     monkeypatch.setattr("nni_darts.cli.pictures._history", never)
 

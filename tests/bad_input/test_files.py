@@ -124,7 +124,7 @@ def test_genotypes(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     path = Path("best.json")
     write(path)
-    refused(ValueError, path, lambda: published.find(str(path)))
+    refused(ValueError, path, lambda: published.from_argument(str(path)))
 
 
 # What a search has told
@@ -215,7 +215,7 @@ def test_ledgers(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = tmp_path / "nni_darts.json"
     write(path)
     with at_once():
-        assert ledger.kept(path) == ledger.Ledger()
+        assert ledger.read_ledger(path) == ledger.Ledger()
     (line,) = capsys.readouterr().err.splitlines()
     assert str(path) in line
 
@@ -862,7 +862,7 @@ def test_a_file_larger_than_its_bound(tmp_path: Path) -> None:
         file.truncate(limits.JSON_SIZE + 1)  # of no bytes on the disk
     for read in (
         lambda: csv_file.read(path),
-        lambda: published.find(str(path)),
+        lambda: published.from_argument(str(path)),
         lambda: files.read_regular(path, 1000),
     ):
         with at_once(), pytest.raises(ValueError, match=r"larger|at most"):

@@ -197,7 +197,11 @@ TABLE: list[tuple[Callable[..., Any], str, list[Any]]] = [
     (published.get, "name=genotype", [None, 5, ["DARTS_V2"], "DARTS_V3"]),
     (published.source, "name=genotype", [None, 5, ["DARTS_V2"], "DARTS_V3"]),
     (published.named, "text=genotype", [None, 5, ["DARTS_V2"], "DARTS_V3"]),
-    (published.find, "text=genotype", [None, 5, True, ["DARTS_V2"], "DARTS_V3", b"DARTS_V2"]),
+    (
+        published.from_argument,
+        "text=genotype",
+        [None, 5, True, ["DARTS_V2"], "DARTS_V3", b"DARTS_V2"],
+    ),
     (partial(derive, primitives=PRIMITIVES), "alphas", [None, 5, "a", [["a"] * 8], [[0], [1, 2]]]),
     (partial(derive, ALPHAS), "primitives", [None, 5, [5] * 8, [["none"]] * 8, []]),
     (partial(derive, ALPHAS, PRIMITIVES), "k", ["1", 1.0, True, 0, 3, HUGE, NAN]),

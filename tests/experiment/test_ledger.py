@@ -11,7 +11,7 @@ import pytest
 
 from experiments import A, searched
 from nni_darts._common.files import DamagedError
-from nni_darts.experiment.ledger import Ledger, kept
+from nni_darts.experiment.ledger import Ledger, read_ledger
 from nni_darts.experiment.nni_database import Trial
 
 
@@ -225,7 +225,7 @@ def test_a_damaged_state_is_done_without(
     path = tmp_path / "nni_darts.json"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     for _ in range(2):
-        assert kept(path) == Ledger()
+        assert read_ledger(path) == Ledger()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"nni-darts: {path} is damaged: ")
     assert line.endswith("; going on with what NNI recorded")

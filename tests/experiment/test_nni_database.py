@@ -10,20 +10,11 @@ from typing import Any
 
 import pytest
 
-from experiments import NAME_A, A, B, ended, evaluated, searched, selected, store
+from experiments import NAME_A, WHOLE, A, ended, evaluated, searched, store
 from nni_darts._common import messages
 from nni_darts.cli.main import main
 from nni_darts.experiment import nni_database
 from nni_darts.experiment.nni_database import Experiment, StoredError
-
-WHOLE = [
-    searched(0, (-3.0, A)),
-    searched(1, (-4.0, B)),
-    selected(A, 0.6),
-    selected(B, 0.5),
-    evaluated(A, 0, 0.96),
-    evaluated(A, 1, 0.98),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +90,7 @@ def test_a_damaged_experiment_file(
 def test_a_damaged_list_of_experiments(text: str, home: Path, message: Any) -> None:
     record = store(home, "abc", WHOLE).folder.parent / ".experiment"
     record.write_text(text)
-    assert str(record) in message(StoredError, nni_database.find, "abc")
+    assert str(record) in message(StoredError, nni_database.require_experiment, "abc")
 
 
 def test_a_list_that_is_being_written_is_read_again(
@@ -118,7 +109,7 @@ def test_a_damaged_entry_of_the_list(home: Path, capsys: pytest.CaptureFixture[s
     entries = json.loads(record.read_text())
     bad = {"a": 3, "b": {}, "c": {"id": 1}, "d": {"id": "x", "startTime": "y"}}
     record.write_text(json.dumps({**entries, **bad}))
-    assert nni_database.find(None).id == "abc"
+    assert nni_database.require_experiment(None).id == "abc"
     assert str(record) in capsys.readouterr().err
 
 
@@ -202,3 +193,10 @@ def test_a_trial_that_could_not_speak(
     folder.mkdir(parents=True)
     (folder / "trial.stderr").write_text(f"a warning\n{line}\n\n")
     assert [trial.unable for trial in experiment.trials()] == [None, unable]
+
+
+def test_reports_of_an_epoch_that_ran_twice_count_once(home: Path) -> None:
+    (trial,) = store(home, "abc", [searched(0, (-1.0, A))]).trials()
+    assert sorted(trial.reports) == [0, 1]
+    assert trial.status == "SUCCEEDED"
+    assert trial.key == "search-0"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nni_darts.experiment import protocol
-from nni_darts.genotypes import stored_text
+from nni_darts.genotypes import genotype_json
 from nni_darts.genotypes.published import get
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
 from nni_darts.runs import run_key
@@ -57,11 +57,11 @@ class Experiment:
 
 
 def select(text: str, seed: int = 0) -> str:
-    return f"select-{stored_text.digest(text)}-{seed}"
+    return f"select-{genotype_json.digest(text)}-{seed}"
 
 
 def evaluate(text: str, seed: int) -> str:
-    return f"evaluate-{stored_text.digest(text)}-{seed}"
+    return f"evaluate-{genotype_json.digest(text)}-{seed}"
 
 
 def test_the_whole_way() -> None:
@@ -155,7 +155,7 @@ def test_a_genotype_found_twice_is_trained_once() -> None:
     assert e.plan.later == 2
     (note,) = e.plan.notes
     assert note == (
-        f"search-1 found {stored_text.digest(A)} too, as search-0 did: it is trained once"
+        f"search-1 found {genotype_json.digest(A)} too, as search-0 did: it is trained once"
     )
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,11 +12,11 @@ import yaml
 from experiments import (
     NAME_A,
     NAME_B,
-    ROOT,
     SAMPLE,
     SETTINGS,
     TEXT_SETTINGS,
     TRAINING,
+    WHOLE,
     A,
     B,
     R,
@@ -29,21 +28,9 @@ from experiments import (
     store,
 )
 from nni_darts.cli.main import main
-from nni_darts.experiment import check, reproduction, results
-from nni_darts.experiment.architectures import found
+from nni_darts.experiment import reproduction
 from nni_darts.experiment.nni_database import Experiment, StoredError
 from nni_darts.experiment.report import html
-from nni_darts.genotypes import stored_text
-from nni_darts.tasks.registry import parse
-
-WHOLE = [
-    searched(0, (-3.0, A)),
-    searched(1, (-4.0, B)),
-    selected(A, 0.6),
-    selected(B, 0.5),
-    evaluated(A, 0, 0.96),
-    evaluated(A, 1, 0.98),
-]
 
 
 class Page(HTMLParser):
@@ -198,64 +185,6 @@ def test_nothing_to_report_yet(
     assert not (home / "page.html").exists()
 
 
-def test_the_command(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    experiment = store(home, "abc", WHOLE)
-    monkeypatch.chdir(home)
-    assert main(["report"]) == 0
-    assert capsys.readouterr().out == "written to report-abc.html\n"
-    assert (home / "report-abc.html").read_text(encoding="utf-8") == html(experiment)
-    assert main(["report", "-o", "/no/such/folder/page.html"]) == 2
-    assert "cannot write /no/such/folder/page.html" in capsys.readouterr().err
-
-
-# How to reproduce
-
-
-def test_the_experiment_file_is_the_users(home: Path, tmp_path: Path) -> None:
-    text = reproduction.experiment_file(store(home, "abc", WHOLE))
-    assert yaml.safe_load(text) == {
-        "experimentName": "test",
-        "searchSpace": {},
-        "trialCommand": "python -m nni_darts.trial",
-        "trialCodeDirectory": str(ROOT),
-        "trialConcurrency": 1,
-        "maxTrialNumber": 6,
-        "tuner": {
-            "className": "nni_darts.tuner.DartsProtocol",
-            "codeDirectory": str(ROOT),
-            "classArgs": SETTINGS,
-        },
-        "trainingService": {"platform": "local"},
-    }
-    assert "      seeds: [0, 1]\n" in text
-    assert "&" not in text  # no aliases
-    path = tmp_path / reproduction.FILE
-    path.write_text(text)
-    _, settings = check.check(path)
-    assert settings == parse(SETTINGS)
-
-
-def test_the_experiment_file_has_no_secrets(home: Path) -> None:
-    machine = {"host": "a", "user": "u", "password": "hidden!", "sshPassphrase": "hidden!"}
-    service = {"platform": "remote", "machineList": [machine], "reuseMode": False}
-    text = reproduction.experiment_file(store(home, "abc", WHOLE, trainingService=service))
-    assert "hidden!" not in text
-    assert yaml.safe_load(text)["trainingService"] == {
-        "platform": "remote",
-        "machineList": [
-            {"host": "a", "user": "u", "password": "(left out)", "sshPassphrase": "(left out)"}
-        ],
-    }
-
-
-def commands(experiment: Experiment, weights: str | None = None) -> list[list[str]]:
-    best = next(iter(found(experiment)), None)
-    made = reproduction.commands(results.settings(experiment), best, weights)
-    return [shlex.split(command) for _, command in made]
-
-
 def test_the_page_has_no_secrets(home: Path) -> None:
     data = {"name": "mine.Data", "password": "hunter2", "url": "s3://me:hunter2@host"}
     command = "WANDB_API_KEY=hunter2 python -m nni_darts.trial"
@@ -264,54 +193,6 @@ def test_the_page_has_no_secrets(home: Path) -> None:
     page = html(made)
     assert "hunter2" not in page
     assert "password (left out)" in page
-
-
-def test_the_commands(home: Path) -> None:
-    run, retrain, *tests = commands(store(home, "abc", WHOLE), "/a b/best.ckpt")
-    assert run == ["nni-darts", "run", "experiment.yml"]
-    assert retrain[:4] == ["nni-darts", "retrain", A, "--data"]
-    flags = dict(zip(retrain[3::2], retrain[4::2], strict=True))
-    assert flags == {
-        "--data": "digits",
-        "--seed": "0",
-        "--channels": "4",
-        "--num-cells": "3",
-        "--epochs": "2",
-        "--batch-size": "64",
-        "--auxiliary-weight": "0.0",
-        "--cutout": "0",
-    }
-    evaluate = ["nni-darts", "evaluate"]
-    assert tests == [
-        [*evaluate, f"retrain-{stored_text.digest(A)}-digits-0/best.ckpt", "--data", "digits"],
-        [*evaluate, "/a b/best.ckpt", "--data", "digits"],
-    ]
-
-
-def test_the_commands_say_what_is_no_default(home: Path) -> None:
-    settings = {
-        "genotypes": [A],
-        "data": {"name": "image_folder", "root": "/my data", "image_size": 64, "seed": 3},
-        "evaluate": {"seeds": [5], "val_share": 0, "gradient_clip": None},
-    }
-    _, retrain, evaluate = commands(store(home, "abc", [evaluated(A, 5, 0.9)], settings=settings))
-    data = ["--data", "image_folder", "--root", "/my data", "--image-size", "64"]
-    rest = ["--split-seed", "3", "--seed", "5", "--gradient-clip", "none", "--val-share", "0.0"]
-    assert retrain[3:] == [*data, *rest]
-    assert evaluate[2:] == [f"retrain-{NAME_A}-image_folder-5/last.ckpt", *data]
-
-
-def test_data_with_arguments_of_its_own_has_no_commands(home: Path) -> None:
-    settings = {**SETTINGS, "data": {"name": "my.Images", "size": 3}}
-    assert len(commands(store(home, "abc", WHOLE, settings=settings))) == 1
-
-
-def test_versions_that_differ_are_told_apart() -> None:
-    texts = ['{"torch": "2.6"}', '{"torch": "2.7"}', '{"torch": "2.6"}']
-    assert reproduction.versions([{}, *({"versions": t} for t in texts)]) == [
-        "torch 2.6",
-        "torch 2.7",
-    ]
 
 
 def test_a_name_cannot_turn_the_page_around(home: Path) -> None:

@@ -9,9 +9,6 @@ import pytest
 
 from nni_darts.genotypes.genotype import (
     FORMATS,
-    OPERATIONS,
-    PRIMITIVES,
-    RNN_PRIMITIVES,
     Cell,
     Edge,
     Genotype,
@@ -48,13 +45,6 @@ def _read_shared(path):
 # Genotypes as data
 
 
-def test_known_names():
-    assert PRIMITIVES[0] == RNN_PRIMITIVES[0] == "none"
-    assert len(PRIMITIVES) == 8
-    assert len(OPERATIONS) == len(set(OPERATIONS)) == 8 + 4 + 2
-    assert {"sep_conv_7x7", "conv_7x1_1x7", "tanh"} < set(OPERATIONS)
-
-
 def test_a_genotype_is_a_value():
     other = Genotype.parse(SMALL_TEXT)
     assert other == SMALL
@@ -82,39 +72,6 @@ def test_lookup():
     with pytest.raises(KeyError, match="no 'normal' cell, only recurrent"):
         recurrent["normal"]
     assert (SMALL.normal.num_inputs, recurrent.recurrent.num_inputs) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("normall", [[("none", 0)]], [2]), "unknown kind of cell 'normall'; did you mean 'normal"),
-        (
-            ("normal", [[("sepconv_3x3", 0)]], [2]),
-            "normal node 2: 'sepconv_3x3'; did you mean 'sep",
-        ),
-        (("normal", [[("qqq", 0)]], [2]), "'qqq' .known: none, max_pool_3x3"),
-        (("normal", [[(3, 0)]], [2]), "unknown operation"),
-        (("normal", [[("none", 2)]], [2]), r"normal node 2: .* in 0\.\.1, got 2"),
-        (("normal", [[("none", -1)]], [2]), "got -1"),
-        (("normal", [[("none", 0)], [("none", 3)]], [2]), r"normal node 3: .* 0\.\.2, got 3"),
-        (("recurrent", [[("tanh", 1)]], [1]), r"recurrent node 1: .* in 0\.\.0, got 1"),
-        (("normal", [[("none", True)]], [2]), "got True"),
-        (("normal", [[("none", 1.0)]], [2]), "got 1.0"),
-        (("normal", [[("none", 0, 1)]], [2]), "expected an edge"),
-        (("normal", [["ab"]], [2]), "expected an edge"),
-        (("normal", [[("none", 0)], []], [2]), "normal node 3: expected at least one edge"),
-        (("normal", [], [2]), "expected at least one node"),
-        (("normal", "ab", [2]), "expected a list, got 'ab'"),
-        (("normal", [[("none", 0)]], []), "concat must be distinct nodes"),
-        (("normal", [[("none", 0)]], [2, 2]), "concat must be distinct nodes"),
-        (("normal", [[("none", 0)]], [1]), r"concat: .* in 2\.\.2, got 1"),
-        (("normal", [[("none", 0)]], [3]), "got 3"),
-        (("normal", [[("none", 0)]], 2), "expected a list, got 2"),
-    ],
-)
-def test_bad_cells(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        Cell(*arguments)
 
 
 @pytest.mark.parametrize("kinds", [(), ("normal",), ("normal", "normal"), ("normal", "recurrent")])
@@ -386,23 +343,6 @@ def test_bad_texts_are_one_clear_line(text):
 def test_messages_say_what_is_wrong(name, message):
     with pytest.raises(ValueError, match=message):
         Genotype.parse(BAD_TEXTS[name])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Genotype(normal=open('{path}', 'w').close(), normal_concat=[2])",
-        "__import__('pathlib').Path('{path}').touch()",
-        "Genotype(normal=[(__import__('pathlib').Path('{path}').touch(), 0)], normal_concat=[2])",
-        "A = [open('{path}', 'w')]",
-        "Genotype(**open('{path}', 'w'))",
-    ],
-)
-def test_trap_21_text_is_never_executed(text, tmp_path):
-    trace = tmp_path / "executed"
-    with pytest.raises(ValueError, match="not a genotype"):
-        Genotype.parse(text.replace("{path}", trace.as_posix()))
-    assert not trace.exists()
 
 
 def test_trap_21_no_eval_at_all(monkeypatch):

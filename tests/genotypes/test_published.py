@@ -53,12 +53,12 @@ def test_unknown_names(message: Callable[..., str]) -> None:
 
 
 def test_find_takes_a_name() -> None:
-    assert published.find("PDARTS") == published.get("PDARTS")
+    assert published.from_argument("PDARTS") == published.get("PDARTS")
 
 
 @pytest.mark.parametrize("style", FORMATS)
 def test_find_takes_a_text(style: str) -> None:
-    assert published.find(SMALL.to_text(style)) == SMALL
+    assert published.from_argument(SMALL.to_text(style)) == SMALL
 
 
 @pytest.mark.parametrize("style", FORMATS)
@@ -66,27 +66,27 @@ def test_find_takes_a_text(style: str) -> None:
 def test_find_takes_a_file(style: str, mark: str, tmp_path: Path) -> None:
     path = tmp_path / "best"
     path.write_text(f"{mark}{SMALL.to_text(style)}\n", encoding="utf-8")
-    assert published.find(str(path)) == SMALL
+    assert published.from_argument(str(path)) == SMALL
 
 
 def test_find_takes_a_file_as_the_authors_write_it(tmp_path: Path) -> None:
     path = tmp_path / "genotypes.py"
     text = published.get("DARTS_V2").to_authors().replace(", ", ",\n    ")
     path.write_text(f"DARTS_V2 = {text}\n")
-    assert published.find(str(path)) == published.get("DARTS_V2")
+    assert published.from_argument(str(path)) == published.get("DARTS_V2")
 
 
 def test_a_name_comes_before_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("DARTS_V2").write_text(SMALL.to_json())
     Path("other").write_text(SMALL.to_json())
-    assert published.find("DARTS_V2") == published.get("DARTS_V2")
-    assert published.find("./DARTS_V2") == published.find("other") == SMALL
+    assert published.from_argument("DARTS_V2") == published.get("DARTS_V2")
+    assert published.from_argument("./DARTS_V2") == published.from_argument("other") == SMALL
 
 
 @pytest.mark.parametrize("text", ["DARTS_V3", "", "no/such/file.json", "a\0b", "a\nb", "x" * 9999])
 def test_what_is_nothing(text: str, message: Callable[..., str]) -> None:
-    error = message(ValueError, published.find, text)
+    error = message(ValueError, published.from_argument, text)
     assert error.startswith("unknown genotype ")
     assert error.endswith("pt_darts_CIFAR10); or give a file or the text of a genotype")
     assert ("did you mean 'DARTS_V2'?" in error) == (text == "DARTS_V3")
@@ -94,7 +94,7 @@ def test_what_is_nothing(text: str, message: Callable[..., str]) -> None:
 
 @pytest.mark.parametrize("text", ["{", "Genotype(", "{}", "open('x')"])
 def test_a_bad_text(text: str, message: Callable[..., str]) -> None:
-    assert "genotype" in message(ValueError, published.find, text)
+    assert "genotype" in message(ValueError, published.from_argument, text)
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,18 @@ def test_a_bad_file_is_named(
 ) -> None:
     path = tmp_path / "best.json"
     path.write_bytes(content)
-    error = message(ValueError, published.find, str(path))
+    error = message(ValueError, published.from_argument, str(path))
     assert error.startswith(f"'{path}': ")
     assert expected in error
 
 
 def test_a_path_with_brackets(tmp_path: Path, message: Callable[..., str]) -> None:
     path = tmp_path / "best (1) {2}.json"
-    assert "unknown genotype" in message(ValueError, published.find, str(path.with_suffix(".txt")))
+    assert "unknown genotype" in message(
+        ValueError, published.from_argument, str(path.with_suffix(".txt"))
+    )
     path.write_text(SMALL.to_json())
-    assert published.find(str(path)) == SMALL
+    assert published.from_argument(str(path)) == SMALL
 
 
 def test_a_file_of_several_genotypes(tmp_path: Path) -> None:
@@ -130,22 +132,22 @@ def test_a_file_of_several_genotypes(tmp_path: Path) -> None:
     for form in ("to_json", "to_authors"):
         texts = [getattr(g, form)() for g in (SMALL, published.get("DARTS_V2"))]
         path.write_text("# the best one\n" + "\n".join(texts) + "\n")
-        assert published.find(str(path)) == SMALL
+        assert published.from_argument(str(path)) == SMALL
     path.write_text(json.dumps(json.loads(SMALL.to_json()), indent=1))
-    assert published.find(str(path)) == SMALL
+    assert published.from_argument(str(path)) == SMALL
 
 
 def test_a_file_of_the_largest_size(tmp_path: Path) -> None:
     path = tmp_path / "best.json"
     path.write_text(SMALL.to_json().ljust(50_000))
-    assert published.find(str(path)) == SMALL
+    assert published.from_argument(str(path)) == SMALL
 
 
 def test_what_is_no_regular_file(tmp_path: Path, message: Callable[..., str]) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (tmp_path, pipe, Path("/dev/zero")):
-        error = message(ValueError, published.find, str(path))
+        error = message(ValueError, published.from_argument, str(path))
         assert error == f"'{path}': expected a regular file that holds a genotype"
 
 
@@ -159,5 +161,5 @@ def test_a_file_that_cannot_be_read(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", refuse)
-    error = message(ValueError, published.find, str(path))
+    error = message(ValueError, published.from_argument, str(path))
     assert error == f"'{path}': the file cannot be read: Permission denied"

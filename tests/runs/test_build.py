@@ -11,19 +11,18 @@ import pytest
 import pytorch_lightning as pl
 import spaces
 from choice_spaces import CellsAndChoices
+from own_runs import RUN, relaxed
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import build
-from nni_darts.runs.identity import of_run
 from nni_darts.runs.stages import search
 from nni_darts.search.bilevel_step import BilevelStep
 from nni_darts.search.hypergradient import FirstOrder
 from nni_darts.supernet.relaxation import Softmax
 from nni_darts.tasks.registry import IMAGES, parse_run
-from nni_darts.tasks.settings import Run
 from search_spaces import DartsCNN
 
 
@@ -44,15 +43,6 @@ class MyData(pl.LightningDataModule):
 
 class NoClasses(MyData):
     num_classes = property()
-
-
-RUN: dict[str, Any] = {
-    "stage": "search",
-    "seed": 0,
-    "space": {"name": "spaces.Plain"},
-    "data": {"name": "test_build.MyData"},
-    "search": {"seeds": [0], "epochs": 1, "batch_size": 8, "arc_learning_rate": 0.1},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -111,10 +101,6 @@ class Uniform(Softmax):
         return self.share * alpha.softmax(-1)
 
 
-def relaxed(given: Any) -> Run:
-    return parse_run({**RUN, "search": {**RUN["search"], "relaxation": given}})
-
-
 def test_relaxations_with_options(tmp_path: Path) -> None:
     found = {}
     for share in (1.0, 0.5):
@@ -133,18 +119,6 @@ def test_all_parts_that_cannot_be_made_at_once() -> None:
     first, second = caught.value.problems
     assert first.startswith("search.hypergradient: hypergradient: test_build.MyData must be")
     assert second == "search.relaxation: unknown option of relaxation softmax, 't' (known: none)"
-
-
-def test_a_relaxation_is_of_the_identity_of_a_run_if_it_is_not_the_published_one() -> None:
-    plain = of_run(parse_run(RUN)).digest
-    assert of_run(relaxed("softmax")).digest == plain
-    assert of_run(relaxed("test_build.Uniform")).digest != plain
-    # As it was when there was nothing but softmax.
-    assert plain == "e631e282308dba5a"
-    of_run(parse_run(RUN)).require(of_run(relaxed("softmax")).what, Path("x"))
-    for one, other in (("softmax", "test_build.Uniform"), ("test_build.Uniform", "softmax")):
-        with pytest.raises(SettingsError, match=r"another run \(relaxation is"):
-            of_run(relaxed(one)).require(of_run(relaxed(other)).what, Path("x"))
 
 
 def test_a_search_over_a_space_and_data_of_the_users(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 from experiments import ROOT
 from nni_darts.cli.main import main
 from nni_darts.runs import rehearsal
+from nni_darts.tasks.images import examination
 
 PACKAGE = """
 import nni
@@ -171,7 +172,7 @@ def test_it_is_bounded(
     assert main(["check", path]) == 0
     assert "parameters, more than 10" in capfd.readouterr().err
     monkeypatch.undo()
-    monkeypatch.setattr(rehearsal, "PIXELS", 10)
+    monkeypatch.setattr(examination, "PIXELS", 10)
     assert main(["check", path]) == 0
     assert "more than 10 pixels" in capfd.readouterr().err
 

@@ -27,6 +27,12 @@ def test_leading_operations() -> None:
     assert leading(from_flat({"default": 0.5, "epoch": 1})) == ""
 
 
+def test_a_report_that_was_cut_has_a_summary() -> None:
+    whole = {"default": 0.5, "epoch": 1, "val_acc": 0.5, "entropy": 2.0, "seconds": 1.25}
+    assert summary(from_flat(whole), 3) == "epoch 2/3  val acc 0.5000  entropy 2.0000  1.2 s"
+    assert summary(from_flat({"epoch": 1, "entropy": 2.0}), 3) == "epoch 2/3  entropy 2.0000"
+
+
 def test_text_of_samples() -> None:
     cell = {f"{kind}_2": [1, 0] for kind in ("normal", "reduce")}
     cell |= {f"{kind}_2_{i}": "own_op" for kind in ("normal", "reduce") for i in (0, 1)}

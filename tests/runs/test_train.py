@@ -21,7 +21,6 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw
 from nni_darts.runs.train import Job, prepare, train
 from nni_darts.runs.train import test as measure
-from nni_darts.runs.trainer import trainer
 from nni_darts.tasks import registry
 from nni_darts.tasks.images.networks import count
 from nni_darts.tasks.images.settings import ImageTraining
@@ -264,33 +263,6 @@ def test_without_a_whole_checkpoint_it_starts_afresh(
     assert len([line for line in said if line.startswith("epoch ")]) == 3
     require_equal(folder / LAST, whole[0] / LAST)
     assert {**result, "seconds": 0, "weights": 0} == {**whole[1], "seconds": 0, "weights": 0}
-
-
-def test_a_folder_that_was_moved_still_knows_its_best_epoch(tmp_path: Path) -> None:
-    def best(folder: str) -> Any:
-        settings = ImageTraining(**SMALL)
-        made = trainer(settings, tmp_path / folder, [torch.device("cpu")], True, [], False)
-        (found,) = (c for c in made.checkpoint_callbacks if c.monitor)
-        return found
-
-    def known(folder: str) -> dict[str, Any]:
-        path = str(tmp_path / folder / BEST)
-        score = torch.tensor(0.5)
-        return {
-            "dirpath": str(tmp_path / folder),
-            "monitor": "val_acc",
-            "best_model_score": score,
-            "best_model_path": path,
-            "current_score": None,
-            "best_k_models": {path: score},
-            "kth_best_model_path": path,
-            "kth_value": score,
-            "last_model_path": "",
-        }
-
-    there = best("there")
-    there.load_state_dict(known("here"))
-    assert there.state_dict() == known("there")
 
 
 def test_two_checkpoints_are_kept(whole: tuple[Path, dict[str, Any]]) -> None:

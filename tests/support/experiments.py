@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nni_darts.experiment import nni_database
-from nni_darts.genotypes import stored_text
+from nni_darts.genotypes import genotype_json
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
 
 ROOT = Path(__file__).parents[2]
 
 A, B, C = (genotype.to_json() for genotype in draw(3, 0))
-NAME_A, NAME_B, NAME_C = map(stored_text.digest, (A, B, C))
+NAME_A, NAME_B, NAME_C = map(genotype_json.digest, (A, B, C))
 SAMPLE = '{"layer": 1}'
 """An architecture of a space that is not one of cells."""
 
@@ -82,7 +82,7 @@ def ended(status: str, key: str | None = None) -> Outcome:
 
 
 def _trained(stage: str, text: str, seed: int, accuracies: Outcome) -> Outcome:
-    key = f"{stage}-{stored_text.digest(text)}-{seed}"
+    key = f"{stage}-{genotype_json.digest(text)}-{seed}"
     counts = {"params": 4474, "multiply_adds": 79936, "best_epoch": 1}
     weights = {"genotype": text, "weights": f"/far/runs/{key}/best.ckpt"}
     return _result(stage, key, seed, {**accuracies, **counts, **weights})
@@ -91,6 +91,17 @@ def _trained(stage: str, text: str, seed: int, accuracies: Outcome) -> Outcome:
 def _result(stage: str, key: str, seed: int, fields: Outcome) -> Outcome:
     always = {"epochs": 2, "seconds": 1.5, "device": "cpu", "versions": json.dumps(VERSIONS)}
     return {"stage": stage, "key": key, "seed": seed, **always, **fields}
+
+
+WHOLE = [
+    searched(0, (-3.0, A)),
+    searched(1, (-4.0, B)),
+    selected(A, 0.6),
+    selected(B, 0.5),
+    evaluated(A, 0, 0.96),
+    evaluated(A, 1, 0.98),
+]
+"""The outcomes of an experiment that is over, with `SETTINGS`."""
 
 
 def store(
@@ -139,7 +150,7 @@ def store(
                 row = [number, trial, kind, json.dumps(json.dumps(report))]
                 db.execute("insert into MetricData values (?, ?, ?, ?)", row)
     db.close()
-    return nni_database.find(id_, experiments)
+    return nni_database.require_experiment(id_, experiments)
 
 
 def _as_nni_does(home: Path, class_name: str, settings: dict[str, Any]) -> dict[str, Any]:

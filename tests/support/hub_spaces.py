@@ -19,7 +19,7 @@ from nni_darts import UnrolledDARTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "hub-spaces.md"
 WORKS = "yes"
-COLUMNS = ("finite_difference", "exact", "first_order")
+COLUMNS = ("finite_difference", "exact", "neumann", "first_order")
 
 _TEXT = """\
 # NNI's hub of model spaces

@@ -63,7 +63,7 @@ class Shell:
 
     @property
     def experiment(self) -> nni_database.Experiment:
-        return nni_database.find(None, self.home / "nni-experiments")
+        return nni_database.require_experiment(None, self.home / "nni-experiments")
 
 
 def until(condition: Callable[[], Any], seconds: float = 300) -> Any:

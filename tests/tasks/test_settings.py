@@ -97,16 +97,6 @@ def test_numbers_as_yaml_reads_them() -> None:
 WHOLE: dict[str, Any] = {**GOOD, "select": {}, "evaluate": {}}
 
 
-def test_stages_have_the_papers_defaults() -> None:
-    settings = parse(WHOLE)
-    assert settings.select is not None
-    assert settings.evaluate is not None
-    assert (settings.select.epochs, settings.evaluate.epochs) == (100, 600)
-    evaluate = settings.evaluate
-    assert (evaluate.channels, evaluate.num_cells, evaluate.batch_size) == (36, 20, 96)
-    assert (evaluate.auxiliary_weight, evaluate.drop_path, evaluate.cutout) == (0.4, 0.2, 16)
-
-
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -1,92 +1,20 @@
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import fsspec
 import pytest
-import torch
+from run_folders import IDENTITY, OTHER
 
 from nni_darts._common.files import DamagedError
-from nni_darts._common.folder import Folder
 from nni_darts._common.metric import ACCURACY
 from nni_darts._common.validation import SettingsError
 from nni_darts.history.csv_file import History
 from nni_darts.history.record import HISTORY, EpochRecord
 from nni_darts.runs.reporter import write_genotypes
-from nni_darts.training.identity import Identity
-from nni_darts.training.run_folder import BEST, LAST, PREVIOUS, RESULT, RunFolder
-from nni_darts.training.trainer_options import SIGNATURE, go_on
-
-IDENTITY = Identity("search-0", json.dumps({"seed": 0, "settings": {}}))
-OTHER = Identity("search-1", json.dumps({"seed": 1, "settings": {}}))
-
-
-class MemoryFolder(Folder):
-    """A folder behind a URL of fsspec: what another storage has to bring."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.system, self.root = fsspec.core.url_to_fs(url)
-
-    def address(self, name: str = "") -> str:
-        return f"{self.url}/{name}".rstrip("/")
-
-    def make(self) -> None:
-        self.system.makedirs(self.root, exist_ok=True)
-
-    def names(self) -> list[str]:
-        if not self.system.exists(self.root):
-            return []
-        return sorted(Path(name).name for name in self.system.ls(self.root, detail=False))
-
-    def exists(self, name: str) -> bool:
-        return bool(self.system.exists(f"{self.root}/{name}"))
-
-    def open(self, name: str) -> BinaryIO:
-        opened: BinaryIO = self.system.open(f"{self.root}/{name}", "rb")
-        return opened
-
-    def replace(self, name: str, content: bytes | memoryview, keep: str | None = None) -> None:
-        self.make()
-        if keep is not None and self.exists(name):
-            self.rename(name, keep)
-        self.system.pipe_file(f"{self.root}/{name}", bytes(content))
-
-    def rename(self, name: str, to: str) -> None:
-        self.system.mv(f"{self.root}/{name}", f"{self.root}/{to}")
-
-    def unwritable(self) -> str | None:
-        return None
-
-    @contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        yield
-
-
-@pytest.fixture(params=["local", "memory"])
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunFolder]:
-    if request.param == "local":
-        yield RunFolder.at(tmp_path / "run")
-        return
-    store = MemoryFolder("memory://runs/search-0")
-    yield RunFolder(store)
-    store.system.rm("/runs", recursive=True)
-
-
-def checkpoint(run: RunFolder, name: str, identity: Identity, history: str) -> None:
-    """A checkpoint of a training in the folder, as Lightning's has it."""
-    signature = {"key": identity.key, "what": identity.what, "history": history}
-    state = {"optimizer_states": [], "loops": {}, "callbacks": {}, "epoch": 0}
-    content = {SIGNATURE: signature, "state_dict": {}, **state}
-    run.make()
-    run.store.replace(name, b"")
-    with fsspec.open(run.address(name), "wb") as file:
-        torch.save(content, file)
+from nni_darts.training.run_folder import RESULT, RunFolder
+from nni_darts.training.trainer_options import go_on
 
 
 def test_a_new_folder(run: RunFolder) -> None:
@@ -156,22 +84,6 @@ def test_what_a_search_keeps(run: RunFolder) -> None:
     write_genotypes(run, 1, [(-1.0, "{}")])
     assert run.epochs_done() == 1
     assert run.store.names() == ["genotypes.json", HISTORY]
-
-
-def test_it_goes_on_from_its_last_checkpoint(run: RunFolder, message: Any) -> None:
-    checkpoint(run, LAST, IDENTITY, "default,epoch\n0.5,0\n")
-    assert go_on(run, IDENTITY) == {"ckpt_path": run.address(LAST), "weights_only": True}
-    assert run.epochs_done() == 1
-    text = message(SettingsError, go_on, run, OTHER)
-    assert text.startswith(f"{run.address(LAST)} is of another run (seed is 0 there and 1 here)")
-    # The one before is for a damaged one; without the best weights it does not go on at all.
-    run.replace(LAST, "PK")
-    checkpoint(run, PREVIOUS, IDENTITY, "default,epoch\n")
-    assert go_on(run, IDENTITY)["ckpt_path"] == run.address(PREVIOUS)
-    assert f"{LAST}.damaged" in run.store.names()
-    assert run.epochs_done() == 0
-    assert not run.exists(BEST)
-    assert go_on(run, IDENTITY, validates=True) == {}
 
 
 def test_one_process_works_in_it_at_a_time(

@@ -30,18 +30,21 @@ Loader = DataLoader[Batch] | DeviceBatches
 
 
 class TrainingImages(LightningDataModule):
-    """The training images of a data set in two parts; a subclass says which, in `setup`."""
+    """The training images of a data set in two parts; a subclass says which, in `setup`.
+
+    Args: see `BilevelData`.
+    """
 
     def __init__(
         self,
         name: str,
-        root: str | os.PathLike[str] | None,
         *,
-        batch_size: int,
-        seed: int,
-        num_workers: int,
-        image_size: int | None,
-        on_device: bool,
+        root: str | os.PathLike[str] | None = None,
+        batch_size: int = 64,
+        seed: int = 0,
+        num_workers: int = 0,
+        image_size: int | None = None,
+        on_device: bool = False,
     ) -> None:
         super().__init__()
         self._data_set, self._source = data_set_and_source(name, root)
@@ -151,27 +154,6 @@ class BilevelData(TrainingImages):
     Raises:
         ValueError: an argument is out of its range, or not for this data set.
     """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        root: str | os.PathLike[str] | None = None,
-        batch_size: int = 64,
-        seed: int = 0,
-        num_workers: int = 0,
-        image_size: int | None = None,
-        on_device: bool = False,
-    ) -> None:
-        super().__init__(
-            name,
-            root,
-            batch_size=batch_size,
-            seed=seed,
-            num_workers=num_workers,
-            image_size=image_size,
-            on_device=on_device,
-        )
 
     def setup(self, stage: str | None = None) -> None:
         """Load and split the training images; a second call does nothing.

@@ -12,6 +12,9 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.networks import image_size
 
+PIXELS = 256 * 256
+"""Highest number of pixels of an image that a step is tried on."""
+
 
 def test(network: nn.Module, data: Any, device: torch.device) -> dict[str, float]:
     """Accuracy in [0, 1] and mean cross entropy on the test data, each image once, in float32."""
@@ -54,3 +57,11 @@ def tiny_batch(data: Any, examples: int, loaded: bool) -> Any:
     images = torch.randn(examples, data.in_channels, size, size)
     # The last class is the one that a network with too few outputs has not.
     return images, torch.linspace(0, data.num_classes - 1, examples).long()
+
+
+def too_large_to_try(batch: Any) -> str | None:
+    """Reason why a step on a batch would take too long on the CPU; None without one."""
+    images = batch[0]
+    if images.ndim == 4 and images[0, 0].numel() > PIXELS:
+        return f"its images have more than {PIXELS:,} pixels"
+    return None

@@ -24,7 +24,7 @@ _OF_PAPERS = (
 )
 
 
-def made(genotype: Genotype, settings: ImageTraining, data: Any) -> DartsNetwork:
+def fresh_network(genotype: Genotype, settings: ImageTraining, data: Any) -> DartsNetwork:
     """The fresh network of a training.
 
     Raises:

@@ -156,10 +156,9 @@ class Torchvision:
                 # It looks for the files of the test part too.
                 self._open(train=True, download=writable)
         except Exception as error:  # it depends on how the network fails, or how a file is broken
-            reason = str(error).strip().splitlines()[-1:]
             raise MissingDataError(
                 f"no complete {self.kind} in {self.root}, and it could not be downloaded there "
-                f"({': '.join([type(error).__name__, *reason])}); remove what is incomplete there "
+                f"({_cause(error)}); remove what is incomplete there "
                 f"and put in: {', '.join(self.files)}"
             ) from error
 
@@ -180,10 +179,9 @@ class Torchvision:
             data = self._open(train=train, download=False)
             pixels = torch.as_tensor(data.data)
         except Exception as error:  # as many as there are ways for a file to be broken
-            reason = str(error).strip().splitlines()[-1:]
             raise MissingDataError(
                 f"cannot read {self.kind} in {self.root} "
-                f"({': '.join([type(error).__name__, *reason])}); take out its files there and put "
+                f"({_cause(error)}); take out its files there and put "
                 f"in: {', '.join(self.files)}"
             ) from error
         pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
@@ -191,6 +189,11 @@ class Torchvision:
 
     def _open(self, *, train: bool, download: bool) -> Any:
         return getattr(torchvision.datasets, self.kind)(self.root, train=train, download=download)
+
+
+def _cause(error: Exception) -> str:
+    """Type of an error and the last line of its message, if it has one."""
+    return ", ".join([type(error).__name__, *str(error).strip().splitlines()[-1:]])
 
 
 def _existing(path: Path) -> Path:

@@ -116,6 +116,11 @@ class ImageTask(CellTask):
 
         return examination.tiny_batch(data, examples, loaded)
 
+    def too_large_to_try(self, batch: Any) -> str | None:
+        from nni_darts.tasks.images import examination
+
+        return examination.too_large_to_try(batch)
+
     def search_module(self, settings: ImageSearch, data: Any) -> SearchRecipe:
         from nni_darts.tasks.images.search_module import SearchRecipe
 
@@ -130,7 +135,7 @@ class ImageTask(CellTask):
     def network(self, architecture: Genotype, settings: ImageTraining, data: Any) -> DartsNetwork:
         from nni_darts.tasks.images import networks
 
-        return networks.made(architecture, settings, data)
+        return networks.fresh_network(architecture, settings, data)
 
     def training_module(
         self, network: DartsNetwork, settings: ImageTraining, described: dict[str, Any]

@@ -68,7 +68,7 @@ class TrainingData(TrainingImages):
     ) -> None:
         super().__init__(
             name,
-            root,
+            root=root,
             batch_size=batch_size,
             seed=seed,
             num_workers=num_workers,

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LRScheduler
 from torchmetrics.classification import MulticlassAccuracy
 
 from nni_darts.tasks.images.settings import ImageTraining
-from nni_darts.training.checkpoint import KEY
-from nni_darts.training.finite_losses import FiniteWatch
+from nni_darts.tasks.network_training import NetworkTraining
 from search_spaces.darts_network import DartsNetwork
 
 
-class TrainingRecipe(pl.LightningModule):
+class TrainingRecipe(NetworkTraining):
     """Training module: SGD with momentum, an auxiliary loss, drop path that grows linearly.
 
-    Args:
-        network: network to train; with an auxiliary head if its loss has a weight.
-        settings: settings of the training.
-        described: description of the network for its checkpoints, see
-            `nni_darts.training.checkpoint.describe`.
+    Its network has an auxiliary head if that loss has a weight. Args: see `NetworkTraining`.
     """
+
+    network: DartsNetwork
+    settings: ImageTraining
 
     def __init__(
         self, network: DartsNetwork, settings: ImageTraining, described: dict[str, Any]
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.settings = settings
-        self.described = described
+        super().__init__(network, settings, described)
         self._learning_rate = settings.learning_rate
         self.loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-        self.finite = FiniteWatch()
         # micro: the share of images that are right, as papers report it. To validate the labels
         # may be to wait for the device, in every batch.
         classes = network.arguments["num_classes"]
@@ -57,15 +50,11 @@ class TrainingRecipe(pl.LightningModule):
         else:
             logits = output
             loss = self.loss(logits, y)
-        self.finite.see("training loss", loss, self.current_epoch, batch_idx)
+        self.record_loss(loss, batch_idx)
         self.train_accuracy.update(logits, y)  # computed once an epoch
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True)
         self.log("train_acc", self.train_accuracy, on_step=False, on_epoch=True)
         return loss  # type: ignore[no-any-return]
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.trainer.is_last_batch:
-            self.finite.look()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         x, y = batch
@@ -88,7 +77,3 @@ class TrainingRecipe(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # The epoch's, before the scheduler changes it.
         self._learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.finite.look()
-        checkpoint[KEY] = self.described

@@ -33,10 +33,18 @@ _TESTED = (2 * TEST_STREAMS, f"{TEST_STREAMS} stream of two")
 
 
 class _Text(LightningDataModule):
-    """Texts as numbers, shared by both kinds of data."""
+    """Texts as numbers, shared by both kinds of data.
+
+    Args: see `TextSearchData`.
+    """
 
     def __init__(
-        self, name: str, root: str | os.PathLike[str] | None, *, batch_size: int, bptt: int
+        self,
+        name: str,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        batch_size: int = 256,
+        bptt: int = 35,
     ) -> None:
         super().__init__()
         choice("text", name, TEXTS)
@@ -132,16 +140,6 @@ class TextSearchData(_Text):
         ValueError: an argument is out of its range, or not for this data set.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        root: str | os.PathLike[str] | None = None,
-        batch_size: int = 256,
-        bptt: int = 35,
-    ) -> None:
-        super().__init__(name, root, batch_size=batch_size, bptt=bptt)
-
     def _read_validation(self, least: int, what: str) -> None:
         self._read("valid", least, what)
 
@@ -183,7 +181,7 @@ class TextTrainingData(_Text):
         bptt: int = 35,
         run_seed: int = 0,
     ) -> None:
-        super().__init__(name, root, batch_size=batch_size, bptt=bptt)
+        super().__init__(name, root=root, batch_size=batch_size, bptt=bptt)
         self.run_seed = whole("run_seed", run_seed, 0, limits.SEED)
 
     def setup(self, stage: str | None = None) -> None:

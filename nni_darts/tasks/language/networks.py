@@ -18,7 +18,9 @@ _OF_PAPERS = (
 )
 
 
-def made(genotype: Genotype, settings: TextTraining, data: TextTrainingData) -> DartsRNNNetwork:
+def fresh_network(
+    genotype: Genotype, settings: TextTraining, data: TextTrainingData
+) -> DartsRNNNetwork:
     """The fresh network of a training; ValueError where the genotype or the settings do not fit."""
     return DartsRNNNetwork(
         genotype,

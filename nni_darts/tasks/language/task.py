@@ -96,7 +96,7 @@ class TextTask(CellTask):
     ) -> DartsRNNNetwork:
         from nni_darts.tasks.language import networks
 
-        return networks.made(architecture, settings, data)
+        return networks.fresh_network(architecture, settings, data)
 
     def training_module(
         self, network: DartsRNNNetwork, settings: TextTraining, described: dict[str, Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.optim import SGD
@@ -15,8 +14,7 @@ from nni_darts.tasks.language import losses
 from nni_darts.tasks.language.losses import Perplexity
 from nni_darts.tasks.language.settings import TextTraining
 from nni_darts.tasks.language.streams import Words
-from nni_darts.training.checkpoint import KEY
-from nni_darts.training.finite_losses import FiniteWatch
+from nni_darts.tasks.network_training import NetworkTraining
 from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 STATE = "nni_darts_averaging"
@@ -58,29 +56,22 @@ class Averages:
             value.copy_(kept)
 
 
-class TextTrainingRecipe(pl.LightningModule):
+class TextTrainingRecipe(NetworkTraining):
     """Training module: SGD, and from the moment when it no longer helps, averaged SGD.
 
     Averaged SGD takes the same steps; what is measured, and kept as the best, is the mean of the
     weights since the switch (Polyak and Juditsky, 1992). The reference measures so, too; it has
     it from torch's ASGD, whose step lags the scaled learning rate by a batch, and whose mean leaves
-    out the first step.
-
-    Args:
-        network: network to train.
-        settings: settings of the training.
-        described: description of the network for its checkpoints, see
-            `nni_darts.training.checkpoint.describe`.
+    out the first step. Args: see `NetworkTraining`.
     """
+
+    network: DartsRNNNetwork
+    settings: TextTraining
 
     def __init__(
         self, network: DartsRNNNetwork, settings: TextTraining, described: dict[str, Any]
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.settings = settings
-        self.described = described
-        self.finite = FiniteWatch()
+        super().__init__(network, settings, described)
         self.train_loss, self.val_loss = MeanMetric(), MeanMetric()
         self.train_ppl, self.val_ppl = Perplexity(), Perplexity()
         self.losses: list[float] = []
@@ -105,7 +96,7 @@ class TextTrainingRecipe(pl.LightningModule):
     def training_step(self, batch: Words, batch_idx: int) -> Tensor:
         output = losses.read(self.network, batch)
         loss = losses.cross_entropy(output, batch)
-        self.finite.see("training loss", loss, self.current_epoch, batch_idx)
+        self.record_loss(loss, batch_idx)
         for metric in (self.train_loss, self.train_ppl):
             metric.update(loss.detach(), batch.targets.numel())
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
@@ -115,8 +106,7 @@ class TextTrainingRecipe(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Words, batch_idx: int) -> None:
         if self.averages is not None:
             self.averages.update(self._weights())
-        if self.trainer.is_last_batch:
-            self.finite.look()
+        super().on_train_batch_end(outputs, batch, batch_idx)
 
     def on_validation_start(self) -> None:
         self._exchange()
@@ -144,8 +134,7 @@ class TextTrainingRecipe(pl.LightningModule):
         return self._sgd
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.finite.look()
-        checkpoint[KEY] = self.described
+        super().on_save_checkpoint(checkpoint)
         if "optimizer_states" in checkpoint:  # one to go on from
             averages = self.averages
             checkpoint[STATE] = {

@@ -15,7 +15,7 @@ from nni_darts.experiment.database import Database, DatabaseError
 from nni_darts.experiment.nni_database import Experiment, Trial
 
 
-class Resumed:
+class ResumedTrials:
     """Trials of an experiment that are not over yet, from now on.
 
     Made when NNI's dispatcher starts, these are the ones that NNI resumes, or has just marked so.

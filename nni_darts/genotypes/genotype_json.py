@@ -1,4 +1,4 @@
-"""Genotypes stored in results: read from JSON, and named by a digest."""
+"""Genotypes as the JSON text of a result: parsed, and named by a digest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nni_darts.genotypes.genotype import Genotype
 
 def digest(text: str) -> str:
     """Short name of a genotype that a search found; the same however its edges are ordered."""
-    return found(text).digest
+    return parse(text).digest
 
 
-def found(text: str) -> Genotype:
+def parse(text: str) -> Genotype:
     """Genotype stored as JSON; ValueError if it is a sample of another space.
 
     A search may have been over operations of the user's, so all its names are taken.
