@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import golden
+import nb201
 import pytest
 import spaces
 import torch
@@ -40,6 +42,44 @@ def test_epsilon_grows_as_published() -> None:
     smoothing = RandomSmoothing()
     assert smoothing.at(Moment(0, 50)).epsilon == 0.03
     assert smoothing.at(Moment(49, 50)).epsilon == pytest.approx(0.2946)
+
+
+# The authors' own numbers: ../shared/golden/variants/sdarts.pt.
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_the_weights_step_of_the_reference(case: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = golden.load("variants/sdarts.pt")
+    x, y = reference["batch"]["train_x"], reference["batch"]["train_y"]
+    random = reference["random"][case]
+    network = nb201.Network(
+        reference["init_state_dict"], random["alphas"], track_running_stats=True
+    )
+    epsilon = random["epsilon"].item()
+    monkeypatch.setattr(torch, "rand_like", lambda p: (random["noise"] / epsilon + 1) / 2)
+    with torch.no_grad():
+        rows = network.mixture.rows()
+    noisy = RandomSmoothing(epsilon)(step(rows))
+    same = {"rtol": 1e-8, "atol": 1e-11}
+    torch.testing.assert_close(torch.stack(rows), random["softmax"], **same)
+    torch.testing.assert_close(torch.stack(noisy), random["weights"], **same)
+    with network.mixture.held(noisy):
+        logits = network.supernet(x)
+    torch.testing.assert_close(logits, random["logits"], **same)
+    loss = torch.nn.functional.cross_entropy(logits, y)
+    torch.testing.assert_close(loss, random["loss"], **same)
+    assert (len(random["weight_grads"]) > 0) == (case == 2)
+    if case == 2:
+        weights = [network.parameter(name) for name in reference["weight_names"]]
+        gradients = torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights)])
+        torch.testing.assert_close(gradients, random["weight_grads"], **same)
+
+
+@pytest.mark.parametrize("epochs", [50, 100])
+def test_epsilon_is_the_references_in_every_epoch(epochs: int) -> None:
+    expected = golden.load("variants/sdarts.pt")[f"epsilon_{epochs}_epochs"]
+    found = [RandomSmoothing().at(Moment(epoch, epochs)).epsilon for epoch in range(epochs)]
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected)
 
 
 @dataclass(frozen=True)
@@ -118,7 +158,7 @@ def test_the_same_seed_gives_the_same_noise() -> None:
         (
             "random_smothing",
             "unknown perturbation 'random_smothing'; did you mean 'random_smoothing'? "
-            "(known: random_smoothing)",
+            "(known: random_smoothing, adversarial)",
         ),
         (
             {"name": "random_smoothing", "epsilon": [0.03, 3]},

@@ -8,15 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from nni_darts.genotypes.nas_bench_201 import EDGES, LABELS, OPERATIONS, Cell201
+from nni_darts.genotypes.nas_bench_201 import EDGES, OPERATIONS, Cell201
 from nni_darts.supernet.architectures import top_k
-from nni_darts.training.network_size import multiply_adds, parameters
+from nni_darts.training.network_size import parameters
 from search_spaces import NasBench201, NasBench201Network
-
-DATA = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
-SKIPS = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|"
-SKIPS += "skip_connect~2|"
-NOTHING = SKIPS.replace("skip_connect", "none")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +66,7 @@ def test_the_strongest_architecture_may_have_edges_of_none(network: nb201.Networ
         assert score == pytest.approx(rows.max(-1).values.sum().item())
 
 
-def test_by_default_normalisations_of_the_cells_learn_and_keep_nothing() -> None:
+def test_normalisations_of_the_cells_learn_and_keep_nothing_by_default() -> None:
     # Trap 13.
     plain, other = NasBench201(4, 1), NasBench201(4, 1, affine=True, track_running_stats=True)
     for space, expected in ((plain, False), (other, True)):
@@ -83,20 +78,6 @@ def test_by_default_normalisations_of_the_cells_learn_and_keep_nothing() -> None
         others = [norm for name, norm in norms.items() if ".nodes." not in name]
         assert len(others) == 1 + 2 * 2 + 1
         assert all(norm.affine and norm.track_running_stats for norm in others)
-
-
-# The networks of the benchmark.
-
-
-def test_the_counts_of_the_benchmark() -> None:
-    table = golden.load("variants/nb201_counts.json")
-    for case in table["archs"]:
-        for data, (classes, size) in DATA.items():
-            with torch.device("meta"):
-                network = NasBench201Network(Cell201.parse(case["arch"]), num_classes=classes)
-            assert parameters(network) == case[data]["params"]
-            # Theirs counts the bias of the classifier, ours multiplications by weights alone.
-            assert multiply_adds(network, size) + classes == case[data]["multiply_adds"]
 
 
 def test_freezing_gives_the_network_of_the_benchmark() -> None:
@@ -111,54 +92,23 @@ def test_freezing_gives_the_network_of_the_benchmark() -> None:
     assert all(norm.affine and norm.track_running_stats for norm in norms)
 
 
-def test_a_node_is_the_sum_of_all_edges_before_it() -> None:
-    # x1 = x, x2 = x + x1, x3 = x + x1 + x2: four times the input of every cell.
-    with_skips = NasBench201Network(Cell201.parse(SKIPS), 4, 1).double()
-    x = torch.randn(2, 4, 8, 8, dtype=torch.float64)
-    torch.testing.assert_close(with_skips.cells[0](x), 4 * x)
-    pools = Cell201(("avg_pool_3x3", "none", "none", "none", "none", "none"))
-    assert NasBench201Network(pools, 4, 1).cells[0](x.float()).abs().sum() == 0
-
-
-def test_an_unconnected_network_answers_all_the_same() -> None:
-    network = NasBench201Network(Cell201.parse(NOTHING), 4, 1).eval()
-    logits = network(torch.randn(3, 3, 32, 32))
-    assert torch.equal(logits[0], logits[1])
-
-
-def test_images_of_odd_sizes_are_rounded_up() -> None:
-    network = NasBench201Network(Cell201.parse(SKIPS), 4, 1)
-    shapes = []
-    for cell in network.cells:
-        cell.register_forward_hook(lambda _, __, y: shapes.append(tuple(y.shape[1:])))
-    network(torch.randn(2, 3, 27, 27))
-    assert shapes == [(4, 27, 27), (8, 14, 14), (8, 14, 14), (16, 7, 7), (16, 7, 7)]
-
-
-@pytest.mark.parametrize("made", ["space", "network"])
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ({"channels": 0}, "channels must be at least 1, got 0"),
         ({"cells_per_stage": 0}, "cells_per_stage must be at least 1, got 0"),
-        ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
-        ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
-        ({"channels": 2.5}, "channels must be a whole number of at least 1, got 2.5"),
         (
             {"channels": 60_000},
             "channels 60000, cells_per_stage 5, num_classes 10, in_channels 3 would make ",
         ),
+        ({"affine": 1}, "affine must be True or False, got 1"),
+        ({"track_running_stats": "no"}, "track_running_stats must be True or False, got 'no'"),
     ],
 )
-def test_arguments_out_of_range(made: str, arguments: Any, expected: str, message: Any) -> None:
-    cell = Cell201(("nor_conv_3x3",) * 6)
-    make: Any = NasBench201 if made == "space" else lambda **a: NasBench201Network(cell, **a)
-    assert message(ValueError, make, **arguments).startswith(expected)
-
-
-def test_flags_are_true_or_false(message: Any) -> None:
-    assert message(ValueError, NasBench201, affine=1) == "affine must be True or False, got 1"
+def test_arguments_out_of_range(arguments: Any, expected: str, message: Any) -> None:
+    assert message(ValueError, NasBench201, **arguments).startswith(expected)
 
 
 def test_labels_are_those_of_the_cell() -> None:
-    assert list(NasBench201(4, 1).simplify()) == list(LABELS.values())
+    labels = ["cell_1_0", "cell_2_0", "cell_2_1", "cell_3_0", "cell_3_1", "cell_3_2"]
+    assert list(NasBench201(4, 1).simplify()) == labels
