@@ -100,6 +100,26 @@ def test_a_step_evaluates_without_a_trace() -> None:
     assert norm.training
 
 
+def test_only_the_step_of_the_weights_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[bool] = []
+    original = spaces.TwoInputs.forward
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        if self.training:
+            alpha = self.first._arch_alpha
+            passes.append(torch.equal(self.first._softmax(alpha), alpha.softmax(-1)))
+        return original(self, x)
+
+    monkeypatch.setattr(spaces.TwoInputs, "forward", forward)
+    torch.manual_seed(0)
+    strategy = UnrolledDARTS(perturbation="adversarial", hypergradient="first_order")
+    spaces.search(spaces.Plain(), strategy, max_epochs=2)
+    assert len(passes) == 2 * strategy.oneshot_module.trainer.global_step
+    assert all(passes[::2])
+    # Where the loss fell, the step of the weights sees the mixing weights themselves.
+    assert passes[1::2].count(False) >= len(passes) // 4
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

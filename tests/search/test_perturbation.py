@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import golden
@@ -11,11 +12,16 @@ import nb201
 import pytest
 import spaces
 import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from nni_darts import UnrolledDARTS
 from nni_darts._common.schedule import Moment
 from nni_darts.search.perturbation import Perturbation, RandomSmoothing, WeightStep, normalised
+from nni_darts.supernet.fused.run import FusedNodes
+from search_spaces import DartsCNN
 
 
 def step(rows: Sequence[Tensor], loss: Callable[..., Tensor] | None = None) -> WeightStep:
@@ -144,6 +150,74 @@ def test_the_weights_are_trained_at_the_perturbed_weights() -> None:
     assert not torch.equal(
         plain.supernet.state_dict()["body.first.1.weight"], start["body.first.1.weight"]
     )
+
+
+@pytest.mark.parametrize("perturbation", ["random_smoothing", "adversarial"])
+def test_alphas_are_put_back_bit_for_bit(perturbation: str) -> None:
+    # Trap 40.
+    after: dict[str, list[Tensor]] = {"Adam": [], "SGD": []}
+    strategy = UnrolledDARTS(perturbation={"name": perturbation, "epsilon": 0.3})
+
+    def note(optimizer: Any, *_: Any) -> None:
+        after[type(optimizer).__name__].append(spaces.alphas(strategy))
+
+    hook = register_optimizer_step_post_hook(note)
+    try:
+        spaces.search(spaces.Plain(), strategy, max_epochs=2)
+    finally:
+        hook.remove()
+    assert len(after["Adam"]) == 4
+    assert all(map(torch.equal, after["Adam"], after["SGD"]))
+    assert not torch.equal(after["Adam"][0], after["Adam"][1])
+
+
+class Until(Callback):
+    """The end of a search after some epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("perturbation", ["random_smoothing", "adversarial"])
+def test_a_search_that_is_resumed_ends_as_one_that_never_stopped(
+    perturbation: str, fused: bool, tmp_path: Path
+) -> None:
+    def run(folder: Path, epochs: int, resume: bool = False) -> UnrolledDARTS:
+        torch.manual_seed(3)
+        evaluator = spaces.evaluator(
+            spaces.Recipe(),
+            spaces.loader(8, shuffle=True),
+            spaces.loader(8, seed=1),
+            max_epochs=3,
+            callbacks=[ModelCheckpoint(folder, save_last=True), Until(epochs)],
+            enable_checkpointing=True,
+        )
+        if resume:
+            last = str(folder / "last.ckpt")
+            evaluator.fit_kwargs = {"ckpt_path": last, "weights_only": True}
+        strategy = UnrolledDARTS(
+            perturbation=perturbation,
+            hypergradient="first_order",
+            arc_learning_rate=0.1,
+            fused=fused,
+        )
+        spaces.start(DartsCNN(4, 3, num_nodes=2), strategy, evaluator)
+        strategy.run()
+        return strategy
+
+    whole = run(tmp_path / "whole", 3)
+    run(tmp_path / "parts", 1)
+    torch.rand(7)  # other draws in between do not matter
+    parts = run(tmp_path / "parts", 3, resume=True)
+    assert any(isinstance(m, FusedNodes) for m in parts.supernet.modules()) == fused
+    assert torch.equal(spaces.alphas(whole), spaces.alphas(parts))
+    assert len(list(whole.supernet.parameters())) > 100
+    for a, b in zip(whole.supernet.parameters(), parts.supernet.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_the_same_seed_gives_the_same_noise() -> None:
