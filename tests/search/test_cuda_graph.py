@@ -384,6 +384,14 @@ def test_a_penalty_runs_as_usual(searches: Searches) -> None:
     assert "the penalty is logged as numbers" in searches.lines[0]
 
 
+@pytest.mark.parametrize("perturbation", ["random_smoothing", "adversarial"])
+def test_noise_runs_as_usual(searches: Searches, perturbation: str) -> None:
+    searches.compare(space=spaces.Plain, strategy={"perturbation": perturbation})
+    assert searches.cpu.replays == 0
+    (said,) = searches.lines
+    assert said.startswith("cuda_graphs: a step draws random numbers (dropout?), and a replay")
+
+
 def test_without_cuda_it_runs_as_usual(capsys: pytest.CaptureFixture[str]) -> None:
     strategy = UnrolledDARTS(cuda_graphs=True)
     spaces.search(spaces.Plain(), strategy, max_epochs=2)
