@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nni_darts.supernet import relaxation
 from nni_darts.supernet.choices import Choices, alphas
 from nni_darts.supernet.decisions import rank
-from nni_darts.supernet.mixed import Ranked
+from nni_darts.supernet.mixed import MixedNode, Ranked
 
 
 def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
@@ -25,6 +25,19 @@ def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
                 found[label] = dict(
                     zip(choices, relaxation.probabilities(module, alpha), strict=False)
                 )
+    return found
+
+
+def edge_weights(root: nn.Module) -> dict[str, dict[str, Tensor]]:
+    """Weight of every edge by its label, under the label of its node, with its graph to the betas.
+
+    Only nodes with edge weights are there, in declaration order.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for node in root.modules():
+        if isinstance(node, MixedNode) and (weights := node.weights()) is not None:
+            labels = [edge.label for edge in node.choices]
+            found.setdefault(node.choice.label, dict(zip(labels, weights, strict=True)))
     return found
 
 

@@ -175,7 +175,9 @@ def make_plan(nodes: Nodes) -> Plan | None:
 
 def _mixed_edges(nodes: Nodes) -> list[list[Any]] | None:
     """Mixed edges into each node, or None if a plan cannot be made for them."""
-    if not nodes or not all(type(node) is MixedNode and not hooked(node) for node in nodes):
+    if not nodes or not all(
+        type(node) is MixedNode and not hooked(node) and not node.edge_weights for node in nodes
+    ):
         return None
     edges = [list(cast(MixedNode, node).edges) for node in nodes]
     every = [cast(Any, edge) for node in edges for edge in node]
