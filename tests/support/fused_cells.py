@@ -22,13 +22,14 @@ from nni_darts.supernet.nodes import Nodes
 from search_spaces.operations import search_operation
 
 CLASSES = 3
+LEARNT = ("_arch_alpha", "_arch_beta")
 
 
 def supernets(space: nn.Module) -> tuple[nn.Module, nn.Module]:
     """The plain one and a fused copy, in float64, with alphas far from uniform."""
     plain = UnrolledDARTS(fused=False).mutate_model(space).double()
     for i, (name, parameter) in enumerate(plain.named_parameters()):
-        if name.endswith("_arch_alpha"):
+        if name.endswith(LEARNT):
             parameter.data = torch.linspace(-1, 1 + i / 9, len(parameter)).double()
     return plain, fuse(copy.deepcopy(plain))
 
@@ -46,8 +47,8 @@ def images(size: int = 8, batch: int = 4) -> tuple[Tensor, Tensor]:
 
 def split(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     named = list(net.named_parameters())
-    alphas = [p for n, p in named if n.endswith("_arch_alpha")]
-    return [p for n, p in named if not n.endswith("_arch_alpha")], alphas
+    alphas = [p for n, p in named if n.endswith(LEARNT)]
+    return [p for n, p in named if not n.endswith(LEARNT)], alphas
 
 
 def numbers(net: nn.Module, hypergradient: str = "first_order") -> dict[str, Tensor]:

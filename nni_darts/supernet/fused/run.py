@@ -2,6 +2,9 @@
 
     x_t = sum_{s < t} sum_o p_(s,t),o * o(x_s)        p of the relaxation, softmax(alpha)
 
+Where edges have weights b, p is p_(s,t),o * b_(s,t). With partial channels x_s is what operations
+see of it, and `nni_darts.supernet.fused.bypass` has the rest.
+
 All edges that leave a state s run together. What hangs on x_s alone (ReLU, pools, their
 normalisation) is computed once; the convolutions of k edges are one with k times the channels; and
 p scales the last normalisation: norm(y) * p is the normalisation with the affine weight p.
@@ -20,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nni_darts.supernet.fused import layout
+from nni_darts.supernet.fused.bypass import Bypass
 from nni_darts.supernet.fused.depthwise import Geometry, depthwise
 from nni_darts.supernet.fused.plan import (
     Chains,
@@ -50,7 +54,10 @@ class FusedNodes(Nodes, MutableModule):
             return super().run(states)
         if self._plan is None or not self._plan.watch.unchanged():
             self._plan = make_plan(self)
-        return super().run(states) if self._plan is None else run(self._plan, states)
+        plan = self._plan
+        if plan is None or (plan.partial and plan.partial.channels != states[0].shape[1]):
+            return super().run(states)
+        return run(plan, states)
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         """Freeze to plain `Nodes`, with what was set on these."""
@@ -65,8 +72,10 @@ class FusedNodes(Nodes, MutableModule):
 
 def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     """The states (N, C, H, W) of a cell: its inputs, then its nodes."""
-    p = mixing_weights(plan).unbind(1)
-    channels = inputs[0].shape[1]
+    weights, b = mixing_weights(plan), edge_weights(plan)
+    p = (weights if b is None else weights * b.unsqueeze(1)).unbind(1)
+    bypass = None if plan.partial is None else Bypass(plan.partial)
+    channels = inputs[0].shape[1] // (1 if plan.partial is None else plan.partial.k)
     mixtures = _per_source(plan, p, lambda source: source.features)
     scales = _per_source(
         plan,
@@ -75,14 +84,26 @@ def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     )
     kernels = plan.kernels.joined()
     states = [layout.channels_last(x) for x in inputs]
+    seen: list[Tensor] = []  # of each state, by the operations
     total: dict[int, Tensor] = {}
+
+    def complete(target: int) -> None:
+        x = _complete(plan, target, total, p, seen)
+        states.append(layout.channels_last(x if bypass is None else bypass.join(target, x)))
+
     for s, source in enumerate(plan.sources):
         if s == len(states):
-            states.append(_complete(plan, s, total, p, states))
-        contributions = _contributions(source, states[s], mixtures[s], scales[s], kernels)
-        for t, x in zip(source.targets, contributions, strict=True):
-            total[t] = x if t not in total else total[t] + x
-    states.append(_complete(plan, len(states), total, p, states))
+            complete(s)
+        x = states[s]
+        if bypass is not None:
+            last = source.first + len(source.targets)
+            of_edges = None if b is None else b[source.first : last].unbind()
+            x = layout.channels_last(bypass.split(s, x, source.targets, of_edges))
+        seen.append(x)
+        contributions = _contributions(source, x, mixtures[s], scales[s], kernels)
+        for t, y in zip(source.targets, contributions, strict=True):
+            total[t] = y if t not in total else total[t] + y
+    complete(len(states))
     return states
 
 
@@ -93,6 +114,21 @@ def mixing_weights(plan: Plan) -> Tensor:
         return weights_at_once(layers)
     # One that draws must draw in the same order as ever.
     return weights_in_turn(layers, plan.target_order)
+
+
+def edge_weights(plan: Plan) -> Tensor | None:
+    """b (edges,), in the order of p; None where no node weighs its edges."""
+    of_nodes = [node.weights() for node in plan.nodes]
+    weighted = [weights for weights in of_nodes if weights is not None]
+    if not weighted:
+        return None
+    rows = [
+        weighted[0].new_ones(len(node.edges)) if weights is None else weights
+        for node, weights in zip(plan.nodes, of_nodes, strict=True)
+    ]
+    # They come by target.
+    by_edge = dict(zip(plan.target_order, torch.cat(rows).unbind(), strict=True))
+    return torch.stack([by_edge[edge] for edge in range(len(by_edge))])
 
 
 def _per_source(
@@ -121,14 +157,14 @@ def _complete(
     target: int,
     total: dict[int, Tensor],
     p: Sequence[Tensor],
-    states: Sequence[Tensor],
+    seen: Sequence[Tensor],
 ) -> Tensor:
-    """State (N, C, H, W) of a node: its total so far plus the unfused operations."""
+    """Sum (N, C, H, W) of the operations into a node: its total so far plus the unfused ones."""
     x = total.pop(target).permute(0, 3, 1, 2) if target in total else None
     for source, edge, operation, module in plan.unfused.get(target, ()):
-        part = p[operation][edge] * module(states[source])
+        part = p[operation][edge] * module(seen[source])
         x = part if x is None else x + part
-    return layout.channels_last(cast(Tensor, x))
+    return cast(Tensor, x)
 
 
 def _contributions(
