@@ -77,11 +77,11 @@ class UnrolledDARTS(DARTS):
             itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
-        relaxation: how alphas become mixing weights: "softmax" (the published one), or a class of
-            yours or an object, given as a hypergradient is. What it draws is mixed with only:
-            architectures are ranked and reported by its probabilities.
+        relaxation: how alphas become mixing weights: "softmax" (the published one), "sigmoid",
+            "dirichlet", or a class of yours or an object, given as a hypergradient is. What it
+            draws is mixed with only: architectures are ranked and reported by its probabilities.
         regularisers: terms in alpha that are added to the validation loss, a list: each by name
-            ("beta_decay"), with its options, a class of yours or an object.
+            ("beta_decay", "kl", "l2", "zero_one"), with its options, a class of yours or an object.
         perturbation: what a step of the weights sees in place of the mixing weights:
             "random_smoothing", with or without its options, a class of yours or an object; None
             for the mixing weights themselves.
@@ -132,6 +132,8 @@ class UnrolledDARTS(DARTS):
         mixing = RELAXATIONS.make(relaxation)
         rule = SELECTIONS.make(selection)
         terms = REGULARISERS.make_all("regularisers", regularisers)
+        for term in terms:
+            term.require(mixing)
         smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)

@@ -217,7 +217,10 @@ def test_a_softmax_of_the_users_is_left_where_it_is() -> None:
 
 def test_a_relaxation_that_there_is_not(message: Any) -> None:
     text = message(ValueError, UnrolledDARTS, relaxation="softmaxx")
-    assert text == "unknown relaxation 'softmaxx'; did you mean 'softmax'? (known: softmax)"
+    assert text == (
+        "unknown relaxation 'softmaxx'; did you mean 'softmax'? (known: softmax, sigmoid, "
+        "dirichlet)"
+    )
 
 
 # Passes.
