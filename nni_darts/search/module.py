@@ -157,6 +157,8 @@ class UnrolledDartsModule(DartsLightningModule):
         """Compute a step on the device, without waiting for the device."""
         if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
+            if self.mixture is not None:
+                self.mixture.pass_over()
         with self._perturbed(batch["train"], batch_idx):
             output = self.training_module.training_step(batch["train"], batch_idx)
         loss = _loss(output)

@@ -37,6 +37,7 @@ RELAXATIONS: Parts[Relaxation] = Parts(
     {
         "softmax": "nni_darts.supernet.relaxation.Softmax",
         "sigmoid": "nni_darts.supernet.sigmoid.Sigmoid",
+        "gumbel": "nni_darts.supernet.gumbel.Gumbel",
         "dirichlet": "nni_darts.supernet.dirichlet.Dirichlet",
     },
 )
