@@ -44,6 +44,7 @@ Options: TypeAlias = "list[tuple[float, str]]"
 """Pairs (log of the strength, name): one for each operation of an edge other than none."""
 _Weights: TypeAlias = Mapping[tuple[int, int], Mapping[str, float]]
 _EdgeWeights: TypeAlias = Mapping[tuple[int, int], float]
+_ROUNDING = 0.05  # of a sum of weights that were rounded, or computed in half precision
 
 
 class Strengths(NamedTuple):
@@ -116,8 +117,9 @@ def strengths(
 def derived_cell(kind: str, weights: _Weights, edge_weights: _EdgeWeights | None = None) -> Cell:
     """The cell that `derive` makes of the alphas of which these are the mixing weights.
 
-    An edge without weights is never chosen, so a node may keep fewer edges than its kind's 2
-    (recurrent: 1).
+    Weights of an edge that do not add up to 1, as those of a sigmoid, count as they are. An edge
+    without weights is never chosen, so a node may keep fewer edges than its kind's 2 (recurrent:
+    1).
 
     Args:
         kind: "normal", "reduce" or "recurrent".
@@ -136,7 +138,9 @@ def derived_cell(kind: str, weights: _Weights, edge_weights: _EdgeWeights | None
         logs = [_log(row.get(name, 0.0)) for name in names]
         # Rounded to nothing: no operation of the edge is more likely than another.
         logs = logs if max(logs) > -math.inf else [0.0] * len(logs)
-        (log_p,) = _log_softmax(np.array([logs])).tolist()
+        log_p = logs
+        if abs(sum(row.values()) - 1) <= _ROUNDING or not any(row.values()):
+            (log_p,) = _log_softmax(np.array([logs])).tolist()
         rows[edge] = options(log_p, names, (edge_weights or {}).get(edge, 1.0))
     concat = tuple(range(first, max(node for node, _ in weights) + 1))
     nodes = []

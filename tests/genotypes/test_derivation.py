@@ -292,6 +292,21 @@ def test_a_cell_derived_by_hand() -> None:
     assert strengths(edges)[3, 0] == 0.15
 
 
+def test_weights_that_do_not_compete_count_as_they_are() -> None:
+    edges = {
+        (2, 0): {"none": 0.1, "skip_connect": 0.2, "sep_conv_3x3": 0.3},
+        (2, 1): {"none": 0.9, "skip_connect": 0.9, "sep_conv_3x3": 0.8},
+        (3, 0): {"none": 0.0, "skip_connect": 0.0, "sep_conv_3x3": 0.1},
+        (3, 1): {"none": 0.9, "skip_connect": 0.7, "sep_conv_3x3": 0.8},
+        (3, 2): {"none": 0.9, "skip_connect": 0.7, "sep_conv_3x3": 0.6},
+    }
+    cell = derived_cell("normal", edges)
+    assert cell.nodes == (
+        (("skip_connect", 1), ("sep_conv_3x3", 0)),
+        (("sep_conv_3x3", 1), ("skip_connect", 2)),
+    )
+
+
 def test_weights_that_were_rounded_to_nothing() -> None:
     gone = {"none": 1.0, "skip_connect": 0.0}
     cell = derived_cell("normal", {(2, 0): gone, (2, 1): gone})

@@ -10,6 +10,7 @@ import torch
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from torch import Tensor, nn
 
+from nni_darts.supernet.drawn import DrawnLayer
 from nni_darts.supernet.fused.bypass import Partial
 from nni_darts.supernet.fused.kinds import (
     Chain,
@@ -34,22 +35,27 @@ class Kernels:
     """
 
     def __init__(self) -> None:
-        self._modules: dict[Shape, list[nn.Conv2d]] = {}
-        self._sizes: dict[Shape, list[int]] = {}
+        self._added: dict[Shape, list[Sequence[nn.Conv2d]]] = {}
 
     def add(self, convolutions: Sequence[nn.Conv2d]) -> tuple[Shape, int]:
         """Add convolutions of one shape that run as one; returns their place in `joined`."""
         shape = tuple(convolutions[0].weight.shape)
-        self._modules.setdefault(shape, []).extend(convolutions)
-        sizes = self._sizes.setdefault(shape, [])
-        sizes.append(len(convolutions) * shape[0])
-        return shape, len(sizes) - 1
+        added = self._added.setdefault(shape, [])
+        added.append(convolutions)
+        return shape, len(added) - 1
+
+    def of(self, place: tuple[Shape, int], edges: Sequence[int]) -> list[nn.Conv2d]:
+        """Convolutions of some of the edges of an `add`, by their indices there."""
+        shape, position = place
+        return [self._added[shape][position][i] for i in edges]
 
     def joined(self) -> Mapping[Shape, Sequence[Tensor]]:
         """Kernels of each `add` by shape (c_out, ...), each (len * c_out, ...)."""
         return {
-            shape: torch.cat([m.weight for m in modules]).split(self._sizes[shape])
-            for shape, modules in self._modules.items()
+            shape: torch.cat([m.weight for modules in added for m in modules]).split(
+                [len(modules) * shape[0] for modules in added]
+            )
+            for shape, added in self._added.items()
         }
 
 
@@ -117,6 +123,11 @@ class Plan:
     """Partial channels; None where operations work on all of them."""
     watch: Watch
     """Watch over all that the plan rests on."""
+
+    @property
+    def sums_operations(self) -> bool:
+        """True if nodes are sums of whole operations: no partial channels, no weights of edges."""
+        return self.partial is None and not any(node.edge_weights for node in self.nodes)
 
 
 def make_plan(nodes: Nodes) -> Plan | None:
@@ -192,7 +203,7 @@ def _mixed_edges(nodes: Nodes) -> list[list[Any]] | None:
     edges = [cast(MixedNode, node).choices for node in nodes]
     every = [edge for node in edges for edge in node]
     if not every or not all(
-        type(edge) is DifferentiableMixedLayer and not hooked(edge) for edge in every
+        type(edge) in (DifferentiableMixedLayer, DrawnLayer) and not hooked(edge) for edge in every
     ):
         return None
     if len({tuple(edge.names) for edge in every}) > 1:
