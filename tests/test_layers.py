@@ -116,6 +116,7 @@ WITHOUT_NNI = (
     "search_spaces.activations",
     "search_spaces.darts_network",
     "search_spaces.darts_rnn_network",
+    "search_spaces.nas_bench_201_network",
     "search_spaces.operations",
 )
 """Rooms and modules that a network can be trained with where NNI is not."""

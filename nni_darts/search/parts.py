@@ -62,7 +62,10 @@ REGULARISERS: Parts[Regulariser] = Parts(
 PERTURBATIONS: Parts[Perturbation] = Parts(
     "perturbation",
     "nni_darts.search.perturbation.Perturbation",
-    {"random_smoothing": "nni_darts.search.perturbation.RandomSmoothing"},
+    {
+        "random_smoothing": "nni_darts.search.perturbation.RandomSmoothing",
+        "adversarial": "nni_darts.search.adversarial.Adversarial",
+    },
 )
 
 PARTS: Mapping[str, Parts[Any]] = {

@@ -85,8 +85,8 @@ class UnrolledDARTS(DARTS):
         regularisers: terms in alpha that are added to the validation loss, a list: each by name
             ("beta_decay", "kl", "l2", "zero_one"), with its options, a class of yours or an object.
         perturbation: what a step of the weights sees in place of the mixing weights:
-            "random_smoothing", with or without its options, a class of yours or an object; None
-            for the mixing weights themselves.
+            "random_smoothing" or "adversarial", with or without its options, a class of yours or an
+            object; None for the mixing weights themselves.
         selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
             yours or an object.
         arc_learning_rate: learning rate of alpha's Adam, positive.
