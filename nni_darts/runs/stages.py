@@ -22,7 +22,7 @@ from nni_darts.history.record import EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.identity import of_run
-from nni_darts.runs.reporter import Reporter, as_text, write_genotypes
+from nni_darts.runs.reporter import Reporter, as_text, write_genotypes, write_selection
 from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.strategy import UnrolledDARTS
@@ -47,12 +47,21 @@ class _ReportEpoch(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        best = ranked(self.strategy, self.top_k)
-        write_genotypes(self.reporter.folder, trainer.current_epoch, best)
+        write_found(self.strategy, self.reporter.folder, trainer.current_epoch, self.top_k)
         probabilities = self.strategy.oneshot_module.export_probs()
         self.reporter.epoch(
             EpochRecord.of_search(trainer.current_epoch, self.metric, metrics, probabilities)
         )
+
+
+def write_found(
+    strategy: UnrolledDARTS, folder: RunFolder, epoch: int, limit: int
+) -> list[tuple[float, str]]:
+    """Write the best architectures after an epoch, and what was decided; return the former."""
+    best = ranked(strategy, limit)
+    write_genotypes(folder, epoch, best)
+    write_selection(folder, strategy.oneshot_module.closing.state)
+    return best
 
 
 def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
@@ -125,9 +134,10 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             advice.append("set recompute: true in search, which takes longer")
         with advised_out_of_memory(" or ".join(advice)):
             strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
-    last, best = reporter.last, ranked(strategy, settings.top_k)
-    print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
+    last = reporter.last
     assert last is not None, "a search has at least one epoch"
+    best = write_found(strategy, folder, last.epoch, settings.top_k)
+    print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
     metrics = ("val_loss", "train_loss", "entropy")
     return {
         "default": last.default,

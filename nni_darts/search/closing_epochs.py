@@ -94,9 +94,14 @@ class ClosingEpochs:
             require_validation(module)
 
     def look(self, logged: Mapping[str, Any]) -> None:
-        """Raise ValueError where the first validation did not log what the selection is by."""
+        """Raise ValueError where a validation did not log what the selection is by."""
         if self.closing is not None:
             required({name: 0 for name in logged if name.startswith("val")}, self.closing.metric)
+
+    def rehearse(self, supernet: Any, logged: Mapping[str, Any]) -> None:
+        """Raise ValueError where the selection does not go with a space, or with its validation."""
+        self.closing = self.selection.closing(supernet, 0)
+        self.look(logged)
 
     def begin_epoch(self, module: Any) -> None:
         """Decide at the start of an epoch of the closing."""

@@ -89,7 +89,7 @@ class _Comparing(Closing):
 
 
 def several(supernet: nn.Module, count: int, chance: Random) -> list[Drawn]:
-    """Distinct architectures, as many as asked for, drawn one after the other; fewer where draws repeat.
+    """Distinct architectures, drawn one after the other, `count` where draws do not repeat.
 
     It gives up after a hundred draws in a row, or `count`, that were all known: the space has no
     more, or the alphas leave nothing to chance.

@@ -9,6 +9,7 @@ import spaces
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
+from validated import Recipe, cells
 
 from nni_darts import UnrolledDARTS
 from nni_darts.search.perturbation import RandomSmoothing
@@ -16,21 +17,6 @@ from nni_darts.search.perturbation_based import PerturbationBased, kinds_of
 from nni_darts.search.projection import Node
 from nni_darts.search.validation import SupernetValidation
 from nni_darts.supernet.restriction import Only, Without
-from search_spaces import DartsCNN
-
-
-class Recipe(spaces.Recipe):
-    """Logs what images' searches log, and has a learning rate that falls."""
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        x, y = batch
-        logits = self(x)
-        self.log("val_loss", nn.functional.cross_entropy(logits, y))
-        self.log("val_acc", (logits.argmax(1) == y).float().mean())
-
-    def configure_optimizers(self) -> Any:
-        sgd = torch.optim.SGD(self.parameters(), lr=self.lr, momentum=0.9)
-        return [sgd], [torch.optim.lr_scheduler.CosineAnnealingLR(sgd, 2)]
 
 
 class Notes(Callback):
@@ -46,12 +32,6 @@ class Notes(Callback):
         self.rates.append(optimizer.param_groups[0]["lr"])
         probabilities = self.strategy.oneshot_module.export_probs()
         self.rows.append({label: list(row.values()) for label, row in probabilities.items()})
-
-
-def cells() -> DartsCNN:
-    return DartsCNN(
-        4, 3, spaces.CLASSES, num_nodes=2, primitives=["none", "skip_connect", "max_pool_3x3"]
-    )
 
 
 def strategy_with(**options: Any) -> UnrolledDARTS:
