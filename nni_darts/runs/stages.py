@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -18,7 +18,7 @@ from nni.nas.space import RawFormatModelSpace
 
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.history.record import EpochRecord
+from nni_darts.history.record import HISTORY, EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.identity import of_run
@@ -83,13 +83,24 @@ def strategy_of(settings: Search) -> UnrolledDARTS:
     )
 
 
-def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
+class Begin(NamedTuple):
+    """Checkpoint that a search begins with in a new folder, instead of from scratch."""
+
+    address: str
+    history: str
+    """Text of the history up to it."""
+
+
+def search(
+    run: Run, output: Path, send: Callable[[Any], None], begin: Begin | None = None
+) -> dict[str, Any]:
     """Search with one seed; returns the final result: flat, and enough to do it again.
 
     Args:
         run: run to do.
         output: the folder for checkpoint, history.csv and genotypes.json.
         send: takes each epoch's report.
+        begin: where it begins if the folder has no checkpoint.
 
     Raises:
         SettingsError: before anything is trained; also where the folder has another run's
@@ -112,6 +123,9 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     folder.make()
     identity = of_run(run)
     fit = go_on(folder, identity)
+    if begin is not None and not fit:
+        folder.replace(HISTORY, begin.history)
+        fit = {"ckpt_path": begin.address, "weights_only": True}
     strategy = strategy_of(settings)
     reporter = Reporter(send, folder, key(run), run.seed, settings.epochs)
     with free_devices() as (device,):
