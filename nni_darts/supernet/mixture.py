@@ -78,7 +78,11 @@ class Mixture:
         They are put on what was drawn, held or perturbed, too. Alpha has no gradient where nothing
         of its weights is left.
         """
-        self._restricted = {id(alpha): _Restricted(r) for alpha, r in restrictions}
+        before = {(key, each.restriction): each for key, each in self._restricted.items()}
+        # One that stays keeps its numbers, for a captured step reads them where they are.
+        self._restricted = {
+            id(alpha): before.get((id(alpha), r)) or _Restricted(r) for alpha, r in restrictions
+        }
 
     @contextmanager
     def restricted(self, restrictions: Iterable[tuple[Tensor, Restriction]]) -> Iterator[None]:

@@ -43,7 +43,9 @@ def changed(folder: Path, *, top: dict[str, Any] | None = None, **parts: dict[st
     return path
 
 
-@pytest.mark.parametrize("name", ["darts.yml", "darts_cifar10.yml", "darts_rnn.yml"])
+@pytest.mark.parametrize(
+    "name", ["darts.yml", "darts_cifar10.yml", "darts_pt_cifar10.yml", "darts_rnn.yml"]
+)
 def test_shipped_experiments_are_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(ROOT / "experiments" / name)]) == 0
     assert "all is right" in capsys.readouterr().out

@@ -63,3 +63,21 @@ def test_numbers_made_in_inference_serve_for_learning() -> None:
     with torch.inference_mode():
         mixture.row(alpha)
     mixture.row(alpha).sum().backward()
+
+
+class Asked(Without):
+    times = 0
+
+    def parts(self, choices: int) -> tuple[list[float], list[float]]:
+        Asked.times += 1
+        return super().parts(choices)
+
+
+def test_numbers_stay_where_they_are_while_the_restriction_stays() -> None:
+    mixture = Mixture(Softmax(), [ALPHA])
+    for _ in range(3):
+        mixture.restrict([(ALPHA, Asked(0))])
+        mixture.row(ALPHA)
+        with mixture.restricted([(ALPHA, Only(()))]):
+            mixture.row(ALPHA)
+    assert Asked.times == 1
