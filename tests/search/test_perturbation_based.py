@@ -25,10 +25,21 @@ class Notes(Callback):
     def __init__(self, strategy: UnrolledDARTS) -> None:
         self.strategy = strategy
         self.rates: list[float] = []
+        self.fresh: list[bool] = []
         self.rows: list[dict[str, list[float]]] = []
 
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:
+            self.fresh.append(not self.optimizer(trainer).state)
+
+    @staticmethod
+    def optimizer(trainer: Any) -> Any:
+        return next(o for o in trainer.optimizers if not hasattr(o, "is_arch_optimizer"))
+
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        optimizer = next(o for o in trainer.optimizers if not hasattr(o, "is_arch_optimizer"))
+        optimizer = self.optimizer(trainer)
         self.rates.append(optimizer.param_groups[0]["lr"])
         probabilities = self.strategy.oneshot_module.export_probs()
         self.rows.append({label: list(row.values()) for label, row in probabilities.items()})
@@ -104,6 +115,7 @@ def test_the_weights_go_on_with_a_fresh_optimiser_at_a_tenth_of_the_rate() -> No
     notes = search(strategy_with(), epochs=2)
     assert notes.rates[:2] == pytest.approx([0.05, 0.0], abs=1e-9)
     assert notes.rates[2:] == pytest.approx([0.01] * 6)
+    assert notes.fresh == [True, False, True, *[False] * 5]
     notes = search(strategy_with(learning_rate=0.3), epochs=2)
     assert notes.rates[2:] == pytest.approx([0.3] * 6)
 
@@ -221,6 +233,11 @@ def test_a_validation_leaves_everything_as_it_was() -> None:
             assert torch.equal(state, torch.get_rng_state())
             for name, value in pl_module.state_dict().items():
                 assert torch.equal(value, before[name]), name
+            for each in recipe.modules():
+                each.training = isinstance(each, nn.BatchNorm2d)
+            losses = [nn.functional.cross_entropy(recipe(x), y) for x, y in spaces.loader(seed=1)]
+            recipe.train()
+            assert -found[0] == pytest.approx(float(sum(losses)) / len(losses), rel=1e-5)
             assert recipe.training
             assert recipe.norm.training
             seen.append(found)

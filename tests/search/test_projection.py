@@ -155,6 +155,33 @@ def test_a_node_loses_the_edge_that_is_missed_least(
     assert projection.restrictions() == {e: Only((0,)) if e in kept else Only(()) for e in "pqr"}
 
 
+def test_each_is_measured_with_the_decisions_before_it() -> None:
+    kinds, order = three_edges(2)
+    kinds["l"] = Kind({"s": {"o": 0, "z": 1}}, {})
+    order["l"] = Order(("s",), ())
+    seen: list[dict[str, Restriction]] = []
+
+    def evaluate(masked: Mapping[str, Restriction]) -> float:
+        seen.append(dict(masked))
+        return -float(len(seen))
+
+    projection = Projection(kinds, order)
+    for _ in range(4):
+        projection.step(evaluate)
+    one = Only((0,))
+    z = {"s": Only((1,))}
+    assert seen == [
+        {"p": Without(0)},
+        {"p": one, "s": Without(0)},
+        {"p": one, "s": Without(1)},
+        {"p": one, "q": Without(0)} | z,
+        {"p": one, "q": one, "r": Without(0)} | z,
+        {"p": Only(()), "q": one, "r": one} | z,
+        {"p": one, "q": Only(()), "r": one} | z,
+        {"p": one, "q": one, "r": Only(())} | z,
+    ]
+
+
 def test_it_goes_on_from_decisions_as_if_it_had_not_stopped() -> None:
     rows = np.random.default_rng(0).normal(size=(14, 3)).tolist()
     kinds = {"cell": kind_of("cell", rows, True)}
