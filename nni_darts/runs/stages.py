@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -18,11 +18,11 @@ from nni.nas.space import RawFormatModelSpace
 
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.history.record import EpochRecord
+from nni_darts.history.record import HISTORY, EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.identity import of_run
-from nni_darts.runs.reporter import Reporter, as_text, write_genotypes
+from nni_darts.runs.reporter import Reporter, as_text, write_genotypes, write_selection
 from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.strategy import UnrolledDARTS
@@ -48,8 +48,7 @@ class _ReportEpoch(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        best = ranked(self.strategy, self.top_k)
-        write_genotypes(self.reporter.folder, trainer.current_epoch, best)
+        write_found(self.strategy, self.reporter.folder, trainer.current_epoch, self.top_k)
         module = self.strategy.oneshot_module
         edges = {
             node: {edge: weight.item() for edge, weight in row.items()}
@@ -60,6 +59,16 @@ class _ReportEpoch(pl.Callback):
                 trainer.current_epoch, self.metric, metrics, module.export_probs(), edges
             )
         )
+
+
+def write_found(
+    strategy: UnrolledDARTS, folder: RunFolder, epoch: int, limit: int
+) -> list[tuple[float, str]]:
+    """Write the best architectures after an epoch, and what was decided; return the former."""
+    best = ranked(strategy, limit)
+    write_genotypes(folder, epoch, best)
+    write_selection(folder, strategy.oneshot_module.closing.state)
+    return best
 
 
 def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
@@ -81,13 +90,24 @@ def strategy_of(settings: Search) -> UnrolledDARTS:
     )
 
 
-def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
+class Begin(NamedTuple):
+    """Checkpoint that a search begins with in a new folder, instead of from scratch."""
+
+    address: str
+    history: str
+    """Text of the history up to it."""
+
+
+def search(
+    run: Run, output: Path, send: Callable[[Any], None], begin: Begin | None = None
+) -> dict[str, Any]:
     """Search with one seed; returns the final result: flat, and enough to do it again.
 
     Args:
         run: run to do.
         output: the folder for checkpoint, history.csv and genotypes.json.
         send: takes each epoch's report.
+        begin: where it begins if the folder has no checkpoint.
 
     Raises:
         SettingsError: before anything is trained; also where the folder has another run's
@@ -110,6 +130,9 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     folder.make()
     identity = of_run(run)
     fit = go_on(folder, identity)
+    if begin is not None and not fit:
+        folder.replace(HISTORY, begin.history)
+        fit = {"ckpt_path": begin.address, "weights_only": True}
     strategy = strategy_of(settings)
     reporter = Reporter(send, folder, key(run), run.seed, settings.epochs)
     with free_devices() as (device,):
@@ -132,9 +155,10 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             advice.append("set recompute: true in search, which takes longer")
         with advised_out_of_memory(" or ".join(advice)):
             strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
-    last, best = reporter.last, ranked(strategy, settings.top_k)
-    print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
+    last = reporter.last
     assert last is not None, "a search has at least one epoch"
+    best = write_found(strategy, folder, last.epoch, settings.top_k)
+    print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
     metrics = ("val_loss", "train_loss", "entropy")
     return {
         "default": last.default,

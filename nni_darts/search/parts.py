@@ -45,7 +45,11 @@ RELAXATIONS: Parts[Relaxation] = Parts(
 SELECTIONS: Parts[Selection] = Parts(
     "selection",
     "nni_darts.search.selection.Selection",
-    {"strongest": "nni_darts.search.selection.Strongest"},
+    {
+        "strongest": "nni_darts.search.selection.Strongest",
+        "perturbation": "nni_darts.search.perturbation_based.PerturbationBased",
+        "subnets": "nni_darts.search.subnets.Subnets",
+    },
 )
 
 REGULARISERS: Parts[Regulariser] = Parts(

@@ -87,8 +87,9 @@ class UnrolledDARTS(DARTS):
         perturbation: what a step of the weights sees in place of the mixing weights:
             "random_smoothing" or "adversarial", with or without its options, a class of yours or an
             object; None for the mixing weights themselves.
-        selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
-            yours or an object.
+        selection: how architectures are ranked: "strongest" (the most probable ones),
+            "perturbation" (what the supernet misses most, decided in further epochs), "subnets"
+            (drawn ones that validate best), with or without options, a class of yours or an object.
         arc_learning_rate: learning rate of alpha's Adam, positive.
         arc_betas: betas of alpha's Adam.
         arc_weight_decay: weight decay of alpha's Adam.
@@ -194,6 +195,7 @@ class UnrolledDARTS(DARTS):
             arc_weight_decay=self.arc_weight_decay,
             regularisers=self.terms,
             perturbation=self.smoothing,
+            selection=self.rule,
             cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
             log_prob_every_n_step=self.log_prob_every_n_step,
@@ -227,6 +229,14 @@ class UnrolledDARTS(DARTS):
     def mutate_evaluator(self, evaluator: Any) -> Any:
         self._alpha_dataloader = getattr(evaluator.datamodule, "alpha_dataloader", None)
         return super().mutate_evaluator(evaluator)
+
+    def _run(self) -> None:
+        super()._run()
+        module = self.oneshot_module
+        if module.closing.unfinished:
+            evaluator: Any = self._mutated_model_space.evaluator
+            data = evaluator.datamodule or evaluator.val_dataloaders
+            evaluator.trainer.validate(module, data, verbose=False)
 
     def train_dataloader(self, train_dataloader_fn: Any, val_dataloader_fn: Any) -> BilevelLoader:
         if self._alpha_dataloader is not None:
@@ -264,7 +274,8 @@ class UnrolledDARTS(DARTS):
         limit = _limit(limit)
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
-        return [(score, {**strongest, **part}) for score, part in self.rule(self.supernet, limit)]
+        ranked = self.oneshot_module.closing.rank(self.supernet, limit)
+        return [(score, {**strongest, **part}) for score, part in ranked]
 
 
 class _Chosen(RawFormatModelSpace):

@@ -47,7 +47,14 @@ def changed(folder: Path, *, top: dict[str, Any] | None = None, **parts: dict[st
 
 
 @pytest.mark.parametrize(
-    "name", ["darts.yml", "darts_cifar10.yml", "darts_rnn.yml", "pc_darts_cifar10.yml"]
+    "name",
+    [
+        "darts.yml",
+        "darts_cifar10.yml",
+        "darts_pt_cifar10.yml",
+        "darts_rnn.yml",
+        "pc_darts_cifar10.yml",
+    ],
 )
 def test_shipped_experiments_are_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(ROOT / "experiments" / name)]) == 0
