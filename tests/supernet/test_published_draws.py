@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import torch
 from golden import load
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
+from pc_darts import KINDS, our_name
 from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
 from nni_darts.supernet.dirichlet import Dirichlet
 from nni_darts.supernet.gumbel import Gumbel
 from nni_darts.supernet.relaxation import Relaxation
+from search_spaces import DartsCNN
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-11}
 
@@ -137,3 +140,38 @@ def test_drnas(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(gradient, one["alpha_grad_torch"], **CLOSE)
     difference = (gradient - one["alpha_grad_exact"]).abs().max()
     assert difference <= 1e-3 * one["alpha_grad_exact"].abs().max()
+
+
+def shifted(name: str) -> str:
+    """A name of DrNAS's supernet, which has no `none`, as in one that has it first."""
+    return re.sub(r"(_ops\.\d+\._ops\.)(\d+)", lambda m: f"{m[1]}{int(m[2]) + 1}", name)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_drnas_on_a_part_of_the_channels(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    golden = load("variants/drnas_darts.pt")
+    config = golden["config"]
+    space = DartsCNN(
+        config["C"],
+        config["layers"],
+        config["classes"],
+        primitives=config["ops"],
+        partial_channels=config["k"],
+    )
+    strategy = UnrolledDARTS(relaxation="dirichlet", fused=fused)
+    net = strategy.mutate_model(space).double()
+    parameters = dict(net.named_parameters())
+    weights = {n: p for n, p in parameters.items() if not n.endswith("_arch_alpha")}
+    theirs = {our_name(shifted(name)): value for name, value in golden["init_state_dict"].items()}
+    for name, weight in weights.items():
+        weight.data.copy_(theirs[name])
+    known = strategy._arch_parameters
+    alphas = [known[f"{kind}_{j}_{i}"] for kind in KINDS for j in range(2, 6) for i in range(j)]
+    sample = torch.cat([golden[f"sample_{kind}"] for kind in KINDS])
+    monkeypatch.setattr(torch, "_sample_dirichlet", lambda c, *_: sample.clone())
+    rows = torch.cat([golden[f"alphas_{kind}"] for kind in KINDS])
+    logits, loss, gradient = numbers(net, alphas, rows, golden["batch"])
+    torch.testing.assert_close(logits, golden["logits"], **CLOSE)
+    torch.testing.assert_close(loss, golden["loss"], **CLOSE)
+    expected = torch.cat([golden[f"grad_{kind}_torch"] for kind in KINDS])
+    torch.testing.assert_close(gradient, expected, **CLOSE)
