@@ -10,6 +10,7 @@ from torch import nn
 
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.supernet.mixed import MixedNode
+from search_spaces.edge_operations import names_in
 
 
 class CellSpace:
@@ -19,6 +20,8 @@ class CellSpace:
     argument `primitives`; those that the network has too are passed on to it.
     """
 
+    edges_may_differ: ClassVar[bool] = False
+    """True if `primitives` may have the operations of each edge by its label."""
     network: ClassVar[type[nn.Module]]
     """Network class, which takes a genotype and arguments of the space."""
 
@@ -30,7 +33,7 @@ class CellSpace:
     def create_fixed_module(cls, sample: dict[str, Any], *args: Any, **kwargs: Any) -> nn.Module:
         bound = inspect.signature(cast(Any, cls)._init_wrapped).bind(None, *args, **kwargs)
         bound.apply_defaults()
-        genotype = Genotype.from_sample(sample, operations=bound.arguments["primitives"])
+        genotype = Genotype.from_sample(sample, operations=names_in(bound.arguments["primitives"]))
         taken = inspect.signature(cls.network).parameters
         return cls.network(genotype, **{k: v for k, v in bound.arguments.items() if k in taken})
 

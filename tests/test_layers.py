@@ -46,6 +46,8 @@ PURE = (
     "nni_darts.pictures",
     "nni_darts.supernet.decisions",
     "nni_darts.search.parts",
+    "nni_darts.search.pdarts",
+    "nni_darts.search.progressive",
     "nni_darts.tasks.base",
     "nni_darts.tasks.cells",
     "nni_darts.tasks.images.settings",

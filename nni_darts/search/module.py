@@ -26,6 +26,7 @@ from nni_darts.search.perturbation import Perturbation, WeightStep
 from nni_darts.search.regulariser import Regulariser, Row
 from nni_darts.search.regulariser import gradient as term_gradient
 from nni_darts.search.side_effects import unlogged
+from nni_darts.search.skip_dropout import SkipDropout
 from nni_darts.supernet import architectures
 from nni_darts.supernet.mixture import Mixture, mixture_of, probabilities
 from nni_darts.training.finite_losses import FiniteWatch
@@ -43,6 +44,7 @@ class UnrolledDartsModule(DartsLightningModule):
         arc_weight_decay: float,
         regularisers: Sequence[Regulariser] = (),
         perturbation: Perturbation | None = None,
+        skip_dropout: SkipDropout | None = None,
         cuda_graphs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -52,6 +54,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self.arc_weight_decay = arc_weight_decay
         self.regularisers = tuple(regularisers)
         self.perturbation = perturbation
+        self.skip_dropout = skip_dropout
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
         self.mixture: Mixture | None = None
@@ -147,7 +150,8 @@ class UnrolledDartsModule(DartsLightningModule):
     @property
     def parts_now(self) -> tuple[Any, ...]:
         """The parts of the method that a step is computed with, as they are in this epoch."""
-        return (self.mixture and self.mixture.relaxation, *self._now())
+        dropout = self.skip_dropout and self.skip_dropout.at(self.moment)
+        return (self.mixture and self.mixture.relaxation, dropout, *self._now())
 
     def _now(self) -> Iterator[Any]:
         for part in (self.perturbation, *self.regularisers):
@@ -281,7 +285,7 @@ class UnrolledDartsModule(DartsLightningModule):
 
     def _require_an_end(self) -> None:
         """Raise ValueError for an option that changes until an end that there is not."""
-        parts: list[Scheduled | None] = [self.perturbation, *self.regularisers]
+        parts: list[Scheduled | None] = [self.perturbation, self.skip_dropout, *self.regularisers]
         if self.mixture is not None:
             parts.append(self.mixture.scheduled)
         changing = next((type(p).__name__ for p in parts if p is not None and p.changes), None)
@@ -298,6 +302,8 @@ class UnrolledDartsModule(DartsLightningModule):
         super().on_train_epoch_start()
         if self.mixture is not None:
             self.mixture.at(self.moment)
+        if self.skip_dropout is not None:
+            self.skip_dropout.set_in(self.model, self.moment)
         for alpha in self._frozen:
             alpha.requires_grad_(False)
 

@@ -39,7 +39,10 @@ RELAXATIONS: Parts[Relaxation] = Parts(
 SELECTIONS: Parts[Selection] = Parts(
     "selection",
     "nni_darts.search.selection.Selection",
-    {"strongest": "nni_darts.search.selection.Strongest"},
+    {
+        "strongest": "nni_darts.search.selection.Strongest",
+        "skip_limit": "nni_darts.search.skip_limit.SkipLimit",
+    },
 )
 
 REGULARISERS: Parts[Regulariser] = Parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,8 +38,11 @@ def each_alpha(root: nn.Module) -> list[tuple[nn.Module, Tensor]]:
     return list(found.values())
 
 
-def top_k(root: nn.Module, limit: int) -> Ranked:
+def top_k(root: nn.Module, limit: int, without: Collection[tuple[str, Any]] = ()) -> Ranked:
     """The `limit` most probable distinct architectures of a supernet, best first.
+
+    Those of `without`, pairs of a label and a choice, have the probability 0; the others of the
+    label keep theirs.
 
     The score of an architecture is the sum of the log probabilities of its choices, each label
     counted once, wherever it stands; what the architecture does not contain (a block beyond the
@@ -48,6 +52,6 @@ def top_k(root: nn.Module, limit: int) -> Ranked:
         ValueError: one label stands for choices that differ, or so many choices depend on each
             other that an exact ranking would take too long.
     """
-    choices = Choices()
+    choices = Choices(without)
     ranked = rank(choices.parts([root]), choices.scores, limit)
     return [(score, choices.sample(decided)) for score, decided in ranked]
