@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from golden import load
 from pdarts import CASES, EDGES, KINDS, Case, by_input
 
 from nni_darts.genotypes.cell import Cell, Edge
@@ -25,6 +26,18 @@ def test_the_references_genotypes_at_every_limit(case: Case) -> None:
     # The reduction cell has no limit.
     free = cell_of_few_skips(case.weights(2, "reduce"), 14, "reduce")
     assert by_input(free) == case.content["genotype_2_skips"]["reduce"]
+
+
+def test_what_the_edges_of_drnas_keep() -> None:
+    pruned = load("variants/drnas_nb201.pt")["prune"]
+    weights = dict(enumerate(pruned["alphas_before"].softmax(-1).tolist()))
+    rows = {edge: {str(o): w for o, w in enumerate(row)} for edge, row in weights.items()}
+    kept = likeliest(rows, int(pruned["num_keep"]))
+    mask = {
+        e: tuple(str(o) for o in row.nonzero()[:, 0].tolist())
+        for e, row in enumerate(pruned["mask"])
+    }
+    assert kept == mask
 
 
 def test_each_edge_by_itself_and_none_like_the_others() -> None:
