@@ -47,6 +47,8 @@ PURE = (
     "nni_darts.supernet.decisions",
     "nni_darts.supernet.restriction",
     "nni_darts.search.parts",
+    "nni_darts.search.pdarts",
+    "nni_darts.search.progressive",
     "nni_darts.search.projection",
     "nni_darts.tasks.base",
     "nni_darts.tasks.cells",

@@ -40,7 +40,7 @@ VERSION = 1
 CHOICES = "choices"
 """The kind of what is no edge of a cell."""
 _METRICS = tuple(name for m in (ACCURACY, PERPLEXITY) for name in (m.val, m.train))
-FIGURES = (*_METRICS, "val_loss", "train_loss", "entropy", "skips", "seconds")
+FIGURES = (*_METRICS, "val_loss", "train_loss", "entropy", "skips", "seconds", "stage")
 DIGITS = 4
 
 Row: TypeAlias = "tuple[int, int] | str"

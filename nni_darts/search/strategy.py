@@ -24,8 +24,10 @@ from nni_darts._common.checks import (
     truth,
 )
 from nni_darts._common.messages import shown
+from nni_darts._common.schedule import Schedule
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
 from nni_darts.search.loader import BilevelLoader, shuffled
+from nni_darts.search.method import Method
 from nni_darts.search.module import UnrolledDartsModule
 from nni_darts.search.parts import (
     HYPERGRADIENTS,
@@ -38,6 +40,7 @@ from nni_darts.search.penalties import penalty_of
 from nni_darts.search.perturbation import Perturbation
 from nni_darts.search.regulariser import Regulariser
 from nni_darts.search.selection import Selection
+from nni_darts.search.skip_dropout import SkipDropout
 from nni_darts.supernet import mixed_operations
 from nni_darts.supernet.drawn import run_drawn_only
 from nni_darts.supernet.fused.fuse import fuse
@@ -89,7 +92,11 @@ class UnrolledDARTS(DARTS):
             object; None for the mixing weights themselves.
         selection: how architectures are ranked: "strongest" (the most probable ones),
             "perturbation" (what the supernet misses most, decided in further epochs), "subnets"
-            (drawn ones that validate best), with or without options, a class of yours or an object.
+            (drawn ones that validate best), "skip_limit" (those of few skip connections), with or
+            without options, a class of yours or an object.
+        skip_dropout: rate of dropout after the skip connections of the supernet that have no
+            weights, in [0, 1): a number, [start, end] for one that changes with the epochs, or a
+            schedule.
         arc_learning_rate: learning rate of alpha's Adam, positive.
         arc_betas: betas of alpha's Adam.
         arc_weight_decay: weight decay of alpha's Adam.
@@ -120,6 +127,7 @@ class UnrolledDARTS(DARTS):
         regularisers: Sequence[str | Mapping[str, Any] | Regulariser] = (),
         perturbation: str | Mapping[str, Any] | Perturbation | None = None,
         selection: str | Mapping[str, Any] | Selection = "strongest",
+        skip_dropout: float | Sequence[float] | Schedule = 0.0,
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -138,6 +146,7 @@ class UnrolledDARTS(DARTS):
         for term in terms:
             term.require(mixing)
         smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
+        dropout = SkipDropout(skip_dropout)  # type: ignore[arg-type]
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
@@ -176,6 +185,8 @@ class UnrolledDARTS(DARTS):
         self.smoothing = smoothing
         self.selection = selection
         self.rule = rule
+        self.skip_dropout = skip_dropout
+        self.dropout = dropout if dropout.drops else None
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -193,8 +204,7 @@ class UnrolledDARTS(DARTS):
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,
-            regularisers=self.terms,
-            perturbation=self.smoothing,
+            method=Method(self.terms, self.smoothing, self.dropout),
             selection=self.rule,
             cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
@@ -220,6 +230,8 @@ class UnrolledDARTS(DARTS):
         relax(supernet, self.mixing)
         if isinstance(self.mixing, OneHot):
             run_drawn_only(supernet)
+        if self.dropout is not None:
+            self.dropout.put_into(supernet)
         if self.fused:
             fuse(supernet)
         if self.recompute:
