@@ -203,9 +203,10 @@ def test_the_strategy_fuses_with_any_relaxation() -> None:
         assert fused_cells(net) == 3
 
 
-def test_a_recurrent_cell_draws_for_every_edge() -> None:
+@pytest.mark.parametrize("relaxation", DRAWING)
+def test_a_recurrent_cell_draws_for_every_edge(relaxation: Any) -> None:
     size = {"vocabulary": 7, "embedding": 4, "hidden": 4, "num_nodes": 3}
-    net = UnrolledDARTS(relaxation=Gumbel()).mutate_model(DartsRNN(**size))
+    net = UnrolledDARTS(relaxation=at_start(relaxation)).mutate_model(DartsRNN(**size))
     tokens, state = torch.randint(7, (3, 4)), torch.zeros(4, 4)
     torch.manual_seed(1)
     first = net(tokens, state).logits
