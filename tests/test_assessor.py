@@ -122,6 +122,14 @@ def test_a_search_is_not_stopped_after_its_last_epoch(
     assert results[-2:] == [BAD, GOOD]
 
 
+def test_a_search_is_not_stopped_while_its_selection_decides(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AlphaMonitor, "_epochs", lambda self: 20)
+    results = play(AlphaMonitor(on_collapse="stop"), "a", reports(24, **COLLAPSE)[-4:])
+    assert results == [GOOD] * 4
+
+
 # The data
 
 
