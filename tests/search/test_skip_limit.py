@@ -69,6 +69,18 @@ def test_all_in_order_but_those_with_too_many() -> None:
     assert ranked == expected[:60]
 
 
+def test_those_with_too_many_are_passed_over() -> None:
+    # The best one has three; one more on an edge that has another operation first.
+    last = {"none": 0.0, "skip_connect": 2.8, "avg_pool_3x3": 3.0}
+    searched = supernet({**ALPHAS, "normal_3_2": last}, 2)
+    every = top_k(searched, 200)
+    fewer = [each for each in every if len(normal_skips(each[1])) <= 3]
+    assert len(normal_skips(every[0][1])) == 3
+    assert 60 < len(fewer) < len(every)
+    assert SkipLimit(3)(searched, 60) == fewer[:60]
+    assert fewer[:60] != every[:60]
+
+
 def test_without_a_surplus_it_is_the_strongest() -> None:
     searched = supernet(ALPHAS, 2)
     assert SkipLimit(4)(searched, 20) == top_k(searched, 20)
