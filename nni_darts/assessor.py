@@ -176,8 +176,9 @@ class AlphaMonitor(Assessor):
     def _stops(self, search: Search) -> bool:
         if search.verdict is None or self._rules.on_collapse != "stop":
             return False
-        # The trial that has done its last epoch is about to hand in its result.
-        return search.verdict.holds and max(search.epochs) + 1 != search.planned
+        # The trial that has done its last epoch is about to hand in its result, or to decide on it.
+        over = search.planned is not None and max(search.epochs) + 1 >= search.planned
+        return search.verdict.holds and not over
 
     def _epochs(self) -> int | None:
         """Number of epochs of a search, by the tuner's settings."""

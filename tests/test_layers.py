@@ -45,7 +45,11 @@ PURE = (
     "nni_darts.history",
     "nni_darts.pictures",
     "nni_darts.supernet.decisions",
+    "nni_darts.supernet.restriction",
     "nni_darts.search.parts",
+    "nni_darts.search.pdarts",
+    "nni_darts.search.progressive",
+    "nni_darts.search.projection",
     "nni_darts.tasks.base",
     "nni_darts.tasks.cells",
     "nni_darts.tasks.images.settings",
@@ -76,6 +80,7 @@ PURE = (
 """Rooms and modules that start fast: neither torch nor NNI."""
 WITHOUT_NNI = (
     "nni_darts.supernet.nodes",
+    "nni_darts.supernet.partial_channels",
     "nni_darts.supernet.relaxation",
     "nni_darts.supernet.mixture",
     "nni_darts.supernet.fused.depthwise",

@@ -7,8 +7,7 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
@@ -17,17 +16,17 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
-from nni_darts._common.schedule import Moment, Scheduled, WarmUp
+from nni_darts._common.schedule import Moment, WarmUp
 from nni_darts.search import random_state
 from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.closing_epochs import KEY, ClosingEpochs
 from nni_darts.search.cuda_graph import StepGraph, capturable
 from nni_darts.search.hypergradient import FirstOrder, Hypergradient
-from nni_darts.search.perturbation import Perturbation, WeightStep
-from nni_darts.search.regulariser import Regulariser, Row
-from nni_darts.search.regulariser import gradient as term_gradient
-from nni_darts.search.side_effects import unlogged
+from nni_darts.search.method import Method
+from nni_darts.search.selection import Selection, Strongest
+from nni_darts.search.side_effects import evaluating, unlogged
+from nni_darts.search.state_difference import state_difference
 from nni_darts.supernet import architectures
-from nni_darts.supernet.mixture import Mixture, mixture_of, probabilities
 from nni_darts.training.finite_losses import FiniteWatch
 
 
@@ -41,8 +40,8 @@ class UnrolledDartsModule(DartsLightningModule):
         hypergradient: Hypergradient,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
-        regularisers: Sequence[Regulariser] = (),
-        perturbation: Perturbation | None = None,
+        method: Method | None = None,
+        selection: Selection | None = None,
         cuda_graphs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -50,11 +49,10 @@ class UnrolledDartsModule(DartsLightningModule):
         self.hypergradient = hypergradient
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
-        self.regularisers = tuple(regularisers)
-        self.perturbation = perturbation
+        self.method = Method() if method is None else method
+        self.closing = ClosingEpochs(selection or Strongest())
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
-        self.mixture: Mixture | None = None
         self._batch_idx = 0
         self._shaped = False
         self._frozen: list[nn.Parameter] | None = None
@@ -62,7 +60,7 @@ class UnrolledDartsModule(DartsLightningModule):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        self.mixture = mixture_of(model)
+        self.method.put_to_work(model)
 
     # What is learnt, in an order that is the same in every process.
 
@@ -107,14 +105,14 @@ class UnrolledDartsModule(DartsLightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- step(w, dw L_train(w, alpha))."""
         self._batch_idx = batch_idx
-        if self.mixture is not None:
-            self.mixture.end()
+        self.method.end_pass()
         if not self._shaped:
             self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
         if self.trainer.is_last_batch:
             self.finite.raise_if_bad()
-        self.advance_lr_schedulers(batch_idx)
+        if self.closing.epoch(self) is None:
+            self.advance_lr_schedulers(batch_idx)
         if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
             # Tensors: numbers would have to be waited for.
             self.log_probs(architectures.probabilities(self.model))
@@ -123,41 +121,38 @@ class UnrolledDartsModule(DartsLightningModule):
     def _shape(self, batch: Any, batch_idx: int) -> None:
         """Run a first pass once for lazy modules, whose parameters get their shape from it."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
-            modes = {module: module.training for module in self.training_module.modules()}
-            self.training_module.eval()  # nothing is counted
-            try:
-                with unlogged(self.training_module), torch.no_grad():
-                    self.training_module.training_step(batch, batch_idx)
-            finally:
-                for module, training in modes.items():
-                    module.training = training
+            with torch.no_grad():
+                self._rehearsed(batch, batch_idx)
         self._shaped = True
 
     @property
     def moment(self) -> Moment:
-        """The present moment; a search without an end has one epoch more than it has done."""
-        epoch, epochs = self.trainer.current_epoch, self.trainer.max_epochs
-        return Moment(epoch, epochs if epochs is not None and epochs >= 0 else epoch + 1)
+        """The present moment; a search without an end has one epoch more than it has done.
+
+        In the closing of a search it stays the last epoch.
+        """
+        epoch, epochs = self.trainer.current_epoch, self.closing.search_epochs(self)
+        if epochs is None or epochs < 0:
+            return Moment(epoch, epoch + 1)
+        return Moment(min(epoch, max(epochs - 1, 0)), epochs)
 
     @property
     def searching(self) -> bool:
         """True if alpha is learnt, False while it rests."""
-        return WarmUp(self.warmup_epochs)(self.moment) > 0
+        learns = self.closing.selection.learns_alpha
+        return learns and WarmUp(self.warmup_epochs)(self.moment) > 0
 
     @property
     def parts_now(self) -> tuple[Any, ...]:
         """The parts of the method that a step is computed with, as they are in this epoch."""
-        return (self.mixture and self.mixture.relaxation, *self._now())
-
-    def _now(self) -> Iterator[Any]:
-        for part in (self.perturbation, *self.regularisers):
-            yield part and part.at(self.moment)
+        return self.method.now(self.moment)
 
     def step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Compute a step on the device, without waiting for the device."""
         if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
-        with self._perturbed(batch["train"], batch_idx):
+            self.method.pass_over()
+        with self.method.perturbed(self.moment, lambda: self._rehearsed(batch["train"], batch_idx)):
             output = self.training_module.training_step(batch["train"], batch_idx)
         loss = _loss(output)
         self.see("training loss", loss)
@@ -191,54 +186,20 @@ class UnrolledDartsModule(DartsLightningModule):
                 )
             )
         self.see("validation loss of the architect", seen[-1])
-        if self.regularisers:
-            gradients = self._regularised(alphas, gradients)
+        gradients, norms = self.method.regularised(self.moment, alphas, gradients)
+        for name, norm in norms.items():
+            self.log(f"gradient/{name}", norm, on_step=False, on_epoch=True)
         for alpha, gradient in zip(alphas, gradients, strict=True):
             alpha.grad = gradient
         arch_optimizer.step()
         torch.clear_autocast_cache()
         self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
 
-    def _regularised(
-        self, alphas: Sequence[Tensor], gradients: tuple[Tensor, ...]
-    ) -> tuple[Tensor, ...]:
-        """Gradients plus those of the regularisers; logs the norm of each."""
-        rows = [
-            Row(alpha, probabilities(module, alpha))
-            for module, alpha in architectures.each_alpha(self.model)
-        ]
-        parts = {"loss": gradients}
-        _, *regularisers = self._now()
-        for regulariser in regularisers:
-            parts[type(regulariser).__name__] = term_gradient(regulariser, rows, alphas)
-        for name, part in parts.items():
-            norm = torch.stack(torch._foreach_norm(list(part))).norm()
-            self.log(f"gradient/{name}", norm, on_step=False, on_epoch=True)
-        return tuple(torch.stack(each).sum(0) for each in zip(*parts.values(), strict=True))
-
-    @contextmanager
-    def _perturbed(self, batch: Any, batch_idx: int) -> Iterator[None]:
-        """Let the mixing weights be perturbed within, where there is a perturbation."""
-        mixture, (perturbation, *_) = self.mixture, self._now()
-        if perturbation is None or mixture is None:
-            yield
-            return
+    def _rehearsed(self, batch: Any, batch_idx: int) -> Tensor:
+        """Training loss in evaluation mode; nothing is logged or counted."""
         module = self.training_module
-
-        def loss(rows: Sequence[Tensor]) -> Tensor:
-            modes = {each: each.training for each in module.modules()}
-            module.eval()
-            try:
-                with unlogged(module), mixture.held(rows):
-                    return _loss(module.training_step(batch, batch_idx))
-            finally:
-                for each, training in modes.items():
-                    each.training = training
-
-        with torch.no_grad():
-            rows = mixture.rows()
-        with mixture.held(perturbation(WeightStep(rows, loss))):
-            yield
+        with evaluating(module), unlogged(module):
+            return _loss(module.training_step(batch, batch_idx))
 
     def _penalised(self, loss: Tensor) -> Tensor:
         """Loss plus NNI's penalty, on weights that lead back to the alphas (NNI's own do not)."""
@@ -252,11 +213,18 @@ class UnrolledDartsModule(DartsLightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
         return self.training_module.validation_step(batch, batch_idx)
 
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == "validate":
+            self.closing.finish(self)
+
     def on_validation_epoch_start(self) -> None:
         self.training_module.on_validation_epoch_start()
 
     def on_validation_epoch_end(self) -> None:
         self.training_module.on_validation_epoch_end()
+
+    def on_validation_end(self) -> None:
+        self.closing.look(self.trainer.callback_metrics)
 
     # Stop and resume.
 
@@ -266,7 +234,8 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"the search runs on one device, got {self.trainer.world_size}; pass devices=1 to "
                 "the trainer and run several seeds side by side instead"
             )
-        epochs = self.trainer.max_epochs
+        self.closing.prepare(self)
+        epochs = self.closing.search_epochs(self)
         # -1: without end.
         if self.warmup_epochs and epochs is not None and 0 <= epochs <= self.warmup_epochs:
             raise ValueError(
@@ -274,32 +243,22 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"{self.warmup_epochs}: alpha would never learn; lower it or raise max_epochs"
             )
         _require_precision(self.trainer.precision, self.named_parameters())
-        self._require_an_end()
-        if self.mixture is not None:
-            self.mixture.at(self.moment)
+        self.method.require_an_end(self.trainer.max_epochs)
+        self.method.at(self.moment)
         super().on_fit_start()
-
-    def _require_an_end(self) -> None:
-        """Raise ValueError for an option that changes until an end that there is not."""
-        parts: list[Scheduled | None] = [self.perturbation, *self.regularisers]
-        if self.mixture is not None:
-            parts.append(self.mixture.scheduled)
-        changing = next((type(p).__name__ for p in parts if p is not None and p.changes), None)
-        if changing is not None and self.trainer.max_epochs in (None, -1):
-            raise ValueError(
-                f"{changing} changes until the last epoch, and the search has none; give the "
-                f"trainer max_epochs, or {changing} a constant"
-            )
 
     def on_train_epoch_start(self) -> None:
         # Warm-up freezes all alphas, and lets all of them learn afterwards.
         if self._frozen is None:
-            self._frozen = [alpha for alpha in self.arch_parameters() if not alpha.requires_grad]
+            rest = not self.closing.selection.learns_alpha
+            self._frozen = [a for a in self.arch_parameters() if rest or not a.requires_grad]
         super().on_train_epoch_start()
-        if self.mixture is not None:
-            self.mixture.at(self.moment)
+        self.method.at(self.moment)
+        for option, number in self.method.options(self.moment).items():
+            self.log(f"schedule/{option}", number, on_epoch=True)
         for alpha in self._frozen:
             alpha.requires_grad_(False)
+        self.closing.begin_epoch(self)
 
     def before_epoch(self) -> None:
         """Restore the random state of a checkpoint at the moment where the next epoch draws."""
@@ -308,6 +267,7 @@ class UnrolledDartsModule(DartsLightningModule):
             self._resumed_random_state = None
 
     def on_train_start(self) -> None:
+        self.closing.require(self)
         if self.device.type == "cpu":
             # A checkpoint of a search with CUDA graphs says otherwise.
             for optimizer in self.trainer.optimizers:
@@ -324,15 +284,18 @@ class UnrolledDartsModule(DartsLightningModule):
         self.finite.raise_if_bad()
         self.training_module.on_save_checkpoint(checkpoint)
         checkpoint["nni_darts_random_state"] = random_state.get_state()
+        if self.closing.state:
+            checkpoint[KEY] = self.closing.state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise ValueError for a checkpoint of another space, saying what differs."""
-        if difference := _difference(checkpoint["state_dict"], self.state_dict()):
+        if difference := state_difference(checkpoint["state_dict"], self.state_dict()):
             raise ValueError(
                 f"the checkpoint is of another search: {difference}; resume with the space and "
                 "model that it was written with, or start afresh in another directory"
             )
         self._resumed_random_state = checkpoint.get("nni_darts_random_state")
+        self.closing.load(checkpoint.get(KEY))
         self.training_module.on_load_checkpoint(checkpoint)
 
 
@@ -373,21 +336,3 @@ def _optimizers(configured: Any) -> Iterator[Optimizer]:
     elif isinstance(configured, list | tuple):
         for item in configured:
             yield from _optimizers(item)
-
-
-def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
-    """Difference of two state dicts in a few words; empty where there is none."""
-    missing = [name for name in ours if name not in theirs]
-    foreign = [name for name in theirs if name not in ours]
-    shapes = [
-        f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
-        for name in ours
-        if name in theirs and not is_lazy(ours[name]) and theirs[name].shape != ours[name].shape
-    ]
-    parts = []
-    for names, what in ((missing, "it lacks"), (foreign, "it has the unknown")):
-        if names:
-            parts.append(f"{what} {names[0]}" + (f" and {len(names) - 1} more" * (len(names) > 1)))
-    if shapes:
-        parts.append(shapes[0] + (f" and {len(shapes) - 1} more differ" * (len(shapes) > 1)))
-    return ", ".join(parts)

@@ -13,11 +13,13 @@ from nni_darts._common.parts import Parts
 if TYPE_CHECKING:
     from nni_darts.search.hypergradient import Hypergradient
     from nni_darts.search.perturbation import Perturbation
+    from nni_darts.search.progressive import Progressive
     from nni_darts.search.regulariser import Regulariser
     from nni_darts.search.selection import Selection
     from nni_darts.supernet.relaxation import Relaxation
 
 _HYPERGRADIENT = "nni_darts.search.hypergradient"
+_REGULARISER = "nni_darts.search.regulariser"
 
 HYPERGRADIENTS: Parts[Hypergradient] = Parts(
     "hypergradient",
@@ -33,19 +35,34 @@ HYPERGRADIENTS: Parts[Hypergradient] = Parts(
 RELAXATIONS: Parts[Relaxation] = Parts(
     "relaxation",
     "nni_darts.supernet.relaxation.Relaxation",
-    {"softmax": "nni_darts.supernet.relaxation.Softmax"},
+    {
+        "softmax": "nni_darts.supernet.relaxation.Softmax",
+        "sigmoid": "nni_darts.supernet.sigmoid.Sigmoid",
+        "gumbel": "nni_darts.supernet.gumbel.Gumbel",
+        "dirichlet": "nni_darts.supernet.dirichlet.Dirichlet",
+    },
 )
 
 SELECTIONS: Parts[Selection] = Parts(
     "selection",
     "nni_darts.search.selection.Selection",
-    {"strongest": "nni_darts.search.selection.Strongest"},
+    {
+        "strongest": "nni_darts.search.selection.Strongest",
+        "perturbation": "nni_darts.search.perturbation_based.PerturbationBased",
+        "skip_limit": "nni_darts.search.skip_limit.SkipLimit",
+        "subnets": "nni_darts.search.subnets.Subnets",
+    },
 )
 
 REGULARISERS: Parts[Regulariser] = Parts(
     "regulariser",
-    "nni_darts.search.regulariser.Regulariser",
-    {"beta_decay": "nni_darts.search.regulariser.BetaDecay"},
+    f"{_REGULARISER}.Regulariser",
+    {
+        "beta_decay": f"{_REGULARISER}.BetaDecay",
+        "kl": f"{_REGULARISER}.KL",
+        "l2": f"{_REGULARISER}.L2",
+        "zero_one": f"{_REGULARISER}.ZeroOne",
+    },
 )
 
 PERTURBATIONS: Parts[Perturbation] = Parts(
@@ -56,6 +73,13 @@ PERTURBATIONS: Parts[Perturbation] = Parts(
         "adversarial": "nni_darts.search.adversarial.Adversarial",
     },
 )
+
+PROGRESSIVES: Parts[Progressive] = Parts(
+    "progressive",
+    "nni_darts.search.progressive.Progressive",
+    {"pdarts": "nni_darts.search.pdarts.PDarts"},
+)
+"""Searches in stages, which are no arguments of a strategy."""
 
 PARTS: Mapping[str, Parts[Any]] = {
     "hypergradient": cast("Parts[Any]", HYPERGRADIENTS),

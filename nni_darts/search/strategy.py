@@ -24,8 +24,10 @@ from nni_darts._common.checks import (
     truth,
 )
 from nni_darts._common.messages import shown
+from nni_darts._common.schedule import Schedule
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
 from nni_darts.search.loader import BilevelLoader, shuffled
+from nni_darts.search.method import Method
 from nni_darts.search.module import UnrolledDartsModule
 from nni_darts.search.parts import (
     HYPERGRADIENTS,
@@ -38,14 +40,16 @@ from nni_darts.search.penalties import penalty_of
 from nni_darts.search.perturbation import Perturbation
 from nni_darts.search.regulariser import Regulariser
 from nni_darts.search.selection import Selection
+from nni_darts.search.skip_dropout import SkipDropout
 from nni_darts.supernet import mixed_operations
+from nni_darts.supernet.drawn import run_drawn_only
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import Ranked
 from nni_darts.supernet.mixture import relax
 from nni_darts.supernet.nni_cell import MixedCell
 from nni_darts.supernet.nodes import recompute
 from nni_darts.supernet.relaxable import refuse_dangling, require_categorical, require_decided
-from nni_darts.supernet.relaxation import Relaxation
+from nni_darts.supernet.relaxation import OneHot, Relaxation
 
 
 class UnrolledDARTS(DARTS):
@@ -77,16 +81,22 @@ class UnrolledDARTS(DARTS):
             itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
-        relaxation: how alphas become mixing weights: "softmax" (the published one), or a class of
-            yours or an object, given as a hypergradient is. What it draws is mixed with only:
-            architectures are ranked and reported by its probabilities.
+        relaxation: how alphas become mixing weights: "softmax" (the published one), "sigmoid",
+            "gumbel", "dirichlet", or a class of yours or an object, given as a hypergradient is.
+            What it draws is mixed with only: architectures are ranked and reported by its
+            probabilities.
         regularisers: terms in alpha that are added to the validation loss, a list: each by name
-            ("beta_decay"), with its options, a class of yours or an object.
+            ("beta_decay", "kl", "l2", "zero_one"), with its options, a class of yours or an object.
         perturbation: what a step of the weights sees in place of the mixing weights:
             "random_smoothing" or "adversarial", with or without its options, a class of yours or an
             object; None for the mixing weights themselves.
-        selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
-            yours or an object.
+        selection: how architectures are ranked: "strongest" (the most probable ones),
+            "perturbation" (what the supernet misses most, decided in further epochs), "subnets"
+            (drawn ones that validate best), "skip_limit" (those of few skip connections), with or
+            without options, a class of yours or an object.
+        skip_dropout: rate of dropout after the skip connections of the supernet that have no
+            weights, in [0, 1): a number, [start, end] for one that changes with the epochs, or a
+            schedule.
         arc_learning_rate: learning rate of alpha's Adam, positive.
         arc_betas: betas of alpha's Adam.
         arc_weight_decay: weight decay of alpha's Adam.
@@ -117,6 +127,7 @@ class UnrolledDARTS(DARTS):
         regularisers: Sequence[str | Mapping[str, Any] | Regulariser] = (),
         perturbation: str | Mapping[str, Any] | Perturbation | None = None,
         selection: str | Mapping[str, Any] | Selection = "strongest",
+        skip_dropout: float | Sequence[float] | Schedule = 0.0,
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -132,7 +143,10 @@ class UnrolledDARTS(DARTS):
         mixing = RELAXATIONS.make(relaxation)
         rule = SELECTIONS.make(selection)
         terms = REGULARISERS.make_all("regularisers", regularisers)
+        for term in terms:
+            term.require(mixing)
         smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
+        dropout = SkipDropout(skip_dropout)  # type: ignore[arg-type]
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
@@ -171,6 +185,8 @@ class UnrolledDARTS(DARTS):
         self.smoothing = smoothing
         self.selection = selection
         self.rule = rule
+        self.skip_dropout = skip_dropout
+        self.dropout = dropout if dropout.drops else None
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -188,8 +204,8 @@ class UnrolledDARTS(DARTS):
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,
-            regularisers=self.terms,
-            perturbation=self.smoothing,
+            method=Method(self.terms, self.smoothing, self.dropout),
+            selection=self.rule,
             cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
             log_prob_every_n_step=self.log_prob_every_n_step,
@@ -212,6 +228,10 @@ class UnrolledDARTS(DARTS):
         supernet = super().mutate_model(model)
         require_decided(supernet)
         relax(supernet, self.mixing)
+        if isinstance(self.mixing, OneHot):
+            run_drawn_only(supernet)
+        if self.dropout is not None:
+            self.dropout.put_into(supernet)
         if self.fused:
             fuse(supernet)
         if self.recompute:
@@ -221,6 +241,14 @@ class UnrolledDARTS(DARTS):
     def mutate_evaluator(self, evaluator: Any) -> Any:
         self._alpha_dataloader = getattr(evaluator.datamodule, "alpha_dataloader", None)
         return super().mutate_evaluator(evaluator)
+
+    def _run(self) -> None:
+        super()._run()
+        module = self.oneshot_module
+        if module.closing.unfinished:
+            evaluator: Any = self._mutated_model_space.evaluator
+            data = evaluator.datamodule or evaluator.val_dataloaders
+            evaluator.trainer.validate(module, data, verbose=False)
 
     def train_dataloader(self, train_dataloader_fn: Any, val_dataloader_fn: Any) -> BilevelLoader:
         if self._alpha_dataloader is not None:
@@ -258,7 +286,8 @@ class UnrolledDARTS(DARTS):
         limit = _limit(limit)
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
-        return [(score, {**strongest, **part}) for score, part in self.rule(self.supernet, limit)]
+        ranked = self.oneshot_module.closing.rank(self.supernet, limit)
+        return [(score, {**strongest, **part}) for score, part in ranked]
 
 
 class _Chosen(RawFormatModelSpace):

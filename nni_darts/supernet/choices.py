@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, Repeat
@@ -23,11 +24,15 @@ __all__ = ["Choices", "alphas"]
 class Choices:
     """Translator between a supernet's choices and decisions: makes parts, reads decisions.
 
+    Args:
+        without: pairs of a label and a choice that has the probability 0 there.
+
     Raises:
         ValueError: one label stands for choices that differ.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: Collection[tuple[str, Any]] = ()) -> None:
+        self.without = without
         self.scores: dict[str, list[float]] = {}
         self._make = Parts()
         self._declared: dict[str, tuple[Any, ...]] = {}
@@ -69,7 +74,8 @@ class Choices:
     def _values(self, unit: Any, label: str, values: Sequence[Any], alpha: Tensor) -> Sequence[Any]:
         """Enter a label that has one of these values, and return the values."""
         self._declare(label, "one of", *values)
-        self.scores[label] = log_probabilities(unit, alpha)[: len(values)]
+        scores = zip(log_probabilities(unit, alpha), values, strict=False)
+        self.scores[label] = [-math.inf if (label, v) in self.without else s for s, v in scores]
         self._readers[label] = lambda decided: {label: values[cast(int, decided[label])]}
         return values
 
@@ -94,8 +100,8 @@ class Choices:
         }
         return self._make.one(label, brought, restricted=len(brought) < len(candidates))
 
-    def _several(self, label: str, size: int, items: Sequence[Iterable[Part]]) -> Part:
-        self._declare(label, size, "of", len(items))
+    def _several(self, label: str, size: int, items: Sequence[Iterable[Part]], *how: str) -> Part:
+        self._declare(label, size, "of", len(items), *how)
         self._readers.setdefault(label, lambda decided: {label: list(_several(decided, label))})
         return self._make.several(label, size, items)
 
@@ -116,16 +122,19 @@ class Choices:
 
     def _node(self, node: MixedNode) -> Part:
         """Part for the chosen edges of a node, with an operation for each of them."""
-        edges = [cast(Any, edge) for edge in node.edges]
+        edges = node.choices
         for edge in edges:
             self._values(edge, edge.label, edge.names, edge._arch_alpha)
         label = node.choice.label
         self._edges.setdefault(label, []).append([edge.label for edge in edges])
         self._readers.setdefault(label, functools.partial(self._strongest_first, label))
+        weighted = ["by weighted edges"] if node.edge_weights else []
+        if weighted:
+            self.scores[label] = node.log_weights()
         parts = [
             self._edge(edge.label, {name: edge[name] for name in edge.names}) for edge in edges
         ]
-        return self._several(label, node.choice.n_chosen, [[part] for part in parts])
+        return self._several(label, node.choice.n_chosen, [[part] for part in parts], *weighted)
 
     def _strongest_first(self, label: str, decided: Decided) -> Sample:
         """Chosen inputs of the nodes that share a label, strongest first."""
@@ -133,7 +142,11 @@ class Choices:
         # Of nodes with other edges than each other's, one that is in the architecture.
         edges = next(e for e in self._edges[label] if all(e[j] in decided for j in chosen))
         operations = {j: cast(int, decided[edges[j]]) for j in chosen}
-        found = [(self.scores[edges[j]][o], Edge(str(o), j)) for j, o in operations.items()]
+        own = self.scores.get(label)
+        found = [
+            (self.scores[edges[j]][o] + (own[j] if own else 0.0), Edge(str(o), j))
+            for j, o in operations.items()
+        ]
         return {label: [edge.source for edge in strongest_first(found)]}
 
     def _cell(self, cell: MixedCell) -> Iterator[Part]:

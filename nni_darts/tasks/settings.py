@@ -39,6 +39,7 @@ from nni_darts._common.validation import Frozen
 from nni_darts.search.parts import (
     HYPERGRADIENTS,
     PERTURBATIONS,
+    PROGRESSIVES,
     REGULARISERS,
     RELAXATIONS,
     SELECTIONS,
@@ -92,7 +93,8 @@ def _part(known: Parts[Any], value: Any) -> str | Component:
     return Component(name=name, **options) if isinstance(value, Mapping) else name
 
 
-def _as_given(part: str | Component) -> str | dict[str, Any]:
+def as_given(part: str | Component) -> str | dict[str, Any]:
+    """Name or name with options, as the part was given."""
     return part if isinstance(part, str) else {"name": part.name, **part.arguments}
 
 
@@ -100,6 +102,7 @@ Hypergradient = Annotated[str | Component, BeforeValidator(partial(_part, HYPERG
 Selection = Annotated[str | Component, BeforeValidator(partial(_part, SELECTIONS))]
 Relaxation = Annotated[str | Component, BeforeValidator(partial(_part, RELAXATIONS))]
 Perturbation = Annotated[str | Component, BeforeValidator(partial(_part, PERTURBATIONS))]
+Progressive = Annotated[str | Component, BeforeValidator(partial(_part, PROGRESSIVES))]
 Regulariser = Annotated[str | Component, BeforeValidator(partial(_part, REGULARISERS))]
 
 
@@ -116,6 +119,8 @@ class Search(Frozen):
     regularisers: tuple[Regulariser, ...] = ()
     perturbation: Perturbation | None = None
     selection: Selection = "strongest"
+    progressive: Progressive | None = None
+    """Search in stages, of which `epochs` are those of all."""
     top_k: TopK = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
@@ -135,6 +140,26 @@ class Search(Frozen):
 
     for_data: ClassVar[tuple[str, ...]] = ("batch_size",)
     """Settings that the data takes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_all_stages(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("progressive") is None or "epochs" in values:
+            return values
+        try:
+            method = PROGRESSIVES.make(values["progressive"])
+        except ValueError:  # the part is checked by itself
+            return values
+        return {**values, "epochs": method.total_epochs}
+
+    @model_validator(mode="after")
+    def _progressive(self) -> Search:
+        if self.progressive is None:
+            return self
+        for name in ("warmup_epochs", "selection"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: the stages of progressive set it; leave it out")
+        return self
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -156,11 +181,11 @@ class Search(Frozen):
     def parts(self) -> dict[str, Any]:
         """The parts of the method as `UnrolledDARTS` takes them."""
         return {
-            "hypergradient": _as_given(self.hypergradient),
-            "relaxation": _as_given(self.relaxation),
-            "regularisers": [_as_given(part) for part in self.regularisers],
-            "perturbation": self.perturbation and _as_given(self.perturbation),
-            "selection": _as_given(self.selection),
+            "hypergradient": as_given(self.hypergradient),
+            "relaxation": as_given(self.relaxation),
+            "regularisers": [as_given(part) for part in self.regularisers],
+            "perturbation": self.perturbation and as_given(self.perturbation),
+            "selection": as_given(self.selection),
         }
 
 

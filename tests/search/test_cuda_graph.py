@@ -384,6 +384,19 @@ def test_a_penalty_runs_as_usual(searches: Searches) -> None:
     assert "the penalty is logged as numbers" in searches.lines[0]
 
 
+@pytest.mark.parametrize(
+    ("relaxation", "line"),
+    [
+        ({"name": "gumbel", "tau": 1}, "Gumbel draws in each pass which operations run; the steps"),
+        ("dirichlet", "a step draws random numbers (dropout?), and a replay could not draw those"),
+    ],
+)
+def test_draws_run_as_usual(searches: Searches, relaxation: Any, line: str) -> None:
+    searches.run(True, space=spaces.Plain, strategy={"relaxation": relaxation})
+    assert (searches.cpu.captures, len(searches.lines)) == (0, 1)
+    assert searches.lines[0].startswith(f"cuda_graphs: {line}")
+
+
 @pytest.mark.parametrize("perturbation", ["random_smoothing", "adversarial"])
 def test_noise_runs_as_usual(searches: Searches, perturbation: str) -> None:
     searches.compare(space=spaces.Plain, strategy={"perturbation": perturbation})

@@ -55,10 +55,11 @@ def test_settings_are_frozen() -> None:
         ({**GOOD, "data": {}}, "data.name: field required"),
         (
             change(relaxation="softmx"),
-            "search.relaxation: input should be softmax, {name: ..., option: ...} or "
-            "package.module.Class: unknown relaxation 'softmx'; did you mean 'softmax'?",
+            "search.relaxation: input should be softmax, sigmoid, gumbel or dirichlet, {name: "
+            "..., option: ...} or package.module.Class: unknown relaxation 'softmx'; did you mean "
+            "'softmax'?",
         ),
-        (change(selection="strong"), "search.selection: input should be strongest, {name:"),
+        (change(selection="strong"), "search.selection: input should be strongest"),
         (change(hypergradient="second"), "search.hypergradient: input should be"),
         (
             change(hypergradient={"terms": 5}),
