@@ -9,8 +9,10 @@ from typing import Any
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
 from torch import nn
 
-from nni_darts._common.checks import truth
+from nni_darts._common import limits
+from nni_darts._common.checks import size, truth
 from nni_darts.genotypes.nas_bench_201 import EDGES, LABELS, OPERATIONS, Cell201
+from nni_darts.supernet.partial_channels import PartialChannels, part_of
 from search_spaces.cell_space import CellSpace
 from search_spaces.nas_bench_201_network import (
     DenseCell,
@@ -41,6 +43,8 @@ class NasBench201(CellSpace, Frame201, ModelSpace):
         track_running_stats: whether normalisations of the cells keep running statistics, which
             evaluation then uses.
         in_channels: channels of the images.
+        partial_channels: K, as DrNAS searches here: the operations of the supernet work on 1 / K of
+            an edge's channels; 1 for all of them. The discrete network has them on all channels.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -56,8 +60,11 @@ class NasBench201(CellSpace, Frame201, ModelSpace):
         affine: bool = False,
         track_running_stats: bool = False,
         in_channels: int = 3,
+        partial_channels: int = 1,
     ) -> None:
         frame = check_frame(channels, cells_per_stage, num_classes, in_channels)
+        k = size("partial_channels", partial_channels, 1, limits.CHANNELS)
+        part_of(frame["channels"], k, "partial_channels")
         norm = partial(
             nn.BatchNorm2d,
             affine=truth("affine", affine),
@@ -65,10 +72,11 @@ class NasBench201(CellSpace, Frame201, ModelSpace):
         )
 
         def operations(width: int) -> dict[str, nn.Module]:
-            return {name: operation(name, width, norm) for name in OPERATIONS}
+            return {name: operation(name, width // k, norm) for name in OPERATIONS}
 
         def edge(width: int, target: int, source: int) -> nn.Module:
-            return LayerChoice(operations(width), label=LABELS[target, source])
+            choice = LayerChoice(operations(width), label=LABELS[target, source])
+            return choice if k == 1 else PartialChannels(choice, width, k)
 
         check_weights(frame, lambda width: [m for _ in EDGES for m in operations(width).values()])
         super().__init__()

@@ -110,6 +110,10 @@ def test_freezing_gives_the_network_of_the_benchmark() -> None:
             {"channels": 60_000},
             "channels 60000, cells_per_stage 5, num_classes 10, in_channels 3 would make ",
         ),
+        (
+            {"channels": 6, "partial_channels": 4},
+            "partial_channels=4 must divide the 6 channels of an edge; choose 2 or 3 or 6",
+        ),
         ({"affine": 1}, "affine must be True or False, got 1"),
         ({"track_running_stats": "no"}, "track_running_stats must be True or False, got 'no'"),
     ],

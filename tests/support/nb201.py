@@ -15,12 +15,18 @@ from nni_darts.supernet.mixture import Mixture, mixture_of
 from search_spaces import NasBench201
 
 
-def our_name(theirs: str) -> str:
-    """The name in our supernet of a parameter or buffer of the reference's search network."""
+def our_name(theirs: str, partial: bool = False) -> str:
+    """The name in our supernet of a parameter or buffer of the reference's search network.
+
+    Args:
+        theirs: the reference's name.
+        partial: whether edges work on a part of the channels.
+    """
+    of_edge = ".operation" if partial else ""
 
     def edge(match: re.Match[str]) -> str:
         target, source, op = map(int, match.groups())
-        return f"nodes.{target - 1}.edges.{source}.{OPERATIONS[op]}"
+        return f"nodes.{target - 1}.edges.{source}{of_edge}.{OPERATIONS[op]}"
 
     name = re.sub(r"edges\.(\d)<-(\d)\.(\d)", edge, theirs)
     return name.replace(".op.", ".").replace("lastact.", "last.")
@@ -36,7 +42,8 @@ class Network:
         alphas: (6, 5).
         relaxation: how the alphas become weights.
         fused: see `UnrolledDARTS`.
-        arguments: further ones of `NasBench201`, such as track_running_stats (SDARTS, DrNAS).
+        arguments: further ones of `NasBench201`: track_running_stats (SDARTS, DrNAS) and
+            partial_channels (DrNAS).
     """
 
     def __init__(
@@ -56,7 +63,8 @@ class Network:
             finally:
                 torch.set_default_dtype(torch.float32)
         ours = self.supernet.state_dict()
-        theirs = {our_name(name): value for name, value in state.items()}
+        self._partial = arguments.get("partial_channels", 1) > 1
+        theirs = {our_name(name, self._partial): value for name, value in state.items()}
         missing = [n for n in ours if n not in theirs and not n.endswith("_arch_alpha")]
         foreign = [n for n in theirs if n not in ours and not _left_out(n)]
         assert not missing, missing
@@ -77,7 +85,7 @@ class Network:
 
     def parameter(self, theirs: str) -> Tensor:
         """Our parameter by the reference's name."""
-        return self.parameters[our_name(theirs)]
+        return self.parameters[our_name(theirs, self._partial)]
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         return nn.functional.cross_entropy(self.supernet(x), y)
