@@ -18,6 +18,7 @@ _LATER: Mapping[str, Any] = {
     "regularisers": [],
     "perturbation": None,
     "selection": "strongest",
+    "eigenvalue": None,
 }
 """Settings that older checkpoints know nothing of, with what these were searched with."""
 

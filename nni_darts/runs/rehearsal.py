@@ -112,7 +112,10 @@ def fits(data: Any) -> bool:
 def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
     settings = run.search
     assert settings is not None
-    strategy = strategy_of(settings.model_copy(update={"warmup_epochs": 0, "cuda_graphs": False}))
+    changes: dict[str, Any] = {"warmup_epochs": 0, "cuda_graphs": False}
+    if settings.eigenvalue is not None:
+        changes["eigenvalue"] = settings.eigenvalue.model_copy(update={"every": 1})
+    strategy = strategy_of(settings.model_copy(update=changes))
     trainer = Trainer(
         accelerator="cpu",
         devices=1,

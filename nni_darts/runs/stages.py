@@ -21,10 +21,12 @@ from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.history.record import EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
+from nni_darts.runs.go_back import GoBack
 from nni_darts.runs.identity import of_run
 from nni_darts.runs.reporter import Reporter, as_text, write_genotypes
 from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
+from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.tasks.settings import Run, Search
 from nni_darts.tasks.stage import Stage
@@ -44,11 +46,12 @@ class _ReportEpoch(pl.Callback):
         self.metric = metric
         self.reporter = reporter
         self.top_k = top_k
+        self.best: list[tuple[float, str]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        best = ranked(self.strategy, self.top_k)
-        write_genotypes(self.reporter.folder, trainer.current_epoch, best)
+        self.best = ranked(self.strategy, self.top_k)
+        write_genotypes(self.reporter.folder, trainer.current_epoch, self.best)
         probabilities = self.strategy.oneshot_module.export_probs()
         self.reporter.epoch(
             EpochRecord.of_search(trainer.current_epoch, self.metric, metrics, probabilities)
@@ -62,8 +65,10 @@ def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
 
 def strategy_of(settings: Search) -> UnrolledDARTS:
     """The strategy that the settings of a search describe."""
+    measured = settings.eigenvalue
     return UnrolledDARTS(
         **settings.parts,
+        eigenvalue=Eigenvalue(measured.batches, measured.every) if measured else None,
         arc_learning_rate=settings.arc_learning_rate,
         arc_betas=settings.arc_betas,
         arc_weight_decay=settings.arc_weight_decay,
@@ -105,6 +110,9 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     fit = go_on(folder, identity)
     strategy = strategy_of(settings)
     reporter = Reporter(send, folder, key(run), run.seed, settings.epochs)
+    report = _ReportEpoch(strategy, reporter, settings.top_k, metric)
+    rule = settings.eigenvalue.stop if settings.eigenvalue else None
+    go_back = None if rule is None else GoBack(rule, lambda: report.best)
     with free_devices() as (device,):
         print(f"{key(run)}: on {device}; results in {output}", flush=True)
         evaluator = search_evaluator(
@@ -113,10 +121,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             data,
             output,
             device,
-            [
-                _ReportEpoch(strategy, reporter, settings.top_k, metric),
-                Signed(folder, identity),
-            ],
+            [report, *([go_back] if go_back else []), Signed(folder, identity)],
             progress_bar=sys.stdout.isatty(),
             fit=fit,
         )
@@ -125,7 +130,12 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             advice.append("set recompute: true in search, which takes longer")
         with advised_out_of_memory(" or ".join(advice)):
             strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
-    last, best = reporter.last, ranked(strategy, settings.top_k)
+    if go_back is not None and (turn := go_back.turn) is not None:
+        last, best = reporter.record(turn.back), go_back.chosen
+        write_genotypes(folder, turn.back, best)
+        turned = {"stopped_after": turn.epoch + 1, "back_to": turn.back + 1}
+    else:
+        last, best, turned = reporter.last, ranked(strategy, settings.top_k), {}
     print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
     assert last is not None, "a search has at least one epoch"
     metrics = ("val_loss", "train_loss", "entropy")
@@ -136,6 +146,7 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
         **{f"score_{i}": score for i, (score, _) in enumerate(best, 1)},
         **{f"genotype_{i}": text for i, (_, text) in enumerate(best, 1)},
         "epochs": settings.epochs,
+        **turned,
         "device": str(device),
         "seconds": round(time.time() - started, 1),
         **_again(run, output),

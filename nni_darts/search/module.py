@@ -7,8 +7,9 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -19,15 +20,16 @@ from torch.optim import Adam, Optimizer
 
 from nni_darts._common.schedule import Moment, Scheduled, WarmUp
 from nni_darts.search import random_state
-from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.bilevel_step import BilevelStep, Loss
 from nni_darts.search.cuda_graph import StepGraph, capturable
+from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.hypergradient import FirstOrder, Hypergradient
 from nni_darts.search.perturbation import Perturbation, WeightStep
 from nni_darts.search.regulariser import Regulariser, Row
 from nni_darts.search.regulariser import gradient as term_gradient
 from nni_darts.search.side_effects import unlogged
 from nni_darts.supernet import architectures
-from nni_darts.supernet.mixture import Mixture, mixture_of, probabilities
+from nni_darts.supernet.mixture import Mixture, batched, mixture_of, probabilities
 from nni_darts.training.finite_losses import FiniteWatch
 
 
@@ -43,6 +45,7 @@ class UnrolledDartsModule(DartsLightningModule):
         arc_weight_decay: float,
         regularisers: Sequence[Regulariser] = (),
         perturbation: Perturbation | None = None,
+        eigenvalue: Eigenvalue | None = None,
         cuda_graphs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -52,10 +55,12 @@ class UnrolledDartsModule(DartsLightningModule):
         self.arc_weight_decay = arc_weight_decay
         self.regularisers = tuple(regularisers)
         self.perturbation = perturbation
+        self.eigenvalue = eigenvalue
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
         self.mixture: Mixture | None = None
         self._batch_idx = 0
+        self._val_batches: deque[Any] = deque(maxlen=eigenvalue.batches if eigenvalue else 0)
         self._shaped = False
         self._frozen: list[nn.Parameter] | None = None
         self._resumed_random_state: dict[str, Any] | None = None
@@ -112,6 +117,8 @@ class UnrolledDartsModule(DartsLightningModule):
         if not self._shaped:
             self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
+        if self.eigenvalue is not None and self.searching:
+            self._measure(self.eigenvalue, batch["val"], batch_idx)
         if self.trainer.is_last_batch:
             self.finite.raise_if_bad()
         self.advance_lr_schedulers(batch_idx)
@@ -179,25 +186,47 @@ class UnrolledDartsModule(DartsLightningModule):
             seen.append(loss.detach())
             return loss if self.penalty is None else self._penalised(loss)
 
-        optimizer, arch_optimizer = self._optimizer(arch=False), self._optimizer(arch=True)
-        weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
-        alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
+        arch_optimizer, step = self._optimizer(arch=True), self._bilevel(train_loss, val_loss)
         # Weights that are all frozen are where the virtual step would leave them.
-        hypergradient = self.hypergradient if weights else FirstOrder()
+        hypergradient = self.hypergradient if step.weights else FirstOrder()
         with unlogged(self.training_module):
-            gradients = hypergradient(
-                BilevelStep(
-                    train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
-                )
-            )
+            gradients = hypergradient(step)
         self.see("validation loss of the architect", seen[-1])
         if self.regularisers:
-            gradients = self._regularised(alphas, gradients)
-        for alpha, gradient in zip(alphas, gradients, strict=True):
+            gradients = self._regularised(step.alphas, gradients)
+        for alpha, gradient in zip(step.alphas, gradients, strict=True):
             alpha.grad = gradient
         arch_optimizer.step()
         torch.clear_autocast_cache()
         self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
+
+    def _bilevel(self, train_loss: Loss, val_loss: Loss) -> BilevelStep:
+        optimizer = self._optimizer(arch=False)
+        weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
+        alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
+        return BilevelStep(train_loss, val_loss, weights, alphas, optimizer, [self.training_module])
+
+    def _measure(self, eigenvalue: Eigenvalue, val_batch: Any, batch_idx: int) -> None:
+        """Log the largest eigenvalue of d2_alpha L_val when a step was the last of its epoch."""
+        if not eigenvalue.due(self.trainer.current_epoch):
+            return
+        self._val_batches.append((val_batch, batch_idx))
+        if not self.trainer.is_last_batch:
+            return
+
+        def val_loss() -> Tensor:
+            steps = [self.training_module.training_step(*batch) for batch in self._val_batches]
+            return torch.stack([_loss(output) for output in steps]).mean()
+
+        expected: Any = nullcontext()
+        if self.mixture is not None and self.mixture.relaxation.draws:
+            # What is reported is never drawn; and not every draw has a second derivative.
+            relaxation, alphas = self.mixture.relaxation, self.mixture.alphas
+            expected = self.mixture.held(batched(relaxation.probabilities, alphas))
+        with unlogged(self.training_module), expected:
+            value = eigenvalue(self._bilevel(val_loss, val_loss))
+        self._val_batches.clear()
+        self.log("eigenvalue", value, on_step=False, on_epoch=True)
 
     def _regularised(
         self, alphas: Sequence[Tensor], gradients: tuple[Tensor, ...]
@@ -296,6 +325,8 @@ class UnrolledDartsModule(DartsLightningModule):
         if self._frozen is None:
             self._frozen = [alpha for alpha in self.arch_parameters() if not alpha.requires_grad]
         super().on_train_epoch_start()
+        # The trainer keeps what an earlier epoch has logged.
+        self.trainer.callback_metrics.pop("eigenvalue", None)
         if self.mixture is not None:
             self.mixture.at(self.moment)
         for alpha in self._frozen:

@@ -18,12 +18,14 @@ from nni_darts._common.checks import (
     NOT_NEGATIVE,
     POSITIVE,
     PROBABILITY,
+    instance,
     number,
     several,
     size,
     truth,
 )
 from nni_darts._common.messages import shown
+from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
 from nni_darts.search.loader import BilevelLoader, shuffled
 from nni_darts.search.module import UnrolledDartsModule
@@ -87,6 +89,9 @@ class UnrolledDARTS(DARTS):
             for the mixing weights themselves.
         selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
             yours or an object.
+        eigenvalue: how the largest eigenvalue of the Hessian of the validation loss in alpha is
+            measured at the end of an epoch (`nni_darts.search.eigenvalue.Eigenvalue`), and logged
+            as `eigenvalue`; None for never.
         arc_learning_rate: learning rate of alpha's Adam, positive.
         arc_betas: betas of alpha's Adam.
         arc_weight_decay: weight decay of alpha's Adam.
@@ -117,6 +122,7 @@ class UnrolledDARTS(DARTS):
         regularisers: Sequence[str | Mapping[str, Any] | Regulariser] = (),
         perturbation: str | Mapping[str, Any] | Perturbation | None = None,
         selection: str | Mapping[str, Any] | Selection = "strongest",
+        eigenvalue: Eigenvalue | None = None,
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -133,6 +139,8 @@ class UnrolledDARTS(DARTS):
         rule = SELECTIONS.make(selection)
         terms = REGULARISERS.make_all("regularisers", regularisers)
         smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
+        if eigenvalue is not None:
+            instance("eigenvalue", eigenvalue, Eigenvalue, "an Eigenvalue, or None")
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
@@ -171,6 +179,7 @@ class UnrolledDARTS(DARTS):
         self.smoothing = smoothing
         self.selection = selection
         self.rule = rule
+        self.eigenvalue = eigenvalue
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -190,6 +199,7 @@ class UnrolledDARTS(DARTS):
             arc_weight_decay=self.arc_weight_decay,
             regularisers=self.terms,
             perturbation=self.smoothing,
+            eigenvalue=self.eigenvalue,
             cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
             log_prob_every_n_step=self.log_prob_every_n_step,

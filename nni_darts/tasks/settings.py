@@ -36,6 +36,7 @@ from nni_darts._common.fields import (
 )
 from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
+from nni_darts.search.early_stop import EarlyStop
 from nni_darts.search.parts import (
     HYPERGRADIENTS,
     PERTURBATIONS,
@@ -103,6 +104,17 @@ Perturbation = Annotated[str | Component, BeforeValidator(partial(_part, PERTURB
 Regulariser = Annotated[str | Component, BeforeValidator(partial(_part, REGULARISERS))]
 
 
+class Eigenvalue(Frozen):
+    """Settings of the largest eigenvalue of d2_alpha L_val (`nni_darts.search.eigenvalue`)."""
+
+    batches: BatchSize = 1
+    """Validation batches that it is of, the last ones of an epoch."""
+    every: Epochs = 1
+    """Epochs from one value to the next."""
+    stop: EarlyStop | None = None
+    """Rule by which the search ends and hands on earlier genotypes; None for never."""
+
+
 class Search(Frozen):
     """Settings of the search that images and text share."""
 
@@ -116,6 +128,8 @@ class Search(Frozen):
     regularisers: tuple[Regulariser, ...] = ()
     perturbation: Perturbation | None = None
     selection: Selection = "strongest"
+    eigenvalue: Eigenvalue | None = None
+    """Measurement of the curvature of L_val in alpha after an epoch, and what follows from it."""
     top_k: TopK = 3
     """Genotypes that a search hands on."""
     learning_rate: Positive = 0.025
