@@ -4,6 +4,7 @@ The name is whose code it is and the hypergradient. `ours` is the fused supernet
 CUDA graphs, `recompute` that with cells computed again in the backward pass, `plain` the one that
 is not fused. `nni` is NNI's own strategy on our space and with our recipe, `hub` the same on NNI's
 hub space of DARTS. `channels_last` keeps weights and images so in memory, as fused cells always do.
+What has the name of a method, such as `ours_gdas`, is first order.
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {"fused": False},
     "plain_channels_last": {"fused": False},
 }
+METHODS: dict[str, dict[str, Any]] = {
+    "sigmoid": {"relaxation": "sigmoid", "regularisers": ["zero_one"]},
+    "gdas": {"relaxation": {"name": "gumbel", "tau": 1.0}},
+    "drnas": {"relaxation": "dirichlet"},
+    "drnas_kl": {"relaxation": "dirichlet", "regularisers": ["kl"]},
+    "beta_decay": {"regularisers": [{"name": "beta_decay", "weight": 1.0}]},
+    "sdarts_rs": {"perturbation": {"name": "random_smoothing", "epsilon": 0.3}},
+}
+"""Methods by the arguments in which they differ from first-order softmax."""
 
 
 def variants(work: Work) -> dict[str, Fit]:
@@ -65,11 +75,16 @@ def variants(work: Work) -> dict[str, Fit]:
         if whose == "graphs" and work.device != "cuda":
             continue
         for order, hypergradient in HYPERGRADIENTS.items():
-            found[f"{whose}_{order}"] = partial(_ours, work, whose, hypergradient)
+            found[f"{whose}_{order}"] = partial(_ours, work, whose, hypergradient, {})
+    for whose in ("ours", "plain"):
+        for name, method in METHODS.items():
+            found[f"{whose}_{name}"] = partial(_ours, work, whose, "first_order", method)
     return found
 
 
-def _ours(work: Work, whose: str, hypergradient: str, probe: Probe, steps: int) -> None:
+def _ours(
+    work: Work, whose: str, hypergradient: str, method: dict[str, Any], probe: Probe, steps: int
+) -> None:
     settings = _settings(work)
     strategy = UnrolledDARTS(
         hypergradient=hypergradient,
@@ -78,6 +93,7 @@ def _ours(work: Work, whose: str, hypergradient: str, probe: Probe, steps: int) 
         arc_weight_decay=settings.arc_weight_decay,
         gradient_clip_val=settings.gradient_clip,
         **_OPTIONS[whose],
+        **method,
     )
     space = _space_channels_last if whose.endswith("channels_last") else _space
     _search(work, space, strategy, probe, steps)

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace
-from torch import Tensor
+from torch import Tensor, nn
 
 from nni_darts._common import limits
-from nni_darts._common.checks import size
+from nni_darts._common.checks import size, truth
 from nni_darts.genotypes.genotype import PRIMITIVES
 from nni_darts.supernet.mixed import Node
+from nni_darts.supernet.partial_channels import PartialChannels, part_of
 from search_spaces.cell_space import CellSpace
 from search_spaces.darts_network import DartsNetwork, Frame, check_frame, check_weights
 from search_spaces.operations import check_primitives, search_norm, search_operation
@@ -37,6 +38,9 @@ class DartsCNN(CellSpace, Frame, ModelSpace):
         primitives: the operations on every edge, keys of `search_spaces.operations.OPERATIONS`.
         stem: "cifar", or "imagenet", which divides height and width by 8.
         in_channels: channels of the images.
+        partial_channels: K of PC-DARTS: the operations of the supernet work on 1 / K of an edge's
+            channels; 1 for all of them. The discrete network has them on all channels.
+        edge_weights: weigh the edges into each node of the supernet by learnt weights.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -53,10 +57,15 @@ class DartsCNN(CellSpace, Frame, ModelSpace):
         primitives: Sequence[str] = PRIMITIVES,
         stem: Stem = "cifar",
         in_channels: int = 3,
+        partial_channels: int = 1,
+        edge_weights: bool = False,
     ) -> None:
         frame = check_frame(channels, num_cells, num_classes, stem, in_channels)
         check_primitives(primitives)
         num_nodes = size("num_nodes", num_nodes, 1, limits.NODES)
+        k = size("partial_channels", partial_channels, 1, limits.CHANNELS)
+        part_of(frame["channels"], k, "partial_channels")
+        edge_weights = truth("edge_weights", edge_weights)
         targets = range(2, 2 + num_nodes)
         concat = dict.fromkeys(("normal", "reduce"), targets)
         # Every node has an edge from each of the two inputs.
@@ -68,11 +77,25 @@ class DartsCNN(CellSpace, Frame, ModelSpace):
                 for at, n in ((True, 2 * num_nodes), (False, inner))
             }
         )
-        check_weights(frame, concat, dict.fromkeys(concat, edges), search_operation, search_norm)
+
+        def operation(name: str, channels: int, stride: int) -> nn.Module:
+            return search_operation(name, channels // k, stride)
+
+        check_weights(frame, concat, dict.fromkeys(concat, edges), operation, search_norm)
         super().__init__()
 
+        def make_edge(place: Place, target: int, source: int) -> nn.Module:
+            channels, stride = place.channels, place.stride(source)
+            operations = {name: operation(name, channels, stride) for name in primitives}
+            edge = LayerChoice(operations, label=f"{place.kind}_{target}_{source}")
+            return edge if k == 1 else PartialChannels(edge, channels, k, stride)
+
+        def make_node(place: Place, target: int) -> Node:
+            edges = [make_edge(place, target, source) for source in range(target)]
+            return Node(edges, NUM_CHOSEN, f"{place.kind}_{target}", edge_weights)
+
         def make_nodes(place: Place) -> list[Node]:
-            return [_node(place, target, primitives) for target in targets]
+            return [make_node(place, target) for target in targets]
 
         for _ in self.build(make_nodes, concat, search_norm, **frame):
             pass
@@ -80,14 +103,3 @@ class DartsCNN(CellSpace, Frame, ModelSpace):
     def forward(self, x: Tensor) -> Tensor:
         *_, last = self.cell_outputs(x)
         return self.classify(last)
-
-
-def _node(place: Place, target: int, primitives: Sequence[str]) -> Node:
-    edges = []
-    for source in range(target):
-        operations = {
-            name: search_operation(name, place.channels, place.stride(source))
-            for name in primitives
-        }
-        edges.append(LayerChoice(operations, label=f"{place.kind}_{target}_{source}"))
-    return Node(edges, NUM_CHOSEN, label=f"{place.kind}_{target}")

@@ -77,6 +77,7 @@ PURE = (
 """Rooms and modules that start fast: neither torch nor NNI."""
 WITHOUT_NNI = (
     "nni_darts.supernet.nodes",
+    "nni_darts.supernet.partial_channels",
     "nni_darts.supernet.relaxation",
     "nni_darts.supernet.mixture",
     "nni_darts.supernet.fused.depthwise",

@@ -83,8 +83,12 @@ class Scheduled:
 
     def at(self: P, moment: Moment) -> P:
         """Return the part as it is at a moment, with numbers in place of its schedules."""
-        now = {n: o(moment) for n, o in _options(self).items() if isinstance(o, Schedule)}
+        now = self.scheduled_at(moment)
         return dataclasses.replace(self, **now) if now else self  # type: ignore[type-var]
+
+    def scheduled_at(self, moment: Moment) -> dict[str, float]:
+        """Return the numbers that those options have at a moment that are schedules."""
+        return {n: o(moment) for n, o in _options(self).items() if isinstance(o, Schedule)}
 
     @property
     def changes(self) -> bool:

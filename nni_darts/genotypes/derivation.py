@@ -22,6 +22,7 @@ import numpy.typing as npt
 from nni_darts._common import limits
 from nni_darts._common.checks import instance, size, texts
 from nni_darts._common.messages import shown
+from nni_darts.genotypes import edge_weights as weights_of_edges
 from nni_darts.genotypes.cell import NONE, Cell, Edge, kind_of
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.genotypes.k_best import best_combinations, best_subsets
@@ -43,6 +44,7 @@ Options: TypeAlias = "list[tuple[float, str]]"
 """Pairs (log of the strength, name): one for each operation of an edge other than none."""
 _Weights: TypeAlias = Mapping[tuple[int, int], Mapping[str, float]]
 _EdgeWeights: TypeAlias = Mapping[tuple[int, int], float]
+_ROUNDING = 0.05  # of a sum of weights that were rounded, or computed in half precision
 
 
 class Strengths(NamedTuple):
@@ -115,8 +117,9 @@ def strengths(
 def derived_cell(kind: str, weights: _Weights, edge_weights: _EdgeWeights | None = None) -> Cell:
     """The cell that `derive` makes of the alphas of which these are the mixing weights.
 
-    An edge without weights is never chosen, so a node may keep fewer edges than its kind's 2
-    (recurrent: 1).
+    Weights of an edge that do not add up to 1, as those of a sigmoid, count as they are. An edge
+    without weights is never chosen, so a node may keep fewer edges than its kind's 2 (recurrent:
+    1).
 
     Args:
         kind: "normal", "reduce" or "recurrent".
@@ -135,7 +138,9 @@ def derived_cell(kind: str, weights: _Weights, edge_weights: _EdgeWeights | None
         logs = [_log(row.get(name, 0.0)) for name in names]
         # Rounded to nothing: no operation of the edge is more likely than another.
         logs = logs if max(logs) > -math.inf else [0.0] * len(logs)
-        (log_p,) = _log_softmax(np.array([logs])).tolist()
+        log_p = logs
+        if abs(sum(row.values()) - 1) <= _ROUNDING or not any(row.values()):
+            (log_p,) = _log_softmax(np.array([logs])).tolist()
         rows[edge] = options(log_p, names, (edge_weights or {}).get(edge, 1.0))
     concat = tuple(range(first, max(node for node, _ in weights) + 1))
     nodes = []
@@ -181,6 +186,7 @@ def derive(
     k: int | None = None,
     kind: str = "normal",
     edge_weights: npt.ArrayLike | None = None,
+    betas: npt.ArrayLike | None = None,
 ) -> Cell:
     """Cell in which each node keeps its `k` strongest edges, none excluded as operation [P 2.4].
 
@@ -192,6 +198,8 @@ def derive(
             cell 1.
         kind: "normal", "reduce" or "recurrent".
         edge_weights: see `strength`.
+        betas: (num_edges,), unnormalised, in place of edge_weights: these are then the softmax of
+            the betas within the edges into each node, as in PC-DARTS.
 
     Returns:
         The cell; a node's edges come strongest first, equal ones by source; concat is all nodes.
@@ -199,7 +207,8 @@ def derive(
     Raises:
         ValueError: see `strength`; and for a num_edges that is no such cell's, or a k out of range.
     """
-    return _top_cells(_tabled(alphas, primitives, edge_weights), primitives, 1, k, kind)[0][1]
+    table = _tabled(alphas, primitives, edge_weights, betas, kind)
+    return _top_cells(table, primitives, 1, k, kind)[0][1]
 
 
 def top_k(
@@ -208,6 +217,7 @@ def top_k(
     n: int,
     k: int | None = None,
     edge_weights_by_cell: Mapping[str, npt.ArrayLike] | None = None,
+    betas_by_cell: Mapping[str, npt.ArrayLike] | None = None,
 ) -> list[tuple[float, Genotype]]:
     """The `n` most probable genotypes under the alphas, best first, all distinct.
 
@@ -217,6 +227,7 @@ def top_k(
         n: number of genotypes, >= 1; fewer are returned where there are no more.
         k: edges per node, as for `derive`.
         edge_weights_by_cell: kind of cell -> edge weights as for `derive`.
+        betas_by_cell: kind of cell -> betas as for `derive`.
 
     Returns:
         (score, genotype): the score, at most 0, is the sum over the chosen edges of
@@ -228,16 +239,22 @@ def top_k(
     """
     n = size("n", n, 1, limits.ARCHITECTURES, "n=")
     instance("alphas_by_cell", alphas_by_cell, Mapping, "a mapping of kinds of cells to alphas")  # type: ignore[type-abstract]
-    weights: Mapping[str, npt.ArrayLike] = {}
-    if edge_weights_by_cell is not None:
-        what = "a mapping of kinds of cells to edge weights"
-        instance("edge_weights_by_cell", edge_weights_by_cell, Mapping, what)  # type: ignore[type-abstract]
-        weights = edge_weights_by_cell
-    cells = [
-        _top_cells(_tabled(alphas, primitives, weights.get(kind)), primitives, n, k, kind)
-        for kind, alphas in alphas_by_cell.items()
-    ]
+    weights = _by_cell("edge_weights_by_cell", edge_weights_by_cell, "edge weights")
+    betas = _by_cell("betas_by_cell", betas_by_cell, "betas")
+    tables = {
+        kind: _tabled(rows, primitives, weights.get(kind), betas.get(kind), kind)
+        for kind, rows in alphas_by_cell.items()
+    }
+    cells = [_top_cells(table, primitives, n, k, kind) for kind, table in tables.items()]
     return [(score, Genotype(chosen)) for score, chosen in best_combinations(cells, n)]
+
+
+def _by_cell(
+    name: str, given: Mapping[str, npt.ArrayLike] | None, what: str
+) -> Mapping[str, npt.ArrayLike]:
+    if given is None:
+        return {}
+    return instance(name, given, Mapping, f"a mapping of kinds of cells to {what}")  # type: ignore[type-abstract]
 
 
 def _top_cells(
@@ -263,7 +280,11 @@ def _top_cells(
 
 
 def _tabled(
-    alphas: npt.ArrayLike, primitives: Sequence[str], edge_weights: npt.ArrayLike | None
+    alphas: npt.ArrayLike,
+    primitives: Sequence[str],
+    edge_weights: npt.ArrayLike | None,
+    betas: npt.ArrayLike | None = None,
+    kind: str = "",
 ) -> list[Options]:
     """Options of each edge, from the rows of alphas."""
     primitives = texts("primitives", primitives)
@@ -292,23 +313,17 @@ def _tabled(
             "alphas must not hold NaN, nor +inf, nor -inf in a whole row, "
             f"got {a[row].tolist()} in row {row}"
         )
-    weights = [1.0] * len(a) if edge_weights is None else _edge_weights(edge_weights, len(a))
+    weights = [1.0] * len(a)
+    if edge_weights is not None:
+        weights = weights_of_edges.given(edge_weights, len(a))
+    if betas is not None:
+        if edge_weights is not None:
+            raise ValueError("betas stand for edge_weights, which are their softmax; give one")
+        first, _, _ = kind_of(kind)
+        sizes = range(first, first + _num_nodes(len(a), first, kind))
+        weights = weights_of_edges.of_betas(betas, sizes)
     rows = zip(_log_softmax(a).tolist(), weights, strict=True)
     return [options(log_p, primitives, weight) for log_p, weight in rows]
-
-
-def _edge_weights(values: npt.ArrayLike, count: int) -> list[float]:
-    try:
-        weights = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"edge_weights must be numbers in [0, 1], got {shown(values)}") from None
-    if weights.shape != (count,) or not ((weights >= 0) & (weights <= 1)).all():
-        raise ValueError(
-            f"edge_weights must be {count} numbers in [0, 1], one per row of alphas, got "
-            f"{shown(values)}"
-        )
-    found: list[float] = weights.tolist()
-    return found
 
 
 def _log_softmax(a: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

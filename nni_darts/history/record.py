@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 from nni_darts._common.metric import Metric
 from nni_darts.genotypes.cell import KINDS
@@ -51,6 +51,11 @@ def place_of(label: str) -> Place:
     return label
 
 
+def is_edge(place: Place) -> TypeGuard[CellEdge]:
+    """True if a place is an edge of a cell."""
+    return isinstance(place, CellEdge)
+
+
 HISTORY = "history.csv"
 """Name of the file in a run's folder that keeps its records."""
 
@@ -81,23 +86,35 @@ class EpochRecord:
         metric: Metric,
         metrics: Mapping[str, float],
         probabilities: Mapping[str, Mapping[Any, float]],
+        edge_weights: Mapping[str, Mapping[str, float]] | None = None,
     ) -> EpochRecord:
-        """Record an epoch of a search; the entropy of its weights is added to the metrics.
+        """Record an epoch of a search; the entropy of its mixing weights is added to the metrics.
 
         Args:
             epoch: counted from 0.
             metric: measured on the validation data; `metrics` has it.
             metrics: as the trainer has them.
             probabilities: label -> choice -> its mixing weight.
+            edge_weights: label of a node -> label of an edge into it -> its weight. Nodes whose
+                edges are no edges of cells are recorded as choices among these.
         """
         others = {name: metrics[name] for name in sorted(metrics) if name != metric.val}
+        weights = {place_of(label): _by_text(row) for label, row in probabilities.items()}
+        of_edges: dict[CellEdge, float] = {}
+        for label, row in (edge_weights or {}).items():
+            places = {place: w for edge, w in row.items() if is_edge(place := place_of(edge))}
+            if len(places) == len(row):
+                of_edges |= places
+            else:
+                weights[place_of(label)] = dict(row)
         return cls(
             epoch,
             metric,
             metrics[metric.val],
             True,
             {**others, "entropy": mean_entropy(probabilities)},
-            {place_of(label): _by_text(row) for label, row in probabilities.items()},
+            weights,
+            of_edges,
         )
 
     @classmethod

@@ -9,13 +9,15 @@ The JSON of a search, which nni_darts/monitor/page.html reads::
                 "layout": {...} or null}, ...],
      "figures": ["val_acc", ..., "gradient/loss", "schedule/Gumbel.tau", ...],
      "epochs": [[epoch, [figures], [[weights of a cell, edge by edge], ...],
-                 [[edge, operation, edge, operation, ...] of the derived cell, ...] or null],
+                 [[edge, operation, edge, operation, ...] of the derived cell, ...] or null,
+                 [[weight of an edge, edge by edge], ...]],
                 ...]}
 
 Edges are (node, source), operations of a derived cell are indices into `operations`, edges into
 `edges`. The other choices of a space are one cell of the kind "choices", whose edges are labels; it
 has "candidates" too, for each label the indices of its own operations, and "colours" for each of
-these, but no layout, of which `nni_darts.monitor.page_cells` tells. What is not known is null.
+these, but no layout, of which `nni_darts.monitor.page_cells` tells. What is not known is null; the
+last part of an epoch is only there where a method weighs the edges into a node.
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ class Epoch:
     """Kind of cell -> its table."""
     kept: dict[str, list[tuple[Row, str]]] | None
     """Kind of cell -> the edges that the derived cell has; None where there is no derived cell."""
+    edge_weights: dict[str, dict[Row, float]] = field(default_factory=dict)
+    """Kind of cell -> edge -> its weight among those into its node, where a method has them."""
 
     @classmethod
     def of(cls, record: EpochRecord) -> Epoch:
@@ -85,7 +89,11 @@ class Epoch:
         names = (*FIGURES, *(name for name in record.metrics if name.startswith(GROUPS)))
         figures = {name: _rounded(record.metrics.get(name)) for name in names}
         figures |= {record.metric.val: record.validation, "skips": count}
-        return cls(record.epoch, figures, weights, kept)
+        edges: dict[str, dict[Row, float]] = {
+            kind: {edge: weight for edge, weight in record.edge_weights_of(kind).items()}
+            for kind in dict.fromkeys(edge.kind for edge in record.edge_weights)
+        }
+        return cls(record.epoch, figures, weights, kept, edges)
 
 
 def _rounded(number: float | None) -> float | None:
@@ -182,7 +190,7 @@ class Search:
         if (verdict := values["verdict"]) is not None:
             search.verdict = Verdict(verdict["epoch"], verdict["holds"], verdict["text"])
             search.stopped = verdict["stopped"]
-        for number, figures, weights, kept in values["epochs"]:
+        for number, figures, weights, kept, *edge_weights in values["epochs"]:
             epoch = Epoch(number, dict(zip(values["figures"], figures, strict=True)), {}, None)
             if kept is not None:
                 epoch.kept = {}
@@ -196,6 +204,9 @@ class Search:
                     found = {name: weight for name, weight in read.items() if weight is not None}
                     if found:
                         epoch.weights.setdefault(kind, {})[row] = found
+                if edge_weights and kind in KINDS:
+                    told = zip(rows, edge_weights[0][i], strict=True)
+                    epoch.edge_weights[kind] = {row: w for row, w in told if w is not None}
                 if epoch.kept is not None and kind in KINDS:
                     pairs = zip(kept[i][::2], kept[i][1::2], strict=True)
                     epoch.kept[kind] = [(rows[edge], names[name]) for edge, name in pairs]
@@ -246,12 +257,18 @@ def _encode(
     for kind, rows, names in cells:
         table = epoch.weights.get(kind, {})
         values = [table.get(row, {}).get(name) for row in rows for name in names]
-        weights.append([None if v is None else round(v, DIGITS) for v in values])
+        weights.append(_shortened(values))
         chosen = epoch.kept.get(kind, []) if epoch.kept else []
         kept.append([i for row, name in chosen for i in (rows.index(row), names.index(name))])
     # An earlier version of the page may have known fewer.
     figures = [epoch.figures.get(name) for name in shown]
-    return [epoch.number, figures, weights, None if epoch.kept is None else kept]
+    edges = [_shortened(map(epoch.edge_weights.get(k, {}).get, rows)) for k, rows, _ in cells]
+    whole = [epoch.number, figures, weights, None if epoch.kept is None else kept]
+    return [*whole, edges] if epoch.edge_weights else whole
+
+
+def _shortened(values: Iterable[float | None]) -> list[float | None]:
+    return [None if value is None else round(value, DIGITS) for value in values]
 
 
 def _compact(value: Any) -> str:

@@ -27,6 +27,7 @@ __all__ = ["figure_of_history", "heat_maps"]
 
 _INK = "#333333"
 _GRID = "#E3E5E8"
+_EDGE = "#8A8F98"
 _SMALL = 7.0  # points
 _PANEL = 0.84  # inches
 _HEAD = 0.58  # above each part
@@ -41,8 +42,9 @@ def figure_of_history(records: Iterable[EpochRecord]) -> Figure:
 
     Above, over epochs: the validation metric, the entropy of the weights and the number of skip
     connections in the derived normal cell. Below, for each cell, one panel per edge with a line per
-    operation: a row for each node, a column for each source. Then a panel for every other choice of
-    the space. Lines break where epochs are missing.
+    operation: a row for each node, a column for each source; a grey line is the weight of the edge,
+    where it has one. Then a panel for every other choice of the space. Lines break where epochs are
+    missing.
 
     Args:
         records: of one search, in any order.
@@ -68,7 +70,8 @@ def figure_of_history(records: Iterable[EpochRecord]) -> Figure:
     )
     parts = [1.0] + [_PANEL * len({node for node, _ in edges[kind]}) for kind in kinds]
     wide = max((len({source for _, source in edges[kind]}) for kind in kinds), default=0)
-    legend_rows = math.ceil(len(names) / 4)
+    weighed = any(record.edge_weights for record in every.values())
+    legend_rows = math.ceil((len(names) + weighed) / 4)
     foot = 0.4 + 0.17 * legend_rows if kinds else 0.25
     width = max(5.5, 0.6 + 1.15 * wide)
     if has_choices:
@@ -103,9 +106,13 @@ def figure_of_history(records: Iterable[EpochRecord]) -> Figure:
     if not kinds:
         return figure
     lines = [_line(name) for name in names]
+    labels = list(map(literal, names))
+    if weighed:
+        lines.append(_line_of(_EDGE, ":"))
+        labels.append("weight of the edge")
     figure.legend(
         lines,
-        list(map(literal, names)),
+        labels,
         loc="lower center",
         ncols=4,
         fontsize=_SMALL + 0.5,
@@ -123,9 +130,13 @@ def _choices(figure: Figure, panels: Panels, top: float, width: float, height: f
 
 
 def _line(name: str) -> Any:
+    return _line_of(colour_of(name).light, _style(name))
+
+
+def _line_of(colour: str, style: Literal["-", ":"]) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour_of(name).light, linewidth=1.8, linestyle=_style(name))
+    return Line2D([], [], color=colour, linewidth=1.8, linestyle=style)
 
 
 def _style(name: str) -> Literal["-", ":"]:
@@ -188,6 +199,8 @@ def _multiples(
     )
     rows = [record.cells.get(kind, {}) for record in every.values()]
     top = max(weight for row in rows for edge in row.values() for weight in edge.values())
+    of_edges = {epoch: record.edge_weights_of(kind) for epoch, record in every.items()}
+    top = max([top, *(weight for row in of_edges.values() for weight in row.values())])
     for node, source in edges:
         axes = figure.add_subplot(grid[nodes.index(node), sources.index(source)])
         _prepare(axes, list(every))
@@ -199,6 +212,9 @@ def _multiples(
             }
             colour = colour_of(name).light
             _plot(axes, values, color=colour, linewidth=1.1, linestyle=_style(name))
+        own = {epoch: row.get((node, source)) for epoch, row in of_edges.items()}
+        if any(weight is not None for weight in own.values()):
+            _plot(axes, own, color=_EDGE, linewidth=1.1, linestyle=":")
         ends = [_symbol(kind, source), _symbol(kind, node)]
         axes.set_title(r" $\to$ ".join(ends), size=_SMALL, color=_INK, pad=2)
         axes.tick_params(labelleft=source == sources[0], labelbottom=node == nodes[-1])
@@ -245,6 +261,8 @@ def _number(value: Any) -> float:
 def heat_maps(record: EpochRecord, *, title: str | None = None) -> Figure:
     """Heat maps of softmax(alpha) in one epoch: edges by operations per cell, darker for heavier.
 
+    Where edges have weights of their own, these stand beside their names.
+
     Args:
         record: record of any epoch of a search.
         title: text above all.
@@ -278,16 +296,22 @@ def heat_maps(record: EpochRecord, *, title: str | None = None) -> Figure:
             rotation_mode="anchor",
             size=_SMALL,
         )
-        ends = [[_symbol(kind, s), _symbol(kind, n)] for n, s in edges]
-        axes.set_yticks(range(len(edges)), [r" $\to$ ".join(e) for e in ends], size=_SMALL)
+        ends = [r" $\to$ ".join([_symbol(kind, s), _symbol(kind, n)]) for n, s in edges]
+        own = record.edge_weights_of(kind)
+        beside = [f"  {_short(own[edge])}" if edge in own else "" for edge in edges]
+        ticks = [end + weight for end, weight in zip(ends, beside, strict=True)]
+        axes.set_yticks(range(len(edges)), ticks, size=_SMALL)
         axes.tick_params(length=0)
         for y, row in enumerate(values):
             for x, value in enumerate(row):
                 if not math.isnan(value):
                     ink = "white" if value > 0.55 else "black"
-                    text = f"{value:.2f}".removeprefix("0")
-                    axes.text(x, y, text, size=5.5, color=ink, ha="center", va="center")
+                    axes.text(x, y, _short(value), size=5.5, color=ink, ha="center", va="center")
     bar = figure.colorbar(image, ax=panels, shrink=0.6, pad=0.02)
     bar.ax.tick_params(labelsize=_SMALL)
     bar.set_label("weight", size=_SMALL)
     return figure
+
+
+def _short(weight: float) -> str:
+    return f"{weight:.2f}".removeprefix("0")

@@ -28,6 +28,7 @@ from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.strategy import UnrolledDARTS
+from nni_darts.supernet.architectures import edge_weights
 from nni_darts.tasks.settings import Run, Search
 from nni_darts.tasks.stage import Stage
 from nni_darts.training.devices import free_devices
@@ -52,9 +53,15 @@ class _ReportEpoch(pl.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.best = ranked(self.strategy, self.top_k)
         write_genotypes(self.reporter.folder, trainer.current_epoch, self.best)
-        probabilities = self.strategy.oneshot_module.export_probs()
+        module = self.strategy.oneshot_module
+        edges = {
+            node: {edge: weight.item() for edge, weight in row.items()}
+            for node, row in edge_weights(module.model).items()
+        }
         self.reporter.epoch(
-            EpochRecord.of_search(trainer.current_epoch, self.metric, metrics, probabilities)
+            EpochRecord.of_search(
+                trainer.current_epoch, self.metric, metrics, module.export_probs(), edges
+            )
         )
 
 

@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 
 from nni_darts.search import random_state
 from nni_darts.search.side_effects import HostCall, copies, detached, recorded, replaced
+from nni_darts.supernet.relaxation import OneHot
 
 REHEARSALS = 3
 """Steps that run as usual before one like them is captured: what is made at first use (momentum,
@@ -181,6 +182,9 @@ class StepGraph:
         reason = self._capturing.refusal(module.device)
         if module.penalty is not None:
             reason = reason or "the penalty is logged as numbers, which replays cannot renew"
+        if module.mixture is not None and isinstance(module.mixture.scheduled, OneHot):
+            name = type(module.mixture.scheduled).__name__
+            reason = reason or f"{name} draws in each pass which operations run"
         hooks = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
         for callback in module.trainer.callbacks:
             for hook in (*hooks, "on_before_zero_grad"):

@@ -164,6 +164,8 @@ class UnrolledDartsModule(DartsLightningModule):
         """Compute a step on the device, without waiting for the device."""
         if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
+            if self.mixture is not None:
+                self.mixture.pass_over()
         with self._perturbed(batch["train"], batch_idx):
             output = self.training_module.training_step(batch["train"], batch_idx)
         loss = _loss(output)
@@ -310,15 +312,25 @@ class UnrolledDartsModule(DartsLightningModule):
 
     def _require_an_end(self) -> None:
         """Raise ValueError for an option that changes until an end that there is not."""
-        parts: list[Scheduled | None] = [self.perturbation, *self.regularisers]
-        if self.mixture is not None:
-            parts.append(self.mixture.scheduled)
-        changing = next((type(p).__name__ for p in parts if p is not None and p.changes), None)
+        changing = next((type(p).__name__ for p in self._scheduled() if p.changes), None)
         if changing is not None and self.trainer.max_epochs in (None, -1):
             raise ValueError(
                 f"{changing} changes until the last epoch, and the search has none; give the "
                 f"trainer max_epochs, or {changing} a constant"
             )
+
+    def _scheduled(self) -> Iterator[Scheduled]:
+        """Yield the parts of the method, with their schedules."""
+        if self.mixture is not None:
+            yield self.mixture.scheduled
+        if self.perturbation is not None:
+            yield self.perturbation
+        yield from self.regularisers
+
+    def _log_schedules(self) -> None:
+        for part in self._scheduled():
+            for option, number in part.scheduled_at(self.moment).items():
+                self.log(f"schedule/{type(part).__name__}.{option}", number, on_epoch=True)
 
     def on_train_epoch_start(self) -> None:
         # Warm-up freezes all alphas, and lets all of them learn afterwards.
@@ -327,6 +339,7 @@ class UnrolledDartsModule(DartsLightningModule):
         super().on_train_epoch_start()
         # The trainer keeps what an earlier epoch has logged.
         self.trainer.callback_metrics.pop("eigenvalue", None)
+        self._log_schedules()
         if self.mixture is not None:
             self.mixture.at(self.moment)
         for alpha in self._frozen:

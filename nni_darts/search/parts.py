@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nni_darts.supernet.relaxation import Relaxation
 
 _HYPERGRADIENT = "nni_darts.search.hypergradient"
+_REGULARISER = "nni_darts.search.regulariser"
 
 HYPERGRADIENTS: Parts[Hypergradient] = Parts(
     "hypergradient",
@@ -33,7 +34,12 @@ HYPERGRADIENTS: Parts[Hypergradient] = Parts(
 RELAXATIONS: Parts[Relaxation] = Parts(
     "relaxation",
     "nni_darts.supernet.relaxation.Relaxation",
-    {"softmax": "nni_darts.supernet.relaxation.Softmax"},
+    {
+        "softmax": "nni_darts.supernet.relaxation.Softmax",
+        "sigmoid": "nni_darts.supernet.sigmoid.Sigmoid",
+        "gumbel": "nni_darts.supernet.gumbel.Gumbel",
+        "dirichlet": "nni_darts.supernet.dirichlet.Dirichlet",
+    },
 )
 
 SELECTIONS: Parts[Selection] = Parts(
@@ -44,8 +50,13 @@ SELECTIONS: Parts[Selection] = Parts(
 
 REGULARISERS: Parts[Regulariser] = Parts(
     "regulariser",
-    "nni_darts.search.regulariser.Regulariser",
-    {"beta_decay": "nni_darts.search.regulariser.BetaDecay"},
+    f"{_REGULARISER}.Regulariser",
+    {
+        "beta_decay": f"{_REGULARISER}.BetaDecay",
+        "kl": f"{_REGULARISER}.KL",
+        "l2": f"{_REGULARISER}.L2",
+        "zero_one": f"{_REGULARISER}.ZeroOne",
+    },
 )
 
 PERTURBATIONS: Parts[Perturbation] = Parts(

@@ -41,13 +41,14 @@ from nni_darts.search.perturbation import Perturbation
 from nni_darts.search.regulariser import Regulariser
 from nni_darts.search.selection import Selection
 from nni_darts.supernet import mixed_operations
+from nni_darts.supernet.drawn import run_drawn_only
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.mixed import Ranked
 from nni_darts.supernet.mixture import relax
 from nni_darts.supernet.nni_cell import MixedCell
 from nni_darts.supernet.nodes import recompute
 from nni_darts.supernet.relaxable import refuse_dangling, require_categorical, require_decided
-from nni_darts.supernet.relaxation import Relaxation
+from nni_darts.supernet.relaxation import OneHot, Relaxation
 
 
 class UnrolledDARTS(DARTS):
@@ -79,11 +80,12 @@ class UnrolledDARTS(DARTS):
             itself.
         recompute: drop what is computed inside cells and compute it again in the backward pass:
             less memory for more time. The space must have such cells.
-        relaxation: how alphas become mixing weights: "softmax" (the published one), or a class of
-            yours or an object, given as a hypergradient is. What it draws is mixed with only:
-            architectures are ranked and reported by its probabilities.
+        relaxation: how alphas become mixing weights: "softmax" (the published one), "sigmoid",
+            "gumbel", "dirichlet", or a class of yours or an object, given as a hypergradient is.
+            What it draws is mixed with only: architectures are ranked and reported by its
+            probabilities.
         regularisers: terms in alpha that are added to the validation loss, a list: each by name
-            ("beta_decay"), with its options, a class of yours or an object.
+            ("beta_decay", "kl", "l2", "zero_one"), with its options, a class of yours or an object.
         perturbation: what a step of the weights sees in place of the mixing weights:
             "random_smoothing", with or without its options, a class of yours or an object; None
             for the mixing weights themselves.
@@ -138,6 +140,8 @@ class UnrolledDARTS(DARTS):
         mixing = RELAXATIONS.make(relaxation)
         rule = SELECTIONS.make(selection)
         terms = REGULARISERS.make_all("regularisers", regularisers)
+        for term in terms:
+            term.require(mixing)
         smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
         if eigenvalue is not None:
             instance("eigenvalue", eigenvalue, Eigenvalue, "an Eigenvalue, or None")
@@ -222,6 +226,8 @@ class UnrolledDARTS(DARTS):
         supernet = super().mutate_model(model)
         require_decided(supernet)
         relax(supernet, self.mixing)
+        if isinstance(self.mixing, OneHot):
+            run_drawn_only(supernet)
         if self.fused:
             fuse(supernet)
         if self.recompute:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nni_darts.supernet import mixture
 from nni_darts.supernet.choices import Choices, alphas
 from nni_darts.supernet.decisions import rank
-from nni_darts.supernet.mixed import Ranked
+from nni_darts.supernet.mixed import MixedNode, Ranked
 
 
 def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
@@ -35,6 +35,19 @@ def each_alpha(root: nn.Module) -> list[tuple[nn.Module, Tensor]]:
         for _, _, alpha in alphas(module):
             found.setdefault(id(alpha), (module, alpha))
     return list(found.values())
+
+
+def edge_weights(root: nn.Module) -> dict[str, dict[str, Tensor]]:
+    """Weight of every edge by its label, under the label of its node, with its graph to the betas.
+
+    Only nodes with edge weights are there, in declaration order.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    for node in root.modules():
+        if isinstance(node, MixedNode) and (weights := node.weights()) is not None:
+            labels = [edge.label for edge in node.choices]
+            found.setdefault(node.choice.label, dict(zip(labels, weights, strict=True)))
+    return found
 
 
 def top_k(root: nn.Module, limit: int) -> Ranked:

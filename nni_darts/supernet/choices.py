@@ -94,8 +94,8 @@ class Choices:
         }
         return self._make.one(label, brought, restricted=len(brought) < len(candidates))
 
-    def _several(self, label: str, size: int, items: Sequence[Iterable[Part]]) -> Part:
-        self._declare(label, size, "of", len(items))
+    def _several(self, label: str, size: int, items: Sequence[Iterable[Part]], *how: str) -> Part:
+        self._declare(label, size, "of", len(items), *how)
         self._readers.setdefault(label, lambda decided: {label: list(_several(decided, label))})
         return self._make.several(label, size, items)
 
@@ -116,16 +116,19 @@ class Choices:
 
     def _node(self, node: MixedNode) -> Part:
         """Part for the chosen edges of a node, with an operation for each of them."""
-        edges = [cast(Any, edge) for edge in node.edges]
+        edges = node.choices
         for edge in edges:
             self._values(edge, edge.label, edge.names, edge._arch_alpha)
         label = node.choice.label
         self._edges.setdefault(label, []).append([edge.label for edge in edges])
         self._readers.setdefault(label, functools.partial(self._strongest_first, label))
+        weighted = ["by weighted edges"] if node.edge_weights else []
+        if weighted:
+            self.scores[label] = node.log_weights()
         parts = [
             self._edge(edge.label, {name: edge[name] for name in edge.names}) for edge in edges
         ]
-        return self._several(label, node.choice.n_chosen, [[part] for part in parts])
+        return self._several(label, node.choice.n_chosen, [[part] for part in parts], *weighted)
 
     def _strongest_first(self, label: str, decided: Decided) -> Sample:
         """Chosen inputs of the nodes that share a label, strongest first."""
@@ -133,7 +136,11 @@ class Choices:
         # Of nodes with other edges than each other's, one that is in the architecture.
         edges = next(e for e in self._edges[label] if all(e[j] in decided for j in chosen))
         operations = {j: cast(int, decided[edges[j]]) for j in chosen}
-        found = [(self.scores[edges[j]][o], Edge(str(o), j)) for j, o in operations.items()]
+        own = self.scores.get(label)
+        found = [
+            (self.scores[edges[j]][o] + (own[j] if own else 0.0), Edge(str(o), j))
+            for j, o in operations.items()
+        ]
         return {label: [edge.source for edge in strongest_first(found)]}
 
     def _cell(self, cell: MixedCell) -> Iterator[Part]:

@@ -3,12 +3,18 @@
 A node chooses `n_chosen` of its incoming edges and, on each, an operation. In the search it is the
 sum of all its edges, each the mixture of its operations (paper, section 2.2); it has no alphas of
 its own. What it would choose follows from the strengths of its edges (section 2.4).
+
+With edge weights (PC-DARTS, arXiv 1907.05737, Eq. 2) the sum is weighted by betas of the node,
+
+    x_j = sum_i softmax(beta_j)_i * o_bar_(i,j)(x_i),
+
+and the strength of an operation on an edge is its mixing weight times that of the edge.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -18,11 +24,12 @@ from nni.nas.nn.pytorch.base import recursive_freeze
 from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
 from torch import Tensor, nn
 
-from nni_darts._common.checks import several, size, text
+from nni_darts._common.checks import several, size, text, truth
 from nni_darts._common.messages import shown
 from nni_darts.genotypes.derivation import best_edges, options
 from nni_darts.supernet.mixture import probabilities
 from nni_darts.supernet.nodes import ChosenEdges
+from nni_darts.supernet.partial_channels import choice_of
 
 Sample = dict[str, Any]
 Ranked = list[tuple[float, Sample]]
@@ -36,15 +43,18 @@ class Node(MutableModule):
     such nodes names `MixedNode.mutate` in its `extra_oneshot_hooks`.
 
     Args:
-        edges: edge j is applied to state j.
+        edges: edge j is applied to state j; a `LayerChoice`, or one in `PartialChannels`.
         n_chosen: how many of them the node keeps, 1 <= n_chosen <= len(edges).
         label: of the choice of edges.
+        edge_weights: weigh the edges by learnt betas, which nodes of one label share.
 
     Raises:
-        ValueError: n_chosen is out of its range.
+        ValueError: n_chosen is out of its range, or edge_weights are for a single edge.
     """
 
-    def __init__(self, edges: Sequence[nn.Module], n_chosen: int, label: str) -> None:
+    def __init__(
+        self, edges: Sequence[nn.Module], n_chosen: int, label: str, edge_weights: bool = False
+    ) -> None:
         super().__init__()
         edges = several("edges", edges, nn.Module, "modules")
         text("label", label)
@@ -56,6 +66,12 @@ class Node(MutableModule):
                 f"node {label} has {len(edges)} predecessors and cannot keep {shown(n_chosen)} of "
                 f"them; choose n_chosen between 1 and {len(edges)}"
             )
+        self.edge_weights = truth("edge_weights", edge_weights)
+        if self.edge_weights and len(edges) == 1:
+            raise ValueError(
+                f"edge_weights: node {label} has a single edge, whose weight would always be 1; "
+                "leave edge_weights out there"
+            )
         self.edges = nn.ModuleList(edges)
         self.choice = InputChoice(len(edges), n_chosen=n_chosen, label=label)
 
@@ -66,7 +82,12 @@ class Node(MutableModule):
 
     @classmethod
     def create_fixed_module(
-        cls, sample: Sample, edges: Sequence[nn.Module], n_chosen: int, label: str
+        cls,
+        sample: Sample,
+        edges: Sequence[nn.Module],
+        n_chosen: int,
+        label: str,
+        edge_weights: bool = False,
     ) -> ChosenEdges:
         sources = sample[label]
         return ChosenEdges([edges[j] for j in sources], sources)
@@ -83,29 +104,75 @@ class Node(MutableModule):
         error = self.choice.choice.check_contains(sample)
         if error is None:
             for j in self.choice.choice.freeze(sample):
-                error = error or cast(LayerChoice, self.edges[j]).check_contains(sample)
+                choice = cast(LayerChoice, choice_of(self.edges[j]))
+                error = error or choice.check_contains(sample)
         return error
 
 
 class MixedNode(Node, BaseSuperNetModule):
-    """A `Node` in the supernet: x_j = sum over all edges of their mixed operations."""
+    """A `Node` in the supernet: x_j = sum over all edges of their mixed operations.
 
-    def __init__(self, node: Node) -> None:
+    Args:
+        node: node of the space.
+        beta: (num_edges,), unnormalised; None for a node without edge weights.
+    """
+
+    def __init__(self, node: Node, beta: nn.Parameter | None = None) -> None:
         MutableModule.__init__(self)
         self.edges = node.edges
+        self.edge_weights = node.edge_weights
         self.add_mutable(node.choice.choice)
         # Not registered as a child: NNI would give it alphas.
         object.__setattr__(self, "choice", node.choice)
+        self.register_parameter("_arch_beta", beta)
 
     @classmethod
     def mutate(
         cls, module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]
     ) -> MixedNode | None:
         """The mutation hook."""
-        return cls(module) if type(module) is Node else None
+        if type(module) is not Node:
+            return None
+        if not module.edge_weights:
+            return cls(module)
+        # NNI draws a row for the choice of edges as for any other; without edge weights it is idle.
+        beta = memo.get(module.choice.label)
+        if not isinstance(beta, nn.Parameter):
+            raise TypeError(
+                f"edge_weights: node {module.choice.label} needs a strategy that learns weights of "
+                "choices, such as UnrolledDARTS; choose one, or leave edge_weights out"
+            )
+        return cls(module, beta)
+
+    @property
+    def choices(self) -> list[Any]:
+        """The mixed layer of every edge."""
+        return [choice_of(edge) for edge in self.edges]
+
+    def weights(self) -> Tensor | None:
+        """Weights of the edges (num_edges,), with their graph; None without edge weights.
+
+        They are a softmax, whatever the relaxation of the operations is.
+        """
+        beta: Tensor | None = self._arch_beta
+        return None if beta is None else beta.softmax(-1)
+
+    def log_weights(self) -> list[float]:
+        """log of the weights of the edges, in float64; 0 without edge weights."""
+        beta: Tensor | None = self._arch_beta
+        if beta is None:
+            return [0.0] * len(self.edges)
+        return cast("list[float]", beta.detach().double().log_softmax(-1).tolist())
+
+    def arch_parameters(self) -> Iterator[nn.Parameter]:
+        """The betas, where there are any. Those of the edges are their own."""
+        if self._arch_beta is not None:
+            yield cast(nn.Parameter, self._arch_beta)
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         outputs = [edge(s) for edge, s in zip(self.edges, states, strict=False)]
+        if (weights := self.weights()) is not None:
+            outputs = [b * x for b, x in zip(weights, outputs, strict=True)]
         return cast(Tensor, sum(outputs[1:], outputs[0]))
 
     def resample(self, memo: Sample) -> Sample:
@@ -118,9 +185,10 @@ class MixedNode(Node, BaseSuperNetModule):
         """The strongest choice; edges that were not chosen are named too, as NNI expects."""
         if self.choice.label in memo:
             return {}
-        edges = [cast(Any, edge) for edge in self.edges]
+        edges = self.choices
         incoming = [
-            options(log_probabilities(edge, edge._arch_alpha), edge.names) for edge in edges
+            options([b + p for p in log_probabilities(edge, edge._arch_alpha)], edge.names)
+            for edge, b in zip(edges, self.log_weights(), strict=True)
         ]
         # What an edge would be that is not chosen does not matter; NNI wants to be told anyway.
         sample = {edge.label: max(o)[1] for edge, o in zip(edges, incoming, strict=True)}

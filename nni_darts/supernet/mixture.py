@@ -10,15 +10,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from nni_darts._common.schedule import Moment
-from nni_darts.supernet.relaxation import Relaxation
+from nni_darts.supernet.relaxation import OneHot, Relaxation
 
 __all__ = [
+    "Drawn",
     "MixingWeights",
     "Mixture",
     "batched",
@@ -29,6 +31,18 @@ __all__ = [
     "weights_at_once",
     "weights_in_turn",
 ]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The one choice of an alpha that was drawn."""
+
+    index: int
+    """Index of the choice."""
+    weight: Tensor
+    """Scalar 1, with its graph to the alpha."""
+    rest: Tensor | None
+    """Scalar 0, the sum of the other weights with their graph; None where they are ignored."""
 
 
 class Mixture:
@@ -44,6 +58,7 @@ class Mixture:
         self.relaxation = relaxation
         self.alphas = list(alphas)
         self._rows: dict[int, Tensor] | None = None
+        self._drawn: dict[int, Drawn] = {}
         self._held = False
 
     def at(self, moment: Moment) -> None:
@@ -51,9 +66,25 @@ class Mixture:
         self.relaxation = self.scheduled.at(moment)
 
     def row(self, alpha: Tensor) -> Tensor:
-        """Mixing weights (choices,) of an alpha in this pass, with their graph to it."""
+        """Mixing weights (choices,) of an alpha in this pass, with their graph to it.
+
+        Of one choice that is drawn, the others have neither weight nor gradient.
+        """
+        if drawn := self.drawn(alpha):
+            others = [
+                drawn.weight.new_zeros(n) for n in (drawn.index, len(alpha) - 1 - drawn.index)
+            ]
+            return torch.cat([others[0], drawn.weight[None], others[1]])
         rows = self._rows or {}
         return rows[id(alpha)] if id(alpha) in rows else self.relaxation.weights(alpha)
+
+    def drawn(self, alpha: Tensor) -> Drawn | None:
+        """The one choice of an alpha that is drawn in this pass; None where all are mixed."""
+        if self._held or not isinstance(self.relaxation, OneHot):
+            return None
+        if id(alpha) not in self._drawn:
+            return self._draws([alpha])[0]
+        return self._drawn[id(alpha)]
 
     @property
     def at_once(self) -> bool:
@@ -64,15 +95,30 @@ class Mixture:
         """Mixing weights of every alpha, drawn anew where they are drawn."""
         return batched(self.relaxation.weights, self.alphas)
 
+    def pass_over(self) -> None:
+        """Let the next pass draw other weights than the last, from whose random state it starts.
+
+        The passes of the architect leave the random state as they found it, and a step of the
+        weights is to draw its own sample (as published for GDAS and DrNAS).
+        """
+        if self.relaxation.draws:
+            with torch.no_grad():
+                self.rows()
+
     def begin(self) -> None:
         """Begin a pass: draw for every alpha where the relaxation draws."""
-        if self.relaxation.draws and not self._held:
+        if self._held or not self.relaxation.draws:
+            return
+        if isinstance(self.relaxation, OneHot):
+            draws = self._draws(self.alphas)
+            self._drawn = {id(alpha): one for alpha, one in zip(self.alphas, draws, strict=True)}
+        else:
             self._rows = self._by_alpha(self.rows())
 
     def end(self) -> None:
         """Forget the draws of the last pass: what is called besides the supernet draws its own."""
         if not self._held:
-            self._rows = None
+            self._rows, self._drawn = None, {}
 
     @contextmanager
     def held(self, rows: Sequence[Tensor]) -> Iterator[None]:
@@ -83,6 +129,23 @@ class Mixture:
             yield
         finally:
             self._rows, self._held = before
+
+    def _draws(self, alphas: Sequence[Tensor]) -> list[Drawn]:
+        """Draw one choice for each alpha; a device is waited for once."""
+        relaxation = cast(OneHot, self.relaxation)
+        ones = relaxation.unselected == "ones"
+        found: dict[int, tuple[Tensor, Tensor | None]] = {}
+        indices: list[Tensor] = []
+        for alike in by_size(alphas):
+            h = relaxation.weights(torch.stack([alphas[i] for i in alike]))
+            index = h.detach().argmax(-1, keepdim=True)
+            weight = h.gather(-1, index).squeeze(-1)
+            rest = h.sum(-1) - weight if ones else None
+            indices.append(index.flatten())
+            for n, i in enumerate(alike):
+                found[i] = weight[n], None if rest is None else rest[n]
+        chosen = torch.cat(indices).tolist() if indices else []
+        return [Drawn(k, *found[i]) for i, k in sorted(zip(found, chosen, strict=True))]
 
     def _by_alpha(self, rows: Sequence[Tensor]) -> dict[int, Tensor]:
         return {id(alpha): row for alpha, row in zip(self.alphas, rows, strict=True)}
@@ -96,14 +159,19 @@ class Mixture:
 
 def batched(function: Callable[[Tensor], Tensor], rows: Sequence[Tensor]) -> list[Tensor]:
     """Results of a function of (n, choices) for rows (choices,): called once for each size."""
-    sizes: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        sizes.setdefault(len(row), []).append(i)
     found: dict[int, Tensor] = {}
-    for alike in sizes.values():
+    for alike in by_size(rows):
         results = function(torch.stack([rows[i] for i in alike])).unbind()
         found |= dict(zip(alike, results, strict=True))
     return [found[i] for i in range(len(rows))]
+
+
+def by_size(rows: Sequence[Tensor]) -> list[list[int]]:
+    """Indices of the rows of each size, in their order."""
+    sizes: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        sizes.setdefault(len(row), []).append(i)
+    return list(sizes.values())
 
 
 class MixingWeights(nn.Module):

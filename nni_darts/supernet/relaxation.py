@@ -47,3 +47,21 @@ class Softmax(Relaxation):
 
     def probabilities(self, alpha: Tensor) -> Tensor:
         return alpha.softmax(-1)
+
+
+class OneHot(Relaxation, ABC):
+    """A relaxation that draws one choice: its weight is 1, and that of the others 0.
+
+    Of a layer of operations, only the one that is drawn is run; the others' parameters then have no
+    gradient at all, not one of zero, so that their optimiser passes them by.
+    """
+
+    @property
+    def unselected(self) -> str:
+        """Gradient of the weights that are not drawn, one of `UNSELECTED`."""
+        return "ignored"
+
+
+UNSELECTED = ("ignored", "ones")
+"""Gradients of the weights of the operations that are not drawn: none, or that of operations whose
+output is all ones."""

@@ -39,12 +39,14 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process of its own for each variant: importing NNI takes seconds."""
     import hypergradients
     import loader
+    import methods
     import scale
 
     # What this process has held before may be more than any of them needs.
     growing = itertools.count(1.0)
-    monkeypatch.setattr(hypergradients, "peak_megabytes", lambda: next(growing))
-    for module in (hypergradients, loader, scale):
+    for module in (hypergradients, methods):
+        monkeypatch.setattr(module, "peak_megabytes", lambda: next(growing))
+    for module in (hypergradients, loader, methods, scale):
         monkeypatch.setattr(module, "isolated", lambda function, *args: function(*args))
 
 
@@ -233,6 +235,35 @@ def test_step(tmp_path: Path, capsys: Any) -> None:
     printed, figures = run(main, arguments, tmp_path, capsys)
     assert {name: len(s) for name, s in figures["seconds"].items()} == dict.fromkeys(names, 2)
     assert "x nni_first" in printed
+
+
+@pytest.mark.usefixtures("here")
+def test_methods(tmp_path: Path, capsys: Any) -> None:
+    from methods import main
+
+    arguments = [*TINY, "--rounds", "2", "--methods", "gdas", "sdarts_rs"]
+    printed, figures = run(main, arguments, tmp_path, capsys)
+    names = [f"{w}_{m}" for w in ("ours", "plain") for m in ("first", "gdas", "sdarts_rs")]
+    assert {name: len(s) for name, s in figures["seconds"].items()} == dict.fromkeys(names, 2)
+    assert list(figures["MB"]) == names
+    assert "MB x softmax" in printed
+    with pytest.raises(SystemExit):
+        main([*TINY, "--methods", "gda"])
+    assert "no gda; there are sigmoid, gdas" in capsys.readouterr().err
+
+
+def test_a_method_is_beside_softmax_of_its_sort() -> None:
+    from methods import rows
+
+    seconds = {
+        "ours_first": [1.0, 2.0],
+        "ours_gdas": [0.5, 1.0],
+        "plain_first": [4.0, 8.0],
+        "plain_gdas": [1.0, 2.0],
+    }
+    found = rows(seconds, dict(zip(seconds, (10.0, 4.0, 20.0, 5.0), strict=True)))
+    assert [row["x softmax"][:4] for row in found] == ["1.00", "0.50", "1.00", "0.25"]
+    assert [row["MB x softmax"] for row in found] == ["1.00", "0.40", "1.00", "0.25"]
 
 
 def test_step_names_the_variants(capsys: Any) -> None:

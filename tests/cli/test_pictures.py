@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import sqlite3
 from collections.abc import Callable
@@ -10,14 +9,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from histories import reports
+from histories import records, reports
 from PIL import Image
 
 from nni_darts.cli.main import main
 from nni_darts.experiment import nni_database
-from nni_darts.genotypes.cell import RNN_PRIMITIVES
-from nni_darts.history.flat import from_flat
-from nni_darts.pictures.animation import Frame, animation, frames_of
+from nni_darts.pictures.animation import frames_of
 
 
 @pytest.fixture
@@ -33,10 +30,6 @@ def failing(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return line.removeprefix("error: ")
 
     return call
-
-
-def frames(reports: list[dict[str, Any]]) -> list[Frame]:
-    return frames_of([from_flat(report) for report in reports])
 
 
 def written(path: Path, made: list[dict[str, Any]]) -> str:
@@ -148,15 +141,6 @@ def test_animate_refuses_other_formats(tmp_path: Path, failing: Callable[..., st
     assert "must end in one of .gif" in line
 
 
-def test_frames_tell_the_epoch() -> None:
-    made = reports(2)
-    first, second = frames(made)
-    assert first.title == f"epoch 1    val accuracy 50.00%    entropy {made[0]['entropy']:.3f}"
-    assert second.epoch == 1
-    del made[0]["default"], made[0]["entropy"]
-    assert frames(made)[0].title == "epoch 1"
-
-
 def test_epochs_whose_cells_are_not_whole_are_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,19 +149,11 @@ def test_epochs_whose_cells_are_not_whole_are_left_out(
     made[1] = {k: v for k, v in made[1].items() if not k.startswith("n5")}
     made[2] = {k: v for k, v in made[2].items() if not k.startswith("r")}
     history = written(tmp_path / "history.csv", made)
-    assert [frame.epoch for frame in frames(made)] == [0, 3]
+    assert [frame.epoch for frame in frames_of(records(made))] == [0, 3]
     assert main(["animate", history, "-o", str(tmp_path / "x.gif")]) == 0
     printed = capsys.readouterr()
     assert printed.err == "note: weights are missing in epochs 2-3\n"
     assert printed.out.endswith(": 2 epochs\n")
-
-
-def test_one_cell_alone_and_recurrent_cells() -> None:
-    for made in (reports(2, ["normal"], 2), reports(2, ["recurrent"], 3, RNN_PRIMITIVES)):
-        shown = frames(made)
-        assert len(shown) == 2
-        with Image.open(io.BytesIO(animation(shown))) as image:
-            assert image.n_frames == 2
 
 
 # Trials of an experiment

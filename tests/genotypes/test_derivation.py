@@ -292,6 +292,21 @@ def test_a_cell_derived_by_hand() -> None:
     assert strengths(edges)[3, 0] == 0.15
 
 
+def test_weights_that_do_not_compete_count_as_they_are() -> None:
+    edges = {
+        (2, 0): {"none": 0.1, "skip_connect": 0.2, "sep_conv_3x3": 0.3},
+        (2, 1): {"none": 0.9, "skip_connect": 0.9, "sep_conv_3x3": 0.8},
+        (3, 0): {"none": 0.0, "skip_connect": 0.0, "sep_conv_3x3": 0.1},
+        (3, 1): {"none": 0.9, "skip_connect": 0.7, "sep_conv_3x3": 0.8},
+        (3, 2): {"none": 0.9, "skip_connect": 0.7, "sep_conv_3x3": 0.6},
+    }
+    cell = derived_cell("normal", edges)
+    assert cell.nodes == (
+        (("skip_connect", 1), ("sep_conv_3x3", 0)),
+        (("sep_conv_3x3", 1), ("skip_connect", 2)),
+    )
+
+
 def test_weights_that_were_rounded_to_nothing() -> None:
     gone = {"none": 1.0, "skip_connect": 0.0}
     cell = derived_cell("normal", {(2, 0): gone, (2, 1): gone})
@@ -384,3 +399,63 @@ def test_edge_weights_that_are_none(weights):
     with pytest.raises(ValueError, match="edge_weights must be") as error:
         derive(_alphas(0), PRIMITIVES, edge_weights=weights)
     assert "\n" not in str(error.value)
+
+
+# Betas (PC-DARTS)
+
+PC_DARTS = GOLDEN.parent / "variants" / "pc_darts_genotypes.json"
+
+
+def _pc_darts_cases():
+    if not PC_DARTS.exists():
+        pytest.skip(f"{PC_DARTS} is not part of the repository")
+    golden = json.loads(PC_DARTS.read_text())
+    assert len(golden["cases"]) == 20
+    assert tuple(golden["primitives"]) == PRIMITIVES
+    for case in golden["cases"]:
+        alphas = {kind: np.array(case[f"alphas_{kind}"]) for kind in ("normal", "reduce")}
+        betas = {kind: np.array(case[f"betas_{kind}"]) for kind in ("normal", "reduce")}
+        normal, normal_concat, reduce, reduce_concat = case["genotype"]
+        text = {"normal": normal, "normal_concat": normal_concat}
+        text |= {"reduce": reduce, "reduce_concat": reduce_concat}
+        yield alphas, betas, Genotype.parse(json.dumps(text))
+
+
+def test_the_genotypes_of_pc_darts():
+    # Traps 1 and 2: without betas, or with one softmax over all edges, cells are others.
+    for alphas, betas, expected in _pc_darts_cases():
+        for kind in ("normal", "reduce"):
+            cell = derive(alphas[kind], PRIMITIVES, kind=kind, betas=betas[kind])
+            assert cell == expected[kind]
+        assert top_k(alphas, PRIMITIVES, 1, betas_by_cell=betas)[0][1] == expected
+        assert top_k(alphas, PRIMITIVES, 1)[0][1] != expected
+
+
+def test_betas_are_a_softmax_within_each_node():
+    alphas, betas = _alphas(1), np.random.default_rng(2).normal(size=14)
+    rows = np.split(betas, [2, 5, 9])
+    weights = np.concatenate([np.exp(row) / np.exp(row).sum() for row in rows])
+    both = dict.fromkeys(("normal", "reduce"), alphas)
+    expected = top_k(both, PRIMITIVES, 30, edge_weights_by_cell=dict.fromkeys(both, weights))
+    # A constant added to the betas of a node changes nothing.
+    shifted = np.concatenate([row + 1000 * i for i, row in enumerate(rows)])
+    for given in (betas, shifted):
+        ranked = top_k(both, PRIMITIVES, 30, betas_by_cell={"reduce": given, "normal": betas})
+        assert ranked[0][1] == expected[0][1]
+        np.testing.assert_allclose([s for s, _ in ranked], [s for s, _ in expected], rtol=1e-10)
+
+
+@pytest.mark.parametrize("betas", [[0.0] * 13, [math.nan] + [0.0] * 13, "beta", [[0.0] * 14]])
+def test_betas_that_are_none(betas):
+    with pytest.raises(ValueError, match=r"betas must be (14 )?finite numbers") as error:
+        derive(_alphas(0), PRIMITIVES, betas=betas)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_betas_and_edge_weights():
+    with pytest.raises(ValueError, match="betas stand for edge_weights"):
+        derive(_alphas(0), PRIMITIVES, edge_weights=[1.0] * 14, betas=[0.0] * 14)
+    with pytest.raises(ValueError, match="alphas have 13 rows"):
+        derive(_alphas(0, 13), PRIMITIVES, betas=[0.0] * 13)
+    with pytest.raises(TypeError, match="betas_by_cell must be a mapping of kinds of cells"):
+        top_k({"normal": _alphas(0)}, PRIMITIVES, 1, betas_by_cell=[0.0] * 14)

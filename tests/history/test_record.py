@@ -87,6 +87,28 @@ def test_what_was_written_is_read_back() -> None:
     assert to_flat(searched()) == {k: v for k, v in report.items() if k not in ("n2<0", "r2<0")}
 
 
+def test_weights_of_edges_are_no_mixing_weights() -> None:
+    weights = {
+        "normal_3": {"normal_3_0": 0.125, "normal_3_1": 0.875},
+        "reduce_2": {"reduce_2_0": 1.0},
+        "own": {"first": 0.25, "second": 0.75},
+    }
+    metrics = {"val_ppl": 61.0}
+    record = EpochRecord.of_search(3, PERPLEXITY, metrics, ROWS, weights)
+    assert record.edge_weights == {
+        CellEdge("normal", 3, 0): 0.125,
+        CellEdge("normal", 3, 1): 0.875,
+        CellEdge("reduce", 2, 0): 1.0,
+    }
+    # The edges of a node that is in no cell are choices as any others.
+    assert record.choices == {**searched().choices, "own": {"first": 0.25, "second": 0.75}}
+    assert record.cells == searched().cells
+    assert record.metrics["entropy"] == mean_entropy(ROWS)
+    again = from_flat(to_flat(record))
+    assert again.edge_weights == record.edge_weights
+    assert again.choices == record.choices
+
+
 def test_a_record_is_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         searched().epoch = 4  # type: ignore[misc]

@@ -213,6 +213,41 @@ def test_numbers(visit: Any) -> None:
     expect(table.locator("caption")).to_have_text("reduction cell, epoch 3")
 
 
+def test_weights_of_edges(visit: Any, picture: Any) -> None:
+    edges = [(kind, n, s) for kind in "nr" for n in range(2, 6) for s in range(n)]
+    made = [
+        {**r, **{f"{k}{n}<{s}": 2 * (s + 1) / (n * (n + 1)) for k, n, s in edges}}
+        for r in reports(4)
+    ]
+    tell(AlphaMonitor(), "a", made)
+    page = visit()
+    row = page.locator("#heat .heat").first.locator("tbody tr").nth(4)
+    expect(row.locator("td.edge")).to_have_text(".50")
+    expect(row.locator("td.edge")).to_have_attribute("title", "0 → 1  0.5")
+    expect(page.locator("#times")).to_be_visible()
+    width_of = "g.querySelector('path').getAttribute('stroke-width')"
+    widths = page.locator("#cells .kept").evaluate_all(
+        f"all => all.map(g => [g.textContent, +{width_of}])"
+    )
+    assert len(widths) == 16
+    for text, width in widths:
+        operation, edge = map(float, re.findall(r"0[.][0-9]+", text))
+        assert width == pytest.approx(1 + 4 * operation * edge, abs=0.006)
+    page.locator("summary").click()
+    table = page.locator("#tables table").first
+    expect(table.locator("thead th").nth(1)).to_have_text("weight of the edge")
+    expect(table.locator("tbody tr").nth(4).locator("td").first).to_have_text("0.5000")
+    picture(page, "alphas-edge-weights")
+
+
+def test_without_weights_of_edges_nothing_is_said_of_them(visit: Any) -> None:
+    tell(AlphaMonitor(), "a", reports(2))
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 2 of 2")
+    expect(page.locator("#times")).to_be_hidden()
+    assert page.locator("#heat .edge").count() == 0
+
+
 def test_choosing_a_search_and_its_verdict_in_the_dark(visit: Any, picture: Any) -> None:
     monitor = AlphaMonitor(on_collapse="stop")
     tell(monitor, "a", reports(10))

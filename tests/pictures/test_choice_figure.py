@@ -9,28 +9,22 @@ import pandas as pd
 import pytest
 from choice_histories import choice_reports, labels
 from drawings import EVIL, require_harmless
-from histories import reports
+from histories import records, reports
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
 
 from nni_darts.cli.main import main
 from nni_darts.history.flat import from_flat
-from nni_darts.history.record import EpochRecord
 from nni_darts.pictures import drawing
 from nni_darts.pictures.animation import animation, frames_of
 from nni_darts.pictures.choice_figure import figure_of_choices
 from nni_darts.pictures.colours import colours_among
-from nni_darts.pictures.lettering import fitting, width_of
 
 CHOICES = {
     "block": {"conv": 0.25, "pool": 0.7, "skip_connect": 0.05},
     "depth": {"1": 0.5, "2": 0.5},
 }
-
-
-def records(reports: list[dict[str, Any]]) -> list[EpochRecord]:
-    return [from_flat(report) for report in reports]
 
 
 def texts(figure: Any) -> list[Any]:
@@ -132,19 +126,6 @@ def test_names_may_be_anything() -> None:
     require_harmless(drawing.rendered(figure_of_choices(rows, title=EVIL), "svg"))
     written = {text.get_text() for text in texts(figure_of_choices({"$a$ $b$": {"$x$": 1.0}}))}
     assert written == {"$a$ $b$", "$x$", "1.00"}
-
-
-def test_what_does_not_fit_has_an_ellipsis_in_its_middle() -> None:
-    name = "block_of_the_first_stage_kernel_size"
-    short = fitting(name, 8, 80)
-    start, end = short.split("…")
-    assert name.startswith(start)
-    assert name.endswith(end)
-    assert 60 < width_of(short, 8) <= 80
-    assert fitting(name, 8, 500) == name
-    assert fitting(name, 8, 0) == "…"
-    assert width_of(fitting("x" * 100_000, 8, 80), 8) <= 80
-    assert len(fitting(name, 8, 80, bold=True)) < len(short)
 
 
 # Commands

@@ -178,7 +178,8 @@ def test_it_is_bounded(
 
 
 def test_the_shipped_searches_are_stepped(capfd: pytest.CaptureFixture[str]) -> None:
-    for name in ("darts.yml", "darts_cifar10.yml", "darts_rnn.yml"):
+    methods = ("gdas_cifar10.yml", "drnas_cifar10.yml")
+    for name in ("darts.yml", "darts_cifar10.yml", "darts_rnn.yml", *methods):
         assert main(["check", str(ROOT / "experiments" / name)]) == 0
         assert "no step" not in capfd.readouterr().err
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw
+from nni_darts.history.cells import derived
+from nni_darts.history.csv_file import read
 from nni_darts.runs.run_key import key
 from nni_darts.runs.stages import STAGES, search
 from nni_darts.search.strategy import UnrolledDARTS
@@ -27,6 +30,12 @@ TINY: dict[str, Any] = {
     "space": {"name": "DartsCNN", "channels": 4, "num_cells": 3, "num_nodes": 2},
     "data": {"name": "digits"},
     "search": {"seeds": [0], "epochs": 3, "batch_size": 128, "arc_learning_rate": 0.1, "top_k": 2},
+}
+
+WEIGHED: dict[str, Any] = {
+    **TINY,
+    "space": {**TINY["space"], "partial_channels": 2, "edge_weights": True},
+    "search": {**TINY["search"], "warmup_epochs": 1},
 }
 
 SCRIPT = """
@@ -52,11 +61,14 @@ def finish(run: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_search_killed_after_an_epoch_ends_as_one_never_killed(tmp_path: Path) -> None:
-    whole = finish(TINY, tmp_path / "whole")
+@pytest.mark.parametrize("run", [TINY, WEIGHED], ids=["plain", "edge weights"])
+def test_a_search_killed_after_an_epoch_ends_as_one_never_killed(
+    tmp_path: Path, run: dict[str, Any]
+) -> None:
+    whole = finish(run, tmp_path / "whole")
 
     folder = tmp_path / "killed"
-    first = subprocess.Popen(command(TINY, folder), stdout=subprocess.DEVNULL)
+    first = subprocess.Popen(command(run, folder), stdout=subprocess.DEVNULL)
     limit = time.monotonic() + 300
     while not (folder / "last.ckpt").exists():
         assert time.monotonic() < limit
@@ -65,13 +77,34 @@ def test_a_search_killed_after_an_epoch_ends_as_one_never_killed(tmp_path: Path)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
     assert len(pd.read_csv(folder / "history.csv")) < 3
-    resumed = finish(TINY, folder)
+    resumed = finish(run, folder)
 
     for name, value in whole.items():
         if name not in ("seconds", "output"):
             assert resumed[name] == value, name
     tables = [pd.read_csv(tmp_path / f / "history.csv") for f in ("whole", "killed")]
     pd.testing.assert_frame_equal(*(t.drop(columns="seconds") for t in tables), check_exact=True)
+
+
+def test_a_search_with_edge_weights(tmp_path: Path) -> None:
+    reports: list[dict[str, Any]] = []
+    result = search(parse_run(WEIGHED), tmp_path, reports.append)
+    edges = [f"{kind}{node}<{source}" for kind in "nr" for node in (2, 3) for source in range(node)]
+    for report in reports:
+        for kind in "nr":
+            for node in (2, 3):
+                total = sum(report[f"{kind}{node}<{source}"] for source in range(node))
+                assert total == pytest.approx(1)
+    first, second, last = ([report[edge] for edge in edges] for report in reports)
+    # Betas rest while alphas do, and are learnt with them.
+    assert first == pytest.approx([1 / 2] * 2 + [1 / 3] * 3 + [1 / 2] * 2 + [1 / 3] * 3, abs=2e-3)
+    assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 0.01
+    assert second != last
+    assert reports[0]["entropy"] == pytest.approx(math.log(8), abs=1e-3)
+    # What the page and the pictures make of the reports is what the search gives.
+    for record in read(tmp_path / "history.csv")[-1:]:
+        assert json.loads(result["genotype_1"]) == json.loads(derived(record).to_json())
+        assert len(record.edge_weights) == 10
 
 
 def test_faster_or_smaller_it_is_the_same_search(

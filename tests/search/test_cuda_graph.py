@@ -393,6 +393,19 @@ def test_a_penalty_runs_as_usual(searches: Searches) -> None:
     assert "the penalty is logged as numbers" in searches.lines[0]
 
 
+@pytest.mark.parametrize(
+    ("relaxation", "line"),
+    [
+        ({"name": "gumbel", "tau": 1}, "Gumbel draws in each pass which operations run; the steps"),
+        ("dirichlet", "a step draws random numbers (dropout?), and a replay could not draw those"),
+    ],
+)
+def test_draws_run_as_usual(searches: Searches, relaxation: Any, line: str) -> None:
+    searches.run(True, space=spaces.Plain, strategy={"relaxation": relaxation})
+    assert (searches.cpu.captures, len(searches.lines)) == (0, 1)
+    assert searches.lines[0].startswith(f"cuda_graphs: {line}")
+
+
 def test_without_cuda_it_runs_as_usual(capsys: pytest.CaptureFixture[str]) -> None:
     strategy = UnrolledDARTS(cuda_graphs=True)
     spaces.search(spaces.Plain(), strategy, max_epochs=2)

@@ -264,6 +264,28 @@ def test_the_gradient_of_a_penalty_reaches_alpha() -> None:
     assert preference(100.0) < 0.4 < 0.6 < preference(-100.0)
 
 
+def test_options_that_change_are_logged_in_every_epoch() -> None:
+    seen: list[dict[str, float]] = []
+
+    class Look(Callback):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            found = trainer.callback_metrics.items()
+            seen.append({n: v.item() for n, v in found if n.startswith("schedule/")})
+
+    strategy = UnrolledDARTS(
+        relaxation={"name": "gumbel", "tau": [4, 1]},
+        regularisers=["beta_decay", "l2"],
+        perturbation={"name": "random_smoothing", "epsilon": 0.1},
+    )
+    spaces.search(spaces.Plain(), strategy, max_epochs=4, callbacks=[Look()])
+    assert [epoch["schedule/Gumbel.tau"] for epoch in seen] == [4, 3, 2, 1]
+    assert [epoch["schedule/BetaDecay.weight"] for epoch in seen] == [0, 12.5, 25, 37.5]
+    assert {name for epoch in seen for name in epoch} == {
+        "schedule/Gumbel.tau",
+        "schedule/BetaDecay.weight",
+    }
+
+
 # Stop, resume, fail.
 
 
@@ -289,7 +311,7 @@ class Scheduled(spaces.Recipe):
         return [sgd], [CosineAnnealingLR(sgd, 4)]
 
 
-def resumable(folder: Path, epochs: int, resume: bool = False) -> UnrolledDARTS:
+def resumable(folder: Path, epochs: int, resume: bool = False, **method: Any) -> UnrolledDARTS:
     torch.manual_seed(3)
     checkpoint = ModelCheckpoint(folder, save_last=True)
     evaluator = spaces.evaluator(
@@ -301,7 +323,7 @@ def resumable(folder: Path, epochs: int, resume: bool = False) -> UnrolledDARTS:
     )
     if resume:
         evaluator.fit_kwargs = {"ckpt_path": str(folder / "last.ckpt"), "weights_only": True}
-    strategy = UnrolledDARTS(arc_learning_rate=0.1)
+    strategy = UnrolledDARTS(arc_learning_rate=0.1, **method)
     spaces.start(Normed(), strategy, evaluator)
     strategy.run()
     return strategy
@@ -315,12 +337,22 @@ class StopAfter(Callback):
         trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
 
 
-def test_a_resumed_search_continues_to_the_identical_alphas(tmp_path: Path) -> None:
-    whole = resumable(tmp_path / "whole", 4)
-    resumable(tmp_path / "parts", 2)
+METHODS: dict[str, dict[str, Any]] = {
+    "as published": {},
+    "GDAS": {"relaxation": "gumbel"},
+    "DrNAS": {"relaxation": "dirichlet", "regularisers": ["kl"]},
+    "FairDARTS": {"relaxation": "sigmoid", "regularisers": ["zero_one"]},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_search_continues_to_the_identical_alphas(method: str, tmp_path: Path) -> None:
+    options = METHODS[method]
+    whole = resumable(tmp_path / "whole", 4, **options)
+    resumable(tmp_path / "parts", 2, **options)
     # Other draws in between must not matter.
     torch.rand(7)
-    parts = resumable(tmp_path / "parts", 4, resume=True)
+    parts = resumable(tmp_path / "parts", 4, resume=True, **options)
     assert torch.equal(spaces.alphas(whole), spaces.alphas(parts))
     for a, b in zip(whole.supernet.parameters(), parts.supernet.parameters(), strict=True):
         assert torch.equal(a, b)

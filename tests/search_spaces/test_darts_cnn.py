@@ -1,43 +1,23 @@
-"""The space, its supernet and its discrete networks: search_spaces/ and
-nni_darts/supernet/mixed.py.
-"""
+"""The space and its supernet."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import spaces
 import torch
-from golden import SHARED
-from nni.nas.nn.pytorch import LayerChoice, ModelSpace
-from nni.nas.space import model_context
-from nni.nas.strategy import DARTS
-from torch import Tensor, nn
+from nni.nas.nn.pytorch import LayerChoice
+from spaces import count
+from torch import nn
 
 from nni_darts import UnrolledDARTS
 from nni_darts.genotypes import published as papers
 from nni_darts.genotypes.genotype import PRIMITIVES, Genotype
-from nni_darts.supernet.mixed import MixedNode, Node
-from nni_darts.supernet.nodes import ChosenEdges
 from search_spaces import DartsCNN, DartsNetwork, operations
 from search_spaces.operations import FactorizedReduce
 
-
-def count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def published() -> dict[str, Any]:
-    path = SHARED / "genotypes.json"
-    if not path.exists():
-        return {}
-    return {k: v for k, v in json.loads(path.read_text()).items() if v["kind"] == "cnn"}
-
-
-GENOTYPES = published()
 DARTS_V2 = Genotype.parse(
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
     "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
@@ -45,18 +25,6 @@ DARTS_V2 = Genotype.parse(
     "('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
     "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=range(2, 6))"
 )
-# facts.md, section 4: parameters on CIFAR (C 36, 20 cells) and ImageNet (C 48, 14 cells).
-COUNTS = {
-    "DARTS_V1": (3_169_414, 4_510_432),
-    "DARTS_V2": (3_349_342, 4_718_752),
-    "PC_DARTS_cifar": (3_634_678, 5_270_560),
-    "PC_DARTS_image": (3_721_510, 5_342_464),
-    "PDARTS": (3_433_798, 4_944_352),
-    "GDAS_V1": (3_368_782, 4_969_216),
-    "NASNet": (3_830_950, None),
-    "AmoebaNet": (3_145_078, None),
-}
-IMAGENET = {"channels": 48, "num_cells": 14, "num_classes": 1000, "stem": "imagenet"}
 
 
 # Parameters
@@ -70,56 +38,6 @@ def test_weights_of_the_supernet() -> None:
     assert count(supernet) == 1_930_618 + 2 * 14 * 8
     assert len(alphas) == 28
     assert {a.shape for a in alphas} == {(8,)}
-
-
-def test_parameters_of_darts_v2() -> None:
-    assert count(DartsNetwork(DARTS_V2)) == 3_349_342
-    assert count(DartsNetwork(DARTS_V2, auxiliary=True)) == 3_349_342 + 476_426
-    assert count(DartsNetwork(DARTS_V2, **IMAGENET)) == 4_718_752
-    assert count(DartsNetwork(DARTS_V2, **IMAGENET, auxiliary=True)) == 4_718_752 + 1_260_776
-
-
-@pytest.mark.parametrize("name", COUNTS)
-def test_parameters_of_published_genotypes(name: str) -> None:
-    if name not in GENOTYPES:
-        pytest.skip("../shared/genotypes.json is not here")
-    genotype = Genotype.parse(json.dumps(GENOTYPES[name]))
-    cifar, imagenet = COUNTS[name]
-    assert count(DartsNetwork(genotype)) == cifar
-    if imagenet is not None:
-        assert count(DartsNetwork(genotype, **IMAGENET)) == imagenet
-
-
-@pytest.mark.parametrize("name", GENOTYPES)
-def test_published_genotypes_run_and_count_as_the_reference(name: str) -> None:
-    genotype = Genotype.parse(json.dumps(GENOTYPES[name]))
-    small = DartsNetwork(genotype, 8, 5, auxiliary=True, drop_path=0.2)
-    logits, auxiliary = small(torch.randn(2, 3, 32, 32))
-    assert logits.shape == auxiliary.shape == (2, 10)
-    assert small.eval()(torch.randn(2, 3, 32, 32)).shape == (2, 10)
-    counts = json.loads((SHARED / "data/param_mac_counts.json").read_text())["counts"]
-    for repository, by_name in counts.items():
-        if name not in by_name:
-            continue
-        assert count(DartsNetwork(genotype)) == by_name[name]["cifar"]
-        assert count(DartsNetwork(genotype, auxiliary=True)) == by_name[name]["cifar_aux"]
-        assert count(DartsNetwork(genotype, **IMAGENET)) == by_name[name]["inet"]
-        if repository != "chenxin061+pdarts":
-            # That one puts back the last normalisation of ImageNet's auxiliary head.
-            auxiliary = DartsNetwork(genotype, **IMAGENET, auxiliary=True)
-            assert count(auxiliary) == by_name[name]["inet_aux"]
-
-
-def test_freezing_gives_the_discrete_network() -> None:
-    space = DartsCNN(36, 20)
-    frozen = space.freeze(DARTS_V2.to_sample())
-    assert isinstance(frozen, DartsNetwork)
-    assert count(frozen) == 3_349_342
-    assert frozen.genotype == DARTS_V2
-    supernet = UnrolledDARTS().mutate_model(space)
-    assert count(supernet.freeze(DARTS_V2.to_sample())) == 3_349_342
-    with model_context(DARTS_V2.to_sample()):
-        assert count(DartsCNN(36, num_cells=20)) == 3_349_342
 
 
 # Structure
@@ -169,136 +87,6 @@ def test_supernet_operations() -> None:
     assert isinstance(edge["max_pool_3x3"][1], nn.BatchNorm2d)
 
 
-def test_a_node_sums_its_edges_and_has_no_alphas() -> None:
-    supernet = UnrolledDARTS().mutate_model(DartsCNN(4, 3))
-    node = next(m for m in supernet.modules() if isinstance(m, MixedNode))
-    states = [torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)]
-    expected = torch.zeros(2, 4, 8, 8)
-    for edge, state in zip(node.edges, states, strict=True):
-        weights = edge._arch_alpha.softmax(0)
-        for weight, operation in zip(weights, edge, strict=True):
-            expected = expected + weight * operation(state)
-    torch.testing.assert_close(node(states), expected)
-    own = [n for n, _ in node.named_parameters() if "_arch_alpha" in n]
-    assert len(own) == 2
-
-
-@pytest.mark.parametrize("size", [15, 16])
-def test_zero_and_factorized_reduce_agree_with_the_other_operations_on_sizes(size: int) -> None:
-    x = torch.randn(2, 4, size, size)
-    for stride in (1, 2):
-        shapes = {
-            operations.search_operation(name, 4, stride)(x).shape for name in operations.OPERATIONS
-        }
-        assert len(shapes) == 1
-        assert not operations.search_operation("none", 4, stride)(x).any()
-
-
-def test_drop_path_spares_the_identity_and_evaluation() -> None:
-    network = DartsNetwork(DARTS_V2, 8, 5, drop_path=0.5)
-    drops = [m for m in network.modules() if isinstance(m, operations.DropPath)]
-    edges = sum(len(node.edges) for cell in network.cells for node in cell.nodes)
-    identities = sum(isinstance(m, nn.Identity) for m in network.modules())
-    assert len(drops) == edges - identities
-    network.drop_path = 0.3
-    assert {m.p for m in drops} == {0.3}
-    x = torch.randn(2, 3, 16, 16)
-    network.eval()
-    assert torch.equal(network(x), network(x))
-
-
-def test_drop_path_drops_whole_images_and_keeps_the_mean() -> None:
-    drop = operations.DropPath(0.25)
-    x = torch.ones(4000, 2, 3, 3)
-    factors = drop(x)
-    assert (factors == factors[:, :1, :1, :1]).all()
-    by_image = factors[:, 0, 0, 0]
-    torch.testing.assert_close(by_image.unique(), torch.tensor([0, 1 / 0.75]))
-    assert abs(by_image.mean().item() - 1) < 0.03
-    assert drop(x.bfloat16()).dtype == torch.bfloat16
-    assert operations.DropPath(0.0)(x) is x
-    assert drop.eval()(x) is x
-
-
-def test_the_arguments_of_a_network_build_it_again() -> None:
-    network = DartsNetwork(DARTS_V2, 4, 3, 7, auxiliary=True, stem="imagenet", in_channels=1)
-    assert network.arguments == {
-        "channels": 4,
-        "num_cells": 3,
-        "num_classes": 7,
-        "auxiliary": True,
-        "stem": "imagenet",
-        "in_channels": 1,
-    }
-    again = DartsNetwork(DARTS_V2, **network.arguments)
-    assert again.arguments == network.arguments
-    again.load_state_dict(network.state_dict())
-    again.auxiliary = None
-    assert not again.arguments["auxiliary"]
-
-
-class Nodes(ModelSpace):
-    """A space of the user's, made of our nodes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        edges = [
-            LayerChoice({"none": operations.Zero(1), "conv": nn.Conv2d(3, 3, 1)}, label=f"e_{j}")
-            for j in range(3)
-        ]
-        self.node = Node(edges, 2, label="n")
-        self.head = nn.Linear(3, spaces.CLASSES)
-
-    @staticmethod
-    def extra_oneshot_hooks(strategy: Any) -> list[Any]:
-        return [MixedNode.mutate]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.node([x, 2 * x, 3 * x]).mean((2, 3)))
-
-
-def test_a_frozen_node_has_the_chosen_edges_only() -> None:
-    space = Nodes()
-    sample = {"n": [2, 0], "e_0": "conv", "e_2": "conv"}
-    frozen = space.freeze(sample)
-    assert isinstance(frozen.node, ChosenEdges)
-    assert frozen.node.sources == (2, 0)
-    assert count(frozen.node) == 2 * (3 * 3 + 3)
-    with model_context(sample | {"e_1": "none"}):
-        assert count(Nodes().node) == 2 * (3 * 3 + 3)
-    with pytest.raises(Exception, match="e_2"):
-        space.freeze({"n": [2, 0], "e_0": "conv"})
-
-
-def test_a_hook_may_come_with_the_strategy_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Nodes, "extra_oneshot_hooks")
-    strategy = UnrolledDARTS(mutation_hooks=[MixedNode.mutate])
-    spaces.search(Nodes(), strategy)
-    assert isinstance(strategy.supernet.node, MixedNode)
-    _, sample = strategy.top_k(1)[0]
-    assert len(sample["n"]) == 2
-    assert {sample[f"e_{j}"] for j in sample["n"]} == {"conv"}
-
-
-def test_nnis_own_strategy_derives_our_nodes_by_strength() -> None:
-    strategy = DARTS()
-    supernet = strategy.mutate_model(DartsCNN(4, 3))
-    with torch.no_grad():
-        for alpha in strategy._arch_parameters.values():
-            alpha.zero_()
-        strategy._arch_parameters["normal_4_2"].copy_(torch.tensor([9.0, 5, 0, 0, 0, 0, 0, 0]))
-        strategy._arch_parameters["normal_4_3"].copy_(torch.tensor([0.0, 0, 0, 0, 3, 0, 0, 0]))
-        strategy._arch_parameters["normal_4_0"].copy_(torch.tensor([0.0, 0, 0, 2, 0, 0, 0, 0]))
-    sample: dict[str, Any] = {}
-    for module in supernet.modules():
-        if hasattr(module, "export"):
-            sample.update(module.export(sample))
-    # Trap 4: edge 2 has the largest alpha, but next to `none` it is weak.
-    assert sample["normal_4"] == [3, 0]
-    assert sample["normal_4_3"] == "sep_conv_3x3"
-    assert "none" not in sample.values()
-
-
 # Bad input
 
 
@@ -318,36 +106,6 @@ def test_nnis_own_strategy_derives_our_nodes_by_strength() -> None:
 )
 def test_bad_spaces(arguments: dict[str, Any], expected: str, message: Any) -> None:
     assert expected in message(ValueError, DartsCNN, **arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ({"num_cells": 2}, "num_cells must be at least 3, got 2"),
-        ({"channels": 9}, "channels must be divisible by 2"),
-        ({"drop_path": 1.0}, "drop_path must be in [0, 1), got 1.0"),
-    ],
-)
-def test_bad_networks(arguments: dict[str, Any], expected: str, message: Any) -> None:
-    assert expected in message(ValueError, DartsNetwork, DARTS_V2, **arguments)
-
-
-def test_a_recurrent_genotype_is_no_cnn(message: Any) -> None:
-    rnn = Genotype.parse("Genotype(recurrent=[('relu', 0)], concat=[1])")
-    assert "normal and reduce cells is needed" in message(ValueError, DartsNetwork, rnn)
-
-
-def test_an_operation_without_a_module_is_refused(message: Any) -> None:
-    text = DARTS_V2.to_authors().replace("dil_conv_3x3", "dil_conv_9x9")
-    genotype = Genotype.parse(text, operations=["dil_conv_9x9"])
-    assert "unknown primitive 'dil_conv_9x9'" in message(ValueError, DartsNetwork, genotype)
-
-
-def test_more_edges_than_predecessors(message: Any) -> None:
-    def make() -> None:
-        Node([nn.Identity(), nn.Identity()], 3, label="n")
-
-    assert "has 2 predecessors and cannot keep 3" in message(ValueError, make)
 
 
 def test_an_operation_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:

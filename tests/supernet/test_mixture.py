@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nni_darts import UnrolledDARTS
 from nni_darts._common.schedule import Linear, Moment
+from nni_darts.search.parts import RELAXATIONS
 from nni_darts.supernet import architectures
 from nni_darts.supernet.fused import run as fused_run
 from nni_darts.supernet.fused.fuse import fuse
@@ -76,6 +77,11 @@ def built(name: str, relaxation: Any) -> tuple[nn.Module, Tensor]:
     return net, torch.randn(shape if len(shape) == 4 else (2, *shape))
 
 
+def at_start(relaxation: Any) -> Relaxation:
+    """A relaxation with numbers in place of its schedules."""
+    return RELAXATIONS.make(relaxation).at(Moment(0, 1))
+
+
 def said(net: nn.Module) -> Any:
     found = architectures.probabilities(net)
     rows = {label: {c: p.item() for c, p in row.items()} for label, row in found.items()}
@@ -83,9 +89,13 @@ def said(net: nn.Module) -> Any:
     return rows, architectures.top_k(net, 3), exported
 
 
+DRAWING = [Gumbel(), "gumbel", "dirichlet"]
+
+
+@pytest.mark.parametrize("relaxation", DRAWING)
 @pytest.mark.parametrize("name", SPACES)
-def test_what_is_said_is_not_drawn(name: str) -> None:
-    net, x = built(name, Gumbel())
+def test_what_is_said_is_not_drawn(name: str, relaxation: Any) -> None:
+    net, x = built(name, at_start(relaxation))
     torch.manual_seed(1)
     state = torch.get_rng_state()
     first = said(net)
@@ -97,9 +107,10 @@ def test_what_is_said_is_not_drawn(name: str) -> None:
     assert first == said(built(name, "softmax")[0])
 
 
+@pytest.mark.parametrize("relaxation", DRAWING)
 @pytest.mark.parametrize("name", SPACES)
-def test_what_is_computed_is_drawn(name: str) -> None:
-    net, x = built(name, Gumbel())
+def test_what_is_computed_is_drawn(name: str, relaxation: Any) -> None:
+    net, x = built(name, at_start(relaxation))
     outputs = []
     for seed in (1, 2, 1):
         torch.manual_seed(seed)
@@ -217,7 +228,10 @@ def test_a_softmax_of_the_users_is_left_where_it_is() -> None:
 
 def test_a_relaxation_that_there_is_not(message: Any) -> None:
     text = message(ValueError, UnrolledDARTS, relaxation="softmaxx")
-    assert text == "unknown relaxation 'softmaxx'; did you mean 'softmax'? (known: softmax)"
+    assert text == (
+        "unknown relaxation 'softmaxx'; did you mean 'softmax'? (known: softmax, sigmoid, "
+        "gumbel, dirichlet)"
+    )
 
 
 # Passes.
@@ -242,15 +256,18 @@ def test_cells_of_a_kind_share_the_draw_of_a_pass(monkeypatch: pytest.MonkeyPatc
     assert not any(torch.equal(seen[0], seen[-1]) for seen in rows.values())
 
 
-def test_cells_that_are_computed_again_meet_their_draw() -> None:
+@pytest.mark.parametrize("relaxation", DRAWING)
+def test_cells_that_are_computed_again_meet_their_draw(relaxation: Any) -> None:
     found = []
     for recompute in (False, True):
         torch.manual_seed(0)
-        net = UnrolledDARTS(relaxation=Gumbel(), recompute=recompute).mutate_model(DartsCNN(4, 3))
+        strategy = UnrolledDARTS(relaxation=at_start(relaxation), recompute=recompute)
+        net = strategy.mutate_model(DartsCNN(4, 3))
         torch.manual_seed(1)
-        loss = net(torch.randn(2, 3, 8, 8)).square().mean()
-        found.append([loss.detach(), *torch.autograd.grad(loss, list(net.parameters()))])
-    torch.testing.assert_close(*found)
+        net(torch.randn(2, 3, 8, 8)).square().mean().backward()
+        found.append([p.grad for p in net.parameters()])
+    assert [g is None for g in found[0]] == [g is None for g in found[1]]
+    torch.testing.assert_close(*[[g for g in of if g is not None] for of in found])
 
 
 def test_held_rows_are_for_all_passes_within() -> None:

@@ -22,13 +22,14 @@ from nni_darts.supernet.nodes import Nodes
 from search_spaces.operations import search_operation
 
 CLASSES = 3
+LEARNT = ("_arch_alpha", "_arch_beta")
 
 
 def supernets(space: nn.Module) -> tuple[nn.Module, nn.Module]:
     """The plain one and a fused copy, in float64, with alphas far from uniform."""
     plain = UnrolledDARTS(fused=False).mutate_model(space).double()
     for i, (name, parameter) in enumerate(plain.named_parameters()):
-        if name.endswith("_arch_alpha"):
+        if name.endswith(LEARNT):
             parameter.data = torch.linspace(-1, 1 + i / 9, len(parameter)).double()
     return plain, fuse(copy.deepcopy(plain))
 
@@ -46,12 +47,14 @@ def images(size: int = 8, batch: int = 4) -> tuple[Tensor, Tensor]:
 
 def split(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     named = list(net.named_parameters())
-    alphas = [p for n, p in named if n.endswith("_arch_alpha")]
-    return [p for n, p in named if not n.endswith("_arch_alpha")], alphas
+    alphas = [p for n, p in named if n.endswith(LEARNT)]
+    return [p for n, p in named if not n.endswith(LEARNT)], alphas
 
 
-def numbers(net: nn.Module, hypergradient: str = "first_order") -> dict[str, Tensor]:
-    """All that a search step makes of a network."""
+def numbers(
+    net: nn.Module, hypergradient: str = "first_order", every: bool = True
+) -> dict[str, Tensor]:
+    """All that a search step makes of a network; `every` parameter must get a gradient."""
     x, y = images()
     weights, alphas = split(net)
     sgd = SGD(weights, 0.1, 0.9, weight_decay=1e-3)
@@ -65,7 +68,9 @@ def numbers(net: nn.Module, hypergradient: str = "first_order") -> dict[str, Ten
     found["hypergradient"] = torch.cat([g.flatten() for g in gradients])
     loss(x).backward()
     for name, parameter in net.named_parameters():
-        assert parameter.grad is not None
+        assert parameter.grad is not None or not every
+        if parameter.grad is None:
+            continue
         found[f"gradient of {name}"] = parameter.grad
     sgd.step()
     return {**found, **{name: value.clone() for name, value in net.state_dict().items()}}

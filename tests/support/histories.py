@@ -10,6 +10,8 @@ from typing import Any
 from flat_reports import flat_report
 
 from nni_darts.genotypes.cell import KINDS, PRIMITIVES
+from nni_darts.history.flat import from_flat
+from nni_darts.history.record import EpochRecord
 
 
 def reports(
@@ -38,3 +40,7 @@ def reports(
         accuracy = 0.5 + 0.1 * epoch
         made.append(flat_report(epoch, accuracy, probabilities, losses, seed=0, seconds=1.0))
     return made
+
+
+def records(reports: list[dict[str, Any]]) -> list[EpochRecord]:
+    return [from_flat(report) for report in reports]

@@ -14,6 +14,7 @@ import torchvision
 from PIL import Image
 from torch import Tensor
 
+from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.data_sets import DATA_SETS
 
 
@@ -89,3 +90,15 @@ def _folder(root: Path, counts: dict[str, int]) -> Path:
             image = Image.new("L", size, level).convert(mode)
             image.save(root / name / f"{i}.{'PNG' if i % 2 else 'png'}")
     return root
+
+
+def ready(name: str, **options: object) -> BilevelData:
+    data = BilevelData(name, **options)  # type: ignore[arg-type]
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def halves(data: BilevelData) -> tuple[Tensor, Tensor]:
+    """All images of either half as they are kept, (N, C, H, W)."""
+    return data.train_dataloader().dataset.items, data.val_dataloader().dataset.items  # type: ignore[attr-defined]

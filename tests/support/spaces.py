@@ -205,3 +205,7 @@ def search(
 def alphas(strategy: UnrolledDARTS) -> Tensor:
     parameters = strategy.oneshot_module.arch_parameters()
     return torch.cat([p.detach().reshape(-1) for p in parameters])
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,26 +1,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from inspect import signature
 
 import pytest
 
 from nni_darts._common.metric import ACCURACY
-from nni_darts.genotypes.published import get, names
 from nni_darts.tasks.cells import CellTask
 from nni_darts.tasks.registry import IMAGES, TASKS, TEXT, of_cells, of_data
 
 
 def test_the_data_says_what_it_is_for() -> None:
     assert [of_data(name) for name in ("digits", "ptb", "my.Data")] == [IMAGES, TEXT, IMAGES]
-
-
-def test_published_genotypes_are_of_one_task(message: Callable[..., str]) -> None:
-    for name in names():
-        task, other = (TEXT, IMAGES) if name.startswith("RNN_") else (IMAGES, TEXT)
-        task.require(get(name))
-        assert f"is needed for {other.name}, got" in message(ValueError, other.require, get(name))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from nni.nas.oneshot.pytorch.supermodule.differentiable import DifferentiableMixedLayer
 from torch import Tensor, nn
 
+from nni_darts.supernet.drawn import DrawnLayer
+from nni_darts.supernet.fused.bypass import Partial
 from nni_darts.supernet.fused.kinds import (
     Chain,
     Feature,
@@ -21,6 +23,7 @@ from nni_darts.supernet.fused.kinds import (
 from nni_darts.supernet.fused.watch import Watch, hooked, settings
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.supernet.nodes import Nodes
+from nni_darts.supernet.partial_channels import PartialChannels
 
 Shape = tuple[int, ...]
 
@@ -32,22 +35,27 @@ class Kernels:
     """
 
     def __init__(self) -> None:
-        self._modules: dict[Shape, list[nn.Conv2d]] = {}
-        self._sizes: dict[Shape, list[int]] = {}
+        self._added: dict[Shape, list[Sequence[nn.Conv2d]]] = {}
 
     def add(self, convolutions: Sequence[nn.Conv2d]) -> tuple[Shape, int]:
         """Add convolutions of one shape that run as one; returns their place in `joined`."""
         shape = tuple(convolutions[0].weight.shape)
-        self._modules.setdefault(shape, []).extend(convolutions)
-        sizes = self._sizes.setdefault(shape, [])
-        sizes.append(len(convolutions) * shape[0])
-        return shape, len(sizes) - 1
+        added = self._added.setdefault(shape, [])
+        added.append(convolutions)
+        return shape, len(added) - 1
+
+    def of(self, place: tuple[Shape, int], edges: Sequence[int]) -> list[nn.Conv2d]:
+        """Convolutions of some of the edges of an `add`, by their indices there."""
+        shape, position = place
+        return [self._added[shape][position][i] for i in edges]
 
     def joined(self) -> Mapping[Shape, Sequence[Tensor]]:
         """Kernels of each `add` by shape (c_out, ...), each (len * c_out, ...)."""
         return {
-            shape: torch.cat([m.weight for m in modules]).split(self._sizes[shape])
-            for shape, modules in self._modules.items()
+            shape: torch.cat([m.weight for modules in added for m in modules]).split(
+                [len(modules) * shape[0] for modules in added]
+            )
+            for shape, added in self._added.items()
         }
 
 
@@ -110,8 +118,16 @@ class Plan:
     unfused: Mapping[int, Sequence[tuple[int, int, int, nn.Module]]]
     """Unfused operations by target, in the plain order: source, edge, operation, module."""
     kernels: Kernels
+    nodes: Sequence[MixedNode]
+    partial: Partial | None
+    """Partial channels; None where operations work on all of them."""
     watch: Watch
     """Watch over all that the plan rests on."""
+
+    @property
+    def sums_operations(self) -> bool:
+        """True if nodes are sums of whole operations: no partial channels, no weights of edges."""
+        return self.partial is None and not any(node.edge_weights for node in self.nodes)
 
 
 def make_plan(nodes: Nodes) -> Plan | None:
@@ -122,6 +138,11 @@ def make_plan(nodes: Nodes) -> Plan | None:
     """
     edges = _mixed_edges(nodes)
     if edges is None:
+        return None
+    mixed = [cast(MixedNode, node) for node in nodes]
+    partial_edges = [edge for node in mixed for edge in node.edges if _is_partial(edge)]
+    partial = _partial(mixed) if partial_edges else None
+    if partial_edges and partial is None:
         return None
     inputs, names = len(edges[0]), edges[0][0].names
     kernels = Kernels()
@@ -168,19 +189,21 @@ def make_plan(nodes: Nodes) -> Plan | None:
     if not together or len(channels) > 1:
         return None
     target_order = sorted(range(len(layers)), key=places.__getitem__)
-    mixed = [cast(MixedNode, node) for node in nodes]
-    watch = Watch([nodes, *(node.edges for node in mixed)], [*mixed, *layers], planned)
-    return Plan(sources, layers, target_order, unfused, kernels, watch)
+    planned += [edge.bypass for edge in partial_edges]
+    watch = Watch(
+        [nodes, *(node.edges for node in mixed)], [*mixed, *partial_edges, *layers], planned
+    )
+    return Plan(sources, layers, target_order, unfused, kernels, mixed, partial, watch)
 
 
 def _mixed_edges(nodes: Nodes) -> list[list[Any]] | None:
     """Mixed edges into each node, or None if a plan cannot be made for them."""
     if not nodes or not all(type(node) is MixedNode and not hooked(node) for node in nodes):
         return None
-    edges = [list(cast(MixedNode, node).edges) for node in nodes]
-    every = [cast(Any, edge) for node in edges for edge in node]
+    edges = [cast(MixedNode, node).choices for node in nodes]
+    every = [edge for node in edges for edge in node]
     if not every or not all(
-        type(edge) is DifferentiableMixedLayer and not hooked(edge) for edge in every
+        type(edge) in (DifferentiableMixedLayer, DrawnLayer) and not hooked(edge) for edge in every
     ):
         return None
     if len({tuple(edge.names) for edge in every}) > 1:
@@ -191,3 +214,29 @@ def _mixed_edges(nodes: Nodes) -> list[list[Any]] | None:
     if [len(node) for node in edges] != list(range(inputs, inputs + len(edges))):
         return None
     return edges
+
+
+def _is_partial(edge: nn.Module) -> TypeGuard[PartialChannels]:
+    return isinstance(edge, PartialChannels)
+
+
+def _partial(nodes: Sequence[MixedNode]) -> Partial | None:
+    """Partial channels that all edges of a cell have, or None where they cannot run together."""
+    every = [edge for node in nodes for edge in node.edges]
+    if not all(type(edge) is PartialChannels and not hooked(edge) for edge in every):
+        return None
+    shapes = {(edge.channels, edge.k) for edge in every if _is_partial(edge)}
+    bypasses = []
+    for source in range(len(nodes[-1].edges)):
+        outgoing = [cast(Any, node.edges[source]).bypass for node in nodes[_first(nodes, source) :]]
+        kinds = {recognise(bypass) for bypass in outgoing}
+        if len(kinds) > 1 or not isinstance(kinds.pop(), Feature):
+            return None
+        bypasses.append(outgoing[0])
+    ((channels, k), *others) = shapes
+    return None if others else Partial(channels, k, bypasses)
+
+
+def _first(nodes: Sequence[MixedNode], source: int) -> int:
+    """The first node that has an edge from a source."""
+    return max(0, source + 1 - len(nodes[0].edges))

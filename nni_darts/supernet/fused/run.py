@@ -2,6 +2,9 @@
 
     x_t = sum_{s < t} sum_o p_(s,t),o * o(x_s)        p of the relaxation, softmax(alpha)
 
+Where edges have weights b, p is p_(s,t),o * b_(s,t). With partial channels x_s is what operations
+see of it, and `nni_darts.supernet.fused.bypass` has the rest.
+
 All edges that leave a state s run together. What hangs on x_s alone (ReLU, pools, their
 normalisation) is computed once; the convolutions of k edges are one with k times the channels; and
 p scales the last normalisation: norm(y) * p is the normalisation with the affine weight p.
@@ -19,8 +22,11 @@ from nni.nas.nn.pytorch.base import recursive_freeze
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nni_darts.supernet.drawn import all_drawn
 from nni_darts.supernet.fused import layout
-from nni_darts.supernet.fused.depthwise import Geometry, depthwise
+from nni_darts.supernet.fused.bypass import Bypass
+from nni_darts.supernet.fused.drawn import run_drawn
+from nni_darts.supernet.fused.operations import Runs, norm, reduced
 from nni_darts.supernet.fused.plan import (
     Chains,
     Features,
@@ -50,7 +56,12 @@ class FusedNodes(Nodes, MutableModule):
             return super().run(states)
         if self._plan is None or not self._plan.watch.unchanged():
             self._plan = make_plan(self)
-        return super().run(states) if self._plan is None else run(self._plan, states)
+        plan = self._plan
+        if plan is None or (plan.partial and plan.partial.channels != states[0].shape[1]):
+            return super().run(states)
+        if (drawn := all_drawn(plan.layers)) is None:
+            return run(plan, states)
+        return run_drawn(plan, states, drawn) if plan.sums_operations else super().run(states)
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         """Freeze to plain `Nodes`, with what was set on these."""
@@ -65,8 +76,10 @@ class FusedNodes(Nodes, MutableModule):
 
 def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     """The states (N, C, H, W) of a cell: its inputs, then its nodes."""
-    p = mixing_weights(plan).unbind(1)
-    channels = inputs[0].shape[1]
+    weights, b = mixing_weights(plan), edge_weights(plan)
+    p = (weights if b is None else weights * b.unsqueeze(1)).unbind(1)
+    bypass = None if plan.partial is None else Bypass(plan.partial)
+    channels = inputs[0].shape[1] // (1 if plan.partial is None else plan.partial.k)
     mixtures = _per_source(plan, p, lambda source: source.features)
     scales = _per_source(
         plan,
@@ -75,14 +88,26 @@ def run(plan: Plan, inputs: Sequence[Tensor]) -> list[Tensor]:
     )
     kernels = plan.kernels.joined()
     states = [layout.channels_last(x) for x in inputs]
+    seen: list[Tensor] = []  # of each state, by the operations
     total: dict[int, Tensor] = {}
+
+    def complete(target: int) -> None:
+        x = _complete(plan, target, total, p, seen)
+        states.append(layout.channels_last(x if bypass is None else bypass.join(target, x)))
+
     for s, source in enumerate(plan.sources):
         if s == len(states):
-            states.append(_complete(plan, s, total, p, states))
-        contributions = _contributions(source, states[s], mixtures[s], scales[s], kernels)
-        for t, x in zip(source.targets, contributions, strict=True):
-            total[t] = x if t not in total else total[t] + x
-    states.append(_complete(plan, len(states), total, p, states))
+            complete(s)
+        x = states[s]
+        if bypass is not None:
+            last = source.first + len(source.targets)
+            of_edges = None if b is None else b[source.first : last].unbind()
+            x = layout.channels_last(bypass.split(s, x, source.targets, of_edges))
+        seen.append(x)
+        contributions = _contributions(source, x, mixtures[s], scales[s], kernels)
+        for t, y in zip(source.targets, contributions, strict=True):
+            total[t] = y if t not in total else total[t] + y
+    complete(len(states))
     return states
 
 
@@ -93,6 +118,21 @@ def mixing_weights(plan: Plan) -> Tensor:
         return weights_at_once(layers)
     # One that draws must draw in the same order as ever.
     return weights_in_turn(layers, plan.target_order)
+
+
+def edge_weights(plan: Plan) -> Tensor | None:
+    """b (edges,), in the order of p; None where no node weighs its edges."""
+    of_nodes = [node.weights() for node in plan.nodes]
+    weighted = [weights for weights in of_nodes if weights is not None]
+    if not weighted:
+        return None
+    rows = [
+        weighted[0].new_ones(len(node.edges)) if weights is None else weights
+        for node, weights in zip(plan.nodes, of_nodes, strict=True)
+    ]
+    # They come by target.
+    by_edge = dict(zip(plan.target_order, torch.cat(rows).unbind(), strict=True))
+    return torch.stack([by_edge[edge] for edge in range(len(by_edge))])
 
 
 def _per_source(
@@ -121,14 +161,14 @@ def _complete(
     target: int,
     total: dict[int, Tensor],
     p: Sequence[Tensor],
-    states: Sequence[Tensor],
+    seen: Sequence[Tensor],
 ) -> Tensor:
-    """State (N, C, H, W) of a node: its total so far plus the unfused operations."""
+    """Sum (N, C, H, W) of the operations into a node: its total so far plus the unfused ones."""
     x = total.pop(target).permute(0, 3, 1, 2) if target in total else None
     for source, edge, operation, module in plan.unfused.get(target, ()):
-        part = p[operation][edge] * module(states[source])
+        part = p[operation][edge] * module(seen[source])
         x = part if x is None else x + part
-    return layout.channels_last(cast(Tensor, x))
+    return cast(Tensor, x)
 
 
 def _contributions(
@@ -152,12 +192,12 @@ def _contributions(
     plain: list[Tensor] = []
     phased: list[Tensor] = []
     rows = iter(scales)
-    runs = _Runs(activated, k, kernels)
+    runs = Runs(activated, k, kernels)
     for chains in source.chains:
         y = runs.chain(chains, next(rows).flatten())
         (phased if runs.phased(chains) else plain).append(y)
     for reductions in source.reductions:
-        plain.append(_reduced(reductions, activated, k, next(rows).flatten(), kernels))
+        plain.append(reduced(reductions, activated, k, next(rows).flatten(), kernels))
     total = _mixed(source.features, x, mixture) if source.features else None
     if plain:
         y = layout.by_edge(_sum(plain), k)
@@ -185,83 +225,9 @@ def _mixed(features: Sequence[Features], x: Tensor, p: Sequence[Tensor]) -> Tens
     for feature in features:
         y = x if feature.pool is None else feature.pool(x)
         if feature.kind.eps is not None:
-            y = _norm(y, feature.kind.eps)
+            y = norm(y, feature.kind.eps)
         found.append(y.permute(0, 2, 3, 1))
     with torch.autocast(x.device.type, enabled=False):
         stacked = torch.stack(found).to(p[0].dtype)
         mixed = torch.stack(list(p), 1) @ stacked.flatten(1)
     return mixed.view(-1, *stacked.shape[1:])
-
-
-class _Runs:
-    """Chains that start at one activated state; their shared inputs are made once."""
-
-    def __init__(self, x: Tensor, k: int, kernels: Mapping[Shape, Sequence[Tensor]]) -> None:
-        self.x = x
-        self.k = k
-        self.kernels = kernels
-        self._starts: dict[str, Tensor] = {}
-        # On the CPU the library is slow at dilated depthwise convolutions.
-        self._rewrites = x.device.type == "cpu"
-
-    def phased(self, chains: Chains) -> bool:
-        even = self.x.shape[2] % 2 == 0 and self.x.shape[3] % 2 == 0
-        return self._rewrites and even and self._only(chains) == Geometry(0, 1, 2)
-
-    def chain(self, chains: Chains, p: Tensor) -> Tensor:
-        start = "repeated"
-        if self.phased(chains):
-            start = "phases"
-        elif self._rewrites and self._only(chains) == Geometry(0, 2, 2):
-            start = "every_second"
-        if start not in self._starts:
-            self._starts[start] = _START[start](self.x, self.k)
-        y = self._starts[start]
-        last = len(chains.kernels) - 1
-        stages = zip(chains.kind.stages, chains.kernels, strict=True)
-        for i, (stage, (depth, point)) in enumerate(stages):
-            geometry = stage.geometry if start == "repeated" else Geometry(stage.geometry.kernel)
-            y = depthwise(y if i == 0 else F.relu_(y), self._kernel(depth), geometry)
-            y = F.conv2d(y, self._kernel(point), groups=self.k)
-            y = _norm(y, stage.eps, p if i == last else None)
-        return y
-
-    def _kernel(self, place: tuple[Shape, int]) -> Tensor:
-        shape, position = place
-        return self.kernels[shape][position]
-
-    @staticmethod
-    def _only(chains: Chains) -> Geometry | None:
-        """Stride and dilation of a chain of one stage; None for a longer one."""
-        first, *others = chains.kind.stages
-        return None if others else Geometry(0, first.geometry.stride, first.geometry.dilation)
-
-
-_START: Mapping[str, Callable[[Tensor, int], Tensor]] = {
-    "repeated": layout.repeated,
-    "phases": layout.phases,
-    "every_second": lambda x, k: layout.repeated(layout.every_second(x), k),
-}
-
-
-def _reduced(
-    reductions: Reductions,
-    x: Tensor,
-    k: int,
-    p: Tensor,
-    kernels: Mapping[Shape, Sequence[Tensor]],
-) -> Tensor:
-    """Reduce by two 1x1 convolutions, each half of an edge's channels: (N, k * C, H', W')."""
-    halves = []
-    for part, (shape, position) in zip(
-        (layout.every_second(x), layout.shifted(x)), reductions.kernels, strict=True
-    ):
-        y = F.conv2d(layout.channels_last(part), kernels[shape][position]).permute(0, 2, 3, 1)
-        halves.append(y.unflatten(3, (k, -1)))
-    y = torch.stack(halves, 4).flatten(3).permute(0, 3, 1, 2)
-    return _norm(y, reductions.kind.eps, p)
-
-
-def _norm(x: Tensor, eps: float, scale: Tensor | None = None) -> Tensor:
-    """Tensor normalised by the batch, times `scale` (C,)."""
-    return F.batch_norm(x, None, None, scale, None, True, 0.0, eps)

@@ -47,7 +47,7 @@ class Watch:
 
     Args:
         containers: modules that hold the others, and are not run.
-        parents: modules that run the operations; of their settings nothing is seen.
+        parents: modules that run the operations; of their settings `__constants__` are seen.
         operations: they are watched with all that is in them. None of these may have hooks, nor may
             the parents.
     """
@@ -66,7 +66,7 @@ class Watch:
             tensors for part in self._parts for tensors in (part._parameters, part._buffers)
         ]
         of_kind: dict[type[nn.Module], list[nn.Module]] = {}
-        for part in self._parts:
+        for part in self._run:
             of_kind.setdefault(type(part), []).append(part)
         # Reads all settings of all modules of a kind without a step of Python for each.
         self._readers = [

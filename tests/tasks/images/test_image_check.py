@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_sets import _folder
 from PIL import Image
 
 from nni_darts.tasks.images import image_check
 from nni_darts.tasks.images.augmentation import UnreadableImageError, read_image
 from nni_darts.tasks.images.data import BilevelData
+from nni_darts.tasks.images.data_sets import check
 from nni_darts.tasks.images.training_data import TrainingData
 
 Message = Callable[..., str]
@@ -120,3 +122,12 @@ def test_where_nothing_can_be_noted(
     for _ in range(2):
         image_check.require_readable([str(jpeg(tmp_path / "a.jpg"))])
     assert len(looked_at) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n broken"])
+def test_image_folder_with_a_broken_image(tmp_path: Path, content: bytes) -> None:
+    _folder(tmp_path, {"cat": 3, "dog": 3})
+    (tmp_path / "dog" / "1.png").write_bytes(content)
+    check("image_folder", tmp_path)  # it does not read images
+    with pytest.raises(ValueError, match=r"cannot read the image .*dog/1.png"):
+        BilevelData("image_folder", root=tmp_path).prepare_data()

@@ -24,7 +24,7 @@ from torch.utils.data import RandomSampler, SequentialSampler
 
 from nni_darts.tasks.images.augmentation import normalise
 from nni_darts.tasks.images.data import BilevelData
-from nni_darts.tasks.images.data_sets import DATA_SETS, check, check_test
+from nni_darts.tasks.images.data_sets import check, check_test
 from nni_darts.tasks.images.sources import Digits
 from nni_darts.tasks.images.training_data import TrainingData
 from nni_darts.tasks.missing_data import MissingDataError
@@ -620,13 +620,6 @@ def test_image_folder_with_other_test_classes(
     _folder(tmp_path / "train", {"cat": 2, "dog": 2, "eel": 2})
     _folder(tmp_path / "test", classes)
     _refused(tmp_path, ValueError, message)
-
-
-def test_the_others_always_have_a_test_part() -> None:
-    for name in DATA_SETS.keys() - {"image_folder"}:
-        check_test(name)
-    with pytest.raises(ValueError, match=r"unknown data set 'digit'"):
-        check_test("digit")
 
 
 def test_a_search_is_shuffled_by_the_global_state_as_before() -> None:
