@@ -133,13 +133,15 @@ def test_a_sharp_search_is_told_of_and_not_killed(
 ) -> None:
     rule = {"window": 2, "lag": 2, "after": 0}
     assert set(play(AlphaMonitor(eigenvalue=rule), "a", growing(10))) == {GOOD}
-    assert "has grown to 0.25 from 0.1 around epoch" in data(log)["verdict"]["text"]
+    assert "is 0.25, from 0.1 around epoch" in data(log)["verdict"]["text"]
     capsys.readouterr()
     # The rule that the search itself goes back by: on_collapse is for the others.
     settings = SearchSettings(eigenvalue={"stop": rule}, epochs=50)
     monkeypatch.setattr(AlphaMonitor, "_search_settings", lambda self: settings)
     assert set(play(AlphaMonitor(on_collapse="stop"), "b", growing(10))) == {GOOD}
-    assert data(log)["verdict"]["text"].startswith("collapsed after epoch 6: the largest eigenv")
+    assert data(log)["verdict"]["text"].startswith(
+        "collapsed after epoch 6: the mean largest eigenv"
+    )
     assert not data(log)["verdict"]["stopped"]
     # A collapse of another kind still ends the trial.
     sharp = [{**r, "eigenvalue": 0.1 + r["epoch"]} for r in reports(20, 2, **COLLAPSE)]

@@ -49,8 +49,8 @@ class Turn(NamedTuple):
     def text(self) -> str:
         """Line that tells the growth in numbers; epochs are counted from 1."""
         return (
-            f"the largest eigenvalue of the Hessian of L_val has grown to {self.now:.3g} from "
-            f"{self.before:.3g} around epoch {self.back + 1} (means)"
+            f"the mean largest eigenvalue of the Hessian of L_val is {self.now:.3g}, "
+            f"from {self.before:.3g} around epoch {self.back + 1}"
         )
 
 

@@ -46,8 +46,8 @@ def test_growth_of_the_eigenvalue() -> None:
     assert verdict is not None
     assert (verdict.first, verdict.holds) == (4, True)
     assert verdict.text == (
-        "collapsed after epoch 5: the largest eigenvalue of the Hessian of L_val has grown to 0.2 "
-        "from 0.1 around epoch 1 (means)"
+        "collapsed after epoch 5: the mean largest eigenvalue of the Hessian of L_val is 0.2, from "
+        "0.1 around epoch 1"
     )
     over = judge(epochs, rules)
     assert over is not None

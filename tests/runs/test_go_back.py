@@ -66,8 +66,8 @@ def test_it_ends_with_the_genotypes_of_the_earlier_epoch(
     assert (told.should_stop, told.current_epoch) == (True, 4)
     assert callback.chosen == [(-2.0, "epoch 2")]
     assert capsys.readouterr().out == (
-        "stopped after epoch 5: the largest eigenvalue of the Hessian of L_val has grown to 0.5 "
-        "from 0.1 around epoch 3 (means); it goes back to epoch 3\n"
+        "stopped after epoch 5: the mean largest eigenvalue of the Hessian of L_val is 0.5, from "
+        "0.1 around epoch 3; it goes back to epoch 3\n"
     )
 
 

@@ -32,8 +32,7 @@ def test_a_turn_by_hand() -> None:
     assert (turn.epoch, turn.back) == (9, 2)
     assert (turn.before, turn.now) == (pytest.approx(0.2), pytest.approx(0.3))
     assert turn.text == (
-        "the largest eigenvalue of the Hessian of L_val has grown to 0.3 from 0.2 around epoch 3 "
-        "(means)"
+        "the mean largest eigenvalue of the Hessian of L_val is 0.3, from 0.2 around epoch 3"
     )
     assert RULE.reached(values[:-1]) is None
     # 0.2 / 0.26 = 0.77.
