@@ -182,8 +182,9 @@ class AlphaMonitor(Assessor):
             return False
         # A search that has the rule of its own ends by itself.
         verdict = judge(search.figures(), self._rules)
-        # The trial that has done its last epoch is about to hand in its result.
-        return bool(verdict and verdict.holds and max(search.epochs) + 1 != search.planned)
+        # The trial that has done its last epoch is about to hand in its result, or to decide on it.
+        over = search.planned is not None and max(search.epochs) + 1 >= search.planned
+        return verdict is not None and verdict.holds and not over
 
     def _all_rules(self) -> Rules:
         """The rules here and, without one here, the rule by which a search goes back."""

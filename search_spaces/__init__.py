@@ -11,8 +11,17 @@ _HOMES = {
     "DartsNetwork": "search_spaces.darts_network",
     "DartsRNN": "search_spaces.darts_rnn",
     "DartsRNNNetwork": "search_spaces.darts_rnn_network",
+    "NasBench201": "search_spaces.nas_bench_201",
+    "NasBench201Network": "search_spaces.nas_bench_201_network",
 }
-__all__ = ["DartsCNN", "DartsNetwork", "DartsRNN", "DartsRNNNetwork"]
+__all__ = [
+    "DartsCNN",
+    "DartsNetwork",
+    "DartsRNN",
+    "DartsRNNNetwork",
+    "NasBench201",
+    "NasBench201Network",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from torch import nn
@@ -15,12 +15,13 @@ from nni_darts.supernet.mixed import MixedNode
 class CellSpace:
     """A mixin for model spaces of `Node`s with the labels that `Genotype.from_sample` reads.
 
-    `freeze(sample)` gives the discrete network with newly initialised weights. The space has an
-    argument `primitives`; those that the network has too are passed on to it.
+    `freeze(sample)` gives the discrete network with newly initialised weights. Arguments of the
+    space that the network has too are passed on to it. A space of genotypes has an argument
+    `primitives`; one of other architectures reads them in `found`.
     """
 
     network: ClassVar[type[nn.Module]]
-    """Network class, which takes a genotype and arguments of the space."""
+    """Network class, which takes an architecture and arguments of the space."""
 
     @staticmethod
     def extra_oneshot_hooks(strategy: Any) -> list[Callable[..., Any]]:
@@ -30,9 +31,21 @@ class CellSpace:
     def create_fixed_module(cls, sample: dict[str, Any], *args: Any, **kwargs: Any) -> nn.Module:
         bound = inspect.signature(cast(Any, cls)._init_wrapped).bind(None, *args, **kwargs)
         bound.apply_defaults()
-        genotype = Genotype.from_sample(sample, operations=bound.arguments["primitives"])
         taken = inspect.signature(cls.network).parameters
-        return cls.network(genotype, **{k: v for k, v in bound.arguments.items() if k in taken})
+        return cls.network(
+            cls.found(sample, bound.arguments),
+            **{k: v for k, v in bound.arguments.items() if k in taken},
+        )
+
+    @classmethod
+    def found(cls, sample: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+        """The architecture of a sample, as the network takes it.
+
+        Args:
+            sample: what was chosen, by label.
+            arguments: arguments of the space.
+        """
+        return Genotype.from_sample(sample, operations=arguments["primitives"])
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         space = cast(Any, self)

@@ -137,10 +137,15 @@ class MixedHighways(MixedNode):
         return torch.lerp(q * s, mixed, gate).sum(0)
 
     def _mixture(self) -> tuple[Tensor, Tensor]:
-        """Weights p but for `none` (edges, operations), and q (edges, 1, 1)."""
-        edges = [cast(Any, edge) for edge in self.edges]
+        """Weights p but for `none` (edges, operations), and q (edges, 1, 1).
+
+        Both are times the weights of the edges, where these have any.
+        """
+        edges = self.choices
         every = range(len(edges))
         p = weights_at_once(edges) if together(edges) else weights_in_turn(edges, every)
+        if (b := self.weights()) is not None:
+            p = p * b.unsqueeze(1)
         named = zip(edges[0].names, p.unbind(1), strict=True)
         p = torch.stack([p_o for name, p_o in named if name != NONE], dim=1)
         return p, p.sum(1)[:, None, None]

@@ -84,9 +84,11 @@ class FactorizedReduce(nn.Module):
         return cast(Tensor, self.norm(halves))
 
 
-def relu_conv_norm(in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
-    """1x1 convolution to another number of channels."""
-    conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+def relu_conv_norm(
+    in_channels: int, out_channels: int, norm: Norm, kernel: int = 1, stride: int = 1
+) -> nn.Sequential:
+    """ReLU, a convolution to another number of channels, normalisation."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(nn.ReLU(), conv, norm(out_channels))
 
 

@@ -46,7 +46,9 @@ PURE = (
     "nni_darts.pictures",
     "nni_darts.supernet.decisions",
     "nni_darts.search.early_stop",
+    "nni_darts.supernet.restriction",
     "nni_darts.search.parts",
+    "nni_darts.search.projection",
     "nni_darts.tasks.base",
     "nni_darts.tasks.cells",
     "nni_darts.tasks.images.settings",
@@ -118,6 +120,7 @@ WITHOUT_NNI = (
     "search_spaces.activations",
     "search_spaces.darts_network",
     "search_spaces.darts_rnn_network",
+    "search_spaces.nas_bench_201_network",
     "search_spaces.operations",
 )
 """Rooms and modules that a network can be trained with where NNI is not."""

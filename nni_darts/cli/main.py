@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_experiment_commands(commands)
+    _add_selection_command(commands)
     _add_network_commands(commands)
     _add_picture_commands(commands)
     return parser
@@ -121,6 +122,53 @@ def _add_experiment_commands(commands: Commands) -> None:
     _add_experiment(report)
     _add_output(report, "report-EXPERIMENT_ID.html by default")
     report.set_defaults(run=experiments.report)
+
+
+def _add_selection_command(commands: Commands) -> None:
+    from nni_darts.cli import selecting
+
+    select = commands.add_parser(
+        "select",
+        help="select architectures anew after a search",
+        description="Select architectures of a search that is over, by another rule and from its "
+        "last checkpoint, on the data that it had. Called again with the same arguments it goes on "
+        "where it was stopped.",
+    )
+    select.add_argument(
+        "checkpoint", type=path, metavar="CHECKPOINT", help="last.ckpt of the run, or its folder"
+    )
+    select.add_argument(
+        "--selection",
+        default="perturbation",
+        metavar="NAME",
+        help="perturbation (the default), subnets or package.module.Class",
+    )
+    select.add_argument(
+        "--top-k", type=whole(1, limits.TOP_K), metavar="N", help="as in the search by default"
+    )
+    select.add_argument(
+        "-o", "--output", type=path, metavar="DIR", help="select-NAME in the run's folder"
+    )
+    own = select.add_argument_group("options of the selection, its own defaults without")
+    absent = argparse.SUPPRESS
+    steps = whole(1, limits.EPOCHS)
+    own.add_argument(
+        "--epochs-between", type=steps, default=absent, metavar="N", help="perturbation"
+    )
+    own.add_argument(
+        "--learning-rate", type=float, default=absent, metavar="RATE", help="perturbation"
+    )
+    own.add_argument(
+        "--fix-alpha", action="store_true", default=absent, help="perturbation: alphas rest"
+    )
+    own.add_argument("--metric", default=absent, metavar="NAME", help="accuracy or loss")
+    own.add_argument(
+        "--count", type=whole(1, limits.ARCHITECTURES), default=absent, metavar="N", help="subnets"
+    )
+    own.add_argument(
+        "--batches", type=whole(1, limits.STEPS), default=absent, metavar="N", help="subnets"
+    )
+    select.set_defaults(run=selecting.select)
 
 
 def _add_network_commands(commands: Commands) -> None:

@@ -26,11 +26,13 @@ from search_spaces.cell_space import CellSpace
 SPACES: Mapping[str, str] = {
     "DartsCNN": "search_spaces.DartsCNN",
     "DartsRNN": "search_spaces.DartsRNN",
+    "NasBench201": "search_spaces.NasBench201",
 }
 """Short names; anything else is `package.module.Class`."""
 MOST: Mapping[str, int] = {
     "num_nodes": limits.NODES,
     "num_cells": limits.CELLS,
+    "cells_per_stage": limits.CELLS,
     "channels": limits.CHANNELS,
     "in_channels": limits.CHANNELS,
     "num_classes": limits.CLASSES,
@@ -44,7 +46,7 @@ MOST: Mapping[str, int] = {
     "seed": limits.SEED,
 }
 """Upper bounds of arguments of the spaces and data sets that ship with the package."""
-_SIZES = ("channels", "num_cells", "embedding", "hidden", "num_nodes")
+_SIZES = ("channels", "num_cells", "cells_per_stage", "embedding", "hidden", "num_nodes")
 _OURS = ("nni_darts", "search_spaces")
 
 

@@ -42,6 +42,15 @@ def of_run(run: Run) -> Identity:
     return Identity(key(run), json.dumps(what))
 
 
+def run_of(what: str) -> dict[str, Any]:
+    """Parameters of the run of a search, by its identity; ValueError for any other text."""
+    values = json.loads(what)
+    if not isinstance(values, dict) or values.get("stage") != Stage.SEARCH.value:
+        raise ValueError("it is of no search")
+    settings = {**values.pop("settings"), "seeds": [values["seed"]]}
+    return {**values, "search": settings}
+
+
 def of_training(
     key: str, architecture: Architecture, settings: Training, data: Component, seed: int
 ) -> Identity:

@@ -23,6 +23,8 @@ from pytorch_lightning import LightningDataModule
 from nni_darts._common.validation import SettingsError
 from nni_darts.runs import build
 from nni_darts.runs.stages import strategy_of
+from nni_darts.search.closing_epochs import ClosingEpochs
+from nni_darts.search.parts import SELECTIONS
 from nni_darts.tasks.settings import Run
 from nni_darts.training import network_size
 
@@ -112,10 +114,10 @@ def fits(data: Any) -> bool:
 def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
     settings = run.search
     assert settings is not None
-    changes: dict[str, Any] = {"warmup_epochs": 0, "cuda_graphs": False}
+    one: dict[str, Any] = {"warmup_epochs": 0, "cuda_graphs": False, "selection": "strongest"}
     if settings.eigenvalue is not None:
-        changes["eigenvalue"] = settings.eigenvalue.model_copy(update={"every": 1})
-    strategy = strategy_of(settings.model_copy(update=changes))
+        one["eigenvalue"] = settings.eigenvalue.model_copy(update={"every": 1, "stop": None})
+    strategy = strategy_of(settings.model_copy(update=one))
     trainer = Trainer(
         accelerator="cpu",
         devices=1,
@@ -128,8 +130,10 @@ def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
     )
     recipe = run.task.search_module(settings, data)
     evaluator = Lightning(recipe, trainer, datamodule=_Tiny(batch))
+    closing = ClosingEpochs(SELECTIONS.make(settings.parts["selection"]))
     try:
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
+        closing.rehearse(strategy.supernet, trainer.callback_metrics)
         _, best = strategy.top_k(1)[0]
         chosen = space.freeze(best)
         with torch.no_grad():

@@ -16,7 +16,7 @@ from nni_darts.history.flat import to_flat
 from nni_darts.history.keys import SHORT
 from nni_darts.history.record import EpochRecord
 from nni_darts.runs.tensorboard import Events
-from nni_darts.training.run_folder import GENOTYPES, TENSORBOARD, RunFolder
+from nni_darts.training.run_folder import GENOTYPES, SELECTION, TENSORBOARD, RunFolder
 
 
 def as_text(sample: Mapping[str, Any]) -> str:
@@ -78,10 +78,18 @@ def write_genotypes(folder: RunFolder, epoch: int, ranked: list[tuple[float, str
     folder.replace(GENOTYPES, json.dumps(genotypes, indent=1))
 
 
+def write_selection(folder: RunFolder, decided: Mapping[str, Any]) -> None:
+    """selection.json: what a selection has decided so far, if it has decided anything."""
+    if decided:
+        folder.replace(SELECTION, json.dumps(decided, indent=1))
+
+
 def summary(record: EpochRecord, epochs: int) -> str:
     """An epoch in one line."""
     metric, metrics = record.metric, record.metrics
-    parts = [f"epoch {record.epoch + 1}/{epochs}"]
+    number = record.epoch + 1
+    # A selection may take further epochs.
+    parts = [f"epoch {number}/{epochs}" if number <= epochs else f"epoch {number}, selecting"]
     if record.validated:
         parts.append(f"val {metric.key} {record.default:.4f}")
     for name in ("val_loss", metric.train, "train_loss", "entropy"):

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -18,12 +18,12 @@ from nni.nas.space import RawFormatModelSpace
 
 from nni_darts._common.metric import Metric
 from nni_darts._common.validation import SettingsError, UnavailableError
-from nni_darts.history.record import EpochRecord
+from nni_darts.history.record import HISTORY, EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.go_back import GoBack
 from nni_darts.runs.identity import of_run
-from nni_darts.runs.reporter import Reporter, as_text, write_genotypes
+from nni_darts.runs.reporter import Reporter, as_text, write_genotypes, write_selection
 from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.eigenvalue import Eigenvalue
@@ -51,8 +51,8 @@ class _ReportEpoch(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.best = ranked(self.strategy, self.top_k)
-        write_genotypes(self.reporter.folder, trainer.current_epoch, self.best)
+        folder, epoch = self.reporter.folder, trainer.current_epoch
+        self.best = write_found(self.strategy, folder, epoch, self.top_k)
         module = self.strategy.oneshot_module
         edges = {
             node: {edge: weight.item() for edge, weight in row.items()}
@@ -63,6 +63,16 @@ class _ReportEpoch(pl.Callback):
                 trainer.current_epoch, self.metric, metrics, module.export_probs(), edges
             )
         )
+
+
+def write_found(
+    strategy: UnrolledDARTS, folder: RunFolder, epoch: int, limit: int
+) -> list[tuple[float, str]]:
+    """Write the best architectures after an epoch, and what was decided; return the former."""
+    best = ranked(strategy, limit)
+    write_genotypes(folder, epoch, best)
+    write_selection(folder, strategy.oneshot_module.closing.state)
+    return best
 
 
 def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
@@ -86,13 +96,24 @@ def strategy_of(settings: Search) -> UnrolledDARTS:
     )
 
 
-def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:
+class Begin(NamedTuple):
+    """Checkpoint that a search begins with in a new folder, instead of from scratch."""
+
+    address: str
+    history: str
+    """Text of the history up to it."""
+
+
+def search(
+    run: Run, output: Path, send: Callable[[Any], None], begin: Begin | None = None
+) -> dict[str, Any]:
     """Search with one seed; returns the final result: flat, and enough to do it again.
 
     Args:
         run: run to do.
         output: the folder for checkpoint, history.csv and genotypes.json.
         send: takes each epoch's report.
+        begin: where it begins if the folder has no checkpoint.
 
     Raises:
         SettingsError: before anything is trained; also where the folder has another run's
@@ -115,6 +136,9 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
     folder.make()
     identity = of_run(run)
     fit = go_on(folder, identity)
+    if begin is not None and not fit:
+        folder.replace(HISTORY, begin.history)
+        fit = {"ckpt_path": begin.address, "weights_only": True}
     strategy = strategy_of(settings)
     reporter = Reporter(send, folder, key(run), run.seed, settings.epochs)
     report = _ReportEpoch(strategy, reporter, settings.top_k, metric)
@@ -137,14 +161,15 @@ def search(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any
             advice.append("set recompute: true in search, which takes longer")
         with advised_out_of_memory(" or ".join(advice)):
             strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
-    if go_back is not None and (turn := go_back.turn) is not None:
-        last, best = reporter.record(turn.back), go_back.chosen
-        write_genotypes(folder, turn.back, best)
-        turned = {"stopped_after": turn.epoch + 1, "back_to": turn.back + 1}
-    else:
-        last, best, turned = reporter.last, ranked(strategy, settings.top_k), {}
-    print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
+    turn = None if go_back is None else go_back.turn
+    last = reporter.last if turn is None else reporter.record(turn.back)
     assert last is not None, "a search has at least one epoch"
+    if go_back is None or turn is None:
+        best, turned = write_found(strategy, folder, last.epoch, settings.top_k), {}
+    else:
+        best, turned = go_back.chosen, {"stopped_after": turn.epoch + 1, "back_to": turn.back + 1}
+        write_genotypes(folder, turn.back, best)
+    print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
     metrics = ("val_loss", "train_loss", "entropy")
     return {
         "default": last.default,

@@ -21,12 +21,14 @@ from torch.optim import Adam, Optimizer
 from nni_darts._common.schedule import Moment, Scheduled, WarmUp
 from nni_darts.search import random_state
 from nni_darts.search.bilevel_step import BilevelStep, Loss
+from nni_darts.search.closing_epochs import KEY, ClosingEpochs
 from nni_darts.search.cuda_graph import StepGraph, capturable
 from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.hypergradient import FirstOrder, Hypergradient
 from nni_darts.search.perturbation import Perturbation, WeightStep
 from nni_darts.search.regulariser import Regulariser, Row
 from nni_darts.search.regulariser import gradient as term_gradient
+from nni_darts.search.selection import Selection, Strongest
 from nni_darts.search.side_effects import unlogged
 from nni_darts.supernet import architectures
 from nni_darts.supernet.mixture import Mixture, batched, mixture_of, probabilities
@@ -46,6 +48,7 @@ class UnrolledDartsModule(DartsLightningModule):
         regularisers: Sequence[Regulariser] = (),
         perturbation: Perturbation | None = None,
         eigenvalue: Eigenvalue | None = None,
+        selection: Selection | None = None,
         cuda_graphs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -56,6 +59,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self.regularisers = tuple(regularisers)
         self.perturbation = perturbation
         self.eigenvalue = eigenvalue
+        self.closing = ClosingEpochs(selection or Strongest())
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
         self.mixture: Mixture | None = None
@@ -117,11 +121,12 @@ class UnrolledDartsModule(DartsLightningModule):
         if not self._shaped:
             self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
-        if self.eigenvalue is not None and self.searching:
+        if self.eigenvalue is not None and self.searching and self.closing.epoch(self) is None:
             self._measure(self.eigenvalue, batch["val"], batch_idx)
         if self.trainer.is_last_batch:
             self.finite.raise_if_bad()
-        self.advance_lr_schedulers(batch_idx)
+        if self.closing.epoch(self) is None:
+            self.advance_lr_schedulers(batch_idx)
         if self.log_prob_every_n_step and batch_idx % self.log_prob_every_n_step == 0:
             # Tensors: numbers would have to be waited for.
             self.log_probs(architectures.probabilities(self.model))
@@ -142,19 +147,26 @@ class UnrolledDartsModule(DartsLightningModule):
 
     @property
     def moment(self) -> Moment:
-        """The present moment; a search without an end has one epoch more than it has done."""
-        epoch, epochs = self.trainer.current_epoch, self.trainer.max_epochs
-        return Moment(epoch, epochs if epochs is not None and epochs >= 0 else epoch + 1)
+        """The present moment; a search without an end has one epoch more than it has done.
+
+        In the closing of a search it stays the last epoch.
+        """
+        epoch, epochs = self.trainer.current_epoch, self.closing.search_epochs(self)
+        if epochs is None or epochs < 0:
+            return Moment(epoch, epoch + 1)
+        return Moment(min(epoch, max(epochs - 1, 0)), epochs)
 
     @property
     def searching(self) -> bool:
         """True if alpha is learnt, False while it rests."""
-        return WarmUp(self.warmup_epochs)(self.moment) > 0
+        learns = self.closing.selection.learns_alpha
+        return learns and WarmUp(self.warmup_epochs)(self.moment) > 0
 
     @property
     def parts_now(self) -> tuple[Any, ...]:
         """The parts of the method that a step is computed with, as they are in this epoch."""
-        return (self.mixture and self.mixture.relaxation, *self._now())
+        mixture = self.mixture and (self.mixture.relaxation, self.mixture.restrictions)
+        return (mixture, *self._now())
 
     def _now(self) -> Iterator[Any]:
         for part in (self.perturbation, *self.regularisers):
@@ -213,7 +225,9 @@ class UnrolledDartsModule(DartsLightningModule):
         if not eigenvalue.due(self.trainer.current_epoch):
             return
         self._val_batches.append((val_batch, batch_idx))
-        if not self.trainer.is_last_batch:
+        if not self.trainer.is_last_batch or not any(
+            a.requires_grad for a in self.arch_parameters()
+        ):
             return
 
         def val_loss() -> Tensor:
@@ -283,11 +297,18 @@ class UnrolledDartsModule(DartsLightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
         return self.training_module.validation_step(batch, batch_idx)
 
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == "validate":
+            self.closing.finish(self)
+
     def on_validation_epoch_start(self) -> None:
         self.training_module.on_validation_epoch_start()
 
     def on_validation_epoch_end(self) -> None:
         self.training_module.on_validation_epoch_end()
+
+    def on_validation_end(self) -> None:
+        self.closing.look(self.trainer.callback_metrics)
 
     # Stop and resume.
 
@@ -297,7 +318,8 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"the search runs on one device, got {self.trainer.world_size}; pass devices=1 to "
                 "the trainer and run several seeds side by side instead"
             )
-        epochs = self.trainer.max_epochs
+        self.closing.prepare(self)
+        epochs = self.closing.search_epochs(self)
         # -1: without end.
         if self.warmup_epochs and epochs is not None and 0 <= epochs <= self.warmup_epochs:
             raise ValueError(
@@ -335,7 +357,8 @@ class UnrolledDartsModule(DartsLightningModule):
     def on_train_epoch_start(self) -> None:
         # Warm-up freezes all alphas, and lets all of them learn afterwards.
         if self._frozen is None:
-            self._frozen = [alpha for alpha in self.arch_parameters() if not alpha.requires_grad]
+            rest = not self.closing.selection.learns_alpha
+            self._frozen = [a for a in self.arch_parameters() if rest or not a.requires_grad]
         super().on_train_epoch_start()
         # The trainer keeps what an earlier epoch has logged.
         self.trainer.callback_metrics.pop("eigenvalue", None)
@@ -344,6 +367,7 @@ class UnrolledDartsModule(DartsLightningModule):
             self.mixture.at(self.moment)
         for alpha in self._frozen:
             alpha.requires_grad_(False)
+        self.closing.begin_epoch(self)
 
     def before_epoch(self) -> None:
         """Restore the random state of a checkpoint at the moment where the next epoch draws."""
@@ -352,6 +376,7 @@ class UnrolledDartsModule(DartsLightningModule):
             self._resumed_random_state = None
 
     def on_train_start(self) -> None:
+        self.closing.require(self)
         if self.device.type == "cpu":
             # A checkpoint of a search with CUDA graphs says otherwise.
             for optimizer in self.trainer.optimizers:
@@ -368,6 +393,8 @@ class UnrolledDartsModule(DartsLightningModule):
         self.finite.raise_if_bad()
         self.training_module.on_save_checkpoint(checkpoint)
         checkpoint["nni_darts_random_state"] = random_state.get_state()
+        if self.closing.state:
+            checkpoint[KEY] = self.closing.state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise ValueError for a checkpoint of another space, saying what differs."""
@@ -377,6 +404,7 @@ class UnrolledDartsModule(DartsLightningModule):
                 "model that it was written with, or start afresh in another directory"
             )
         self._resumed_random_state = checkpoint.get("nni_darts_random_state")
+        self.closing.load(checkpoint.get(KEY))
         self.training_module.on_load_checkpoint(checkpoint)
 
 

@@ -45,7 +45,11 @@ RELAXATIONS: Parts[Relaxation] = Parts(
 SELECTIONS: Parts[Selection] = Parts(
     "selection",
     "nni_darts.search.selection.Selection",
-    {"strongest": "nni_darts.search.selection.Strongest"},
+    {
+        "strongest": "nni_darts.search.selection.Strongest",
+        "perturbation": "nni_darts.search.perturbation_based.PerturbationBased",
+        "subnets": "nni_darts.search.subnets.Subnets",
+    },
 )
 
 REGULARISERS: Parts[Regulariser] = Parts(
@@ -62,7 +66,10 @@ REGULARISERS: Parts[Regulariser] = Parts(
 PERTURBATIONS: Parts[Perturbation] = Parts(
     "perturbation",
     "nni_darts.search.perturbation.Perturbation",
-    {"random_smoothing": "nni_darts.search.perturbation.RandomSmoothing"},
+    {
+        "random_smoothing": "nni_darts.search.perturbation.RandomSmoothing",
+        "adversarial": "nni_darts.search.adversarial.Adversarial",
+    },
 )
 
 PARTS: Mapping[str, Parts[Any]] = {

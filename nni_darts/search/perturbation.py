@@ -56,8 +56,12 @@ class RandomSmoothing(Perturbation):
         object.__setattr__(self, "epsilon", scheduled("epsilon", self.epsilon, EPSILON))
 
     def __call__(self, step: WeightStep) -> list[Tensor]:
-        epsilon = as_number(self.epsilon)
-        return batched(lambda p: normalised(p + epsilon * (2 * torch.rand_like(p) - 1)), step.rows)
+        return noisy(step.rows, as_number(self.epsilon))
+
+
+def noisy(rows: Sequence[Tensor], epsilon: float) -> list[Tensor]:
+    """Rows (choices,) plus noise of U[-epsilon, epsilon] for each entry, `normalised`."""
+    return batched(lambda p: normalised(p + epsilon * (2 * torch.rand_like(p) - 1)), rows)
 
 
 def normalised(p: Tensor) -> Tensor:

@@ -87,10 +87,11 @@ class UnrolledDARTS(DARTS):
         regularisers: terms in alpha that are added to the validation loss, a list: each by name
             ("beta_decay", "kl", "l2", "zero_one"), with its options, a class of yours or an object.
         perturbation: what a step of the weights sees in place of the mixing weights:
-            "random_smoothing", with or without its options, a class of yours or an object; None
-            for the mixing weights themselves.
-        selection: how architectures are ranked: "strongest" (the most probable ones), or a class of
-            yours or an object.
+            "random_smoothing" or "adversarial", with or without its options, a class of yours or an
+            object; None for the mixing weights themselves.
+        selection: how architectures are ranked: "strongest" (the most probable ones),
+            "perturbation" (what the supernet misses most, decided in further epochs), "subnets"
+            (drawn ones that validate best), with or without options, a class of yours or an object.
         eigenvalue: how the largest eigenvalue of the Hessian of the validation loss in alpha is
             measured at the end of an epoch (`nni_darts.search.eigenvalue.Eigenvalue`), and logged
             as `eigenvalue`; None for never.
@@ -203,6 +204,7 @@ class UnrolledDARTS(DARTS):
             arc_weight_decay=self.arc_weight_decay,
             regularisers=self.terms,
             perturbation=self.smoothing,
+            selection=self.rule,
             eigenvalue=self.eigenvalue,
             cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
@@ -237,6 +239,14 @@ class UnrolledDARTS(DARTS):
     def mutate_evaluator(self, evaluator: Any) -> Any:
         self._alpha_dataloader = getattr(evaluator.datamodule, "alpha_dataloader", None)
         return super().mutate_evaluator(evaluator)
+
+    def _run(self) -> None:
+        super()._run()
+        module = self.oneshot_module
+        if module.closing.unfinished:
+            evaluator: Any = self._mutated_model_space.evaluator
+            data = evaluator.datamodule or evaluator.val_dataloaders
+            evaluator.trainer.validate(module, data, verbose=False)
 
     def train_dataloader(self, train_dataloader_fn: Any, val_dataloader_fn: Any) -> BilevelLoader:
         if self._alpha_dataloader is not None:
@@ -274,7 +284,8 @@ class UnrolledDARTS(DARTS):
         limit = _limit(limit)
         self.oneshot_module.set_model(self.supernet)
         strongest = self.oneshot_module.export()
-        return [(score, {**strongest, **part}) for score, part in self.rule(self.supernet, limit)]
+        ranked = self.oneshot_module.closing.rank(self.supernet, limit)
+        return [(score, {**strongest, **part}) for score, part in ranked]
 
 
 class _Chosen(RawFormatModelSpace):

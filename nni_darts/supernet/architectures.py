@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import sys
+from dataclasses import dataclass
+from random import Random
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from nni_darts.supernet import mixture
 from nni_darts.supernet.choices import Choices, alphas
 from nni_darts.supernet.decisions import rank
-from nni_darts.supernet.mixed import MixedNode, Ranked
+from nni_darts.supernet.mixed import MixedNode, Ranked, Sample
+from nni_darts.supernet.nni_cell import MixedCell
+from nni_darts.supernet.restriction import Only, Restriction
 
 
 def probabilities(root: nn.Module) -> dict[str, dict[Any, Tensor]]:
@@ -50,6 +56,15 @@ def edge_weights(root: nn.Module) -> dict[str, dict[str, Tensor]]:
     return found
 
 
+def by_label(root: nn.Module) -> dict[str, Tensor]:
+    """The alpha of each label; in declaration order."""
+    found: dict[str, Tensor] = {}
+    for module in root.modules():
+        for label, _, alpha in alphas(module):
+            found.setdefault(label, alpha)
+    return found
+
+
 def top_k(root: nn.Module, limit: int) -> Ranked:
     """The `limit` most probable distinct architectures of a supernet, best first.
 
@@ -64,3 +79,49 @@ def top_k(root: nn.Module, limit: int) -> Ranked:
     choices = Choices()
     ranked = rank(choices.parts([root]), choices.scores, limit)
     return [(score, choices.sample(decided)) for score, decided in ranked]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An architecture of a supernet, drawn at random."""
+
+    sample: Sample
+    restrictions: dict[str, Restriction]
+    """Restrictions by label, with which the supernet computes what the architecture does."""
+
+
+def drawn(root: nn.Module, chance: Random) -> Drawn:
+    """An architecture drawn from the probabilities of a supernet's choices.
+
+    By Gumbel noise on the logarithms, of which the largest is taken: an option of each label by its
+    probability; edges of a node one after the other, without putting back, by the probability that
+    they are not none.
+    """
+    choices = Choices()
+    parts = choices.parts([root])
+    noisy = {label: [s + _gumbel(chance) for s in row] for label, row in choices.scores.items()}
+    ((_, decided),) = rank(parts, noisy, 1)
+    restrictions: dict[str, Restriction] = {
+        label: Only(value if isinstance(value, tuple) else (value,))
+        for label, value in decided.items()
+        if label in choices.scores
+    }
+    return Drawn(
+        choices.sample(decided),
+        {**{edge: Only(()) for edge in _edges(root) if edge not in decided}, **restrictions},
+    )
+
+
+def _gumbel(chance: Random) -> float:
+    return -math.log(max(chance.expovariate(1.0), sys.float_info.min))
+
+
+def _edges(root: nn.Module) -> list[str]:
+    """Labels of all edges into nodes, which an architecture may have or not."""
+    found: dict[str, None] = {}
+    for module in root.modules():
+        if isinstance(module, MixedNode):
+            found |= dict.fromkeys(cast(Any, edge).label for edge in module.edges)
+        elif isinstance(module, MixedCell):
+            found |= dict.fromkeys(label for label, _, _ in alphas(module))
+    return list(found)

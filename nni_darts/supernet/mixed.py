@@ -199,4 +199,5 @@ class MixedNode(Node, BaseSuperNetModule):
 
 def log_probabilities(mixed: nn.Module, alpha: Tensor) -> list[float]:
     """log of the probabilities that a mixed module's alphas stand for, in float64."""
-    return cast(list[float], torch.log(probabilities(mixed, alpha.detach().double())).tolist())
+    with torch.no_grad():
+        return cast(list[float], probabilities(mixed, alpha, torch.float64).log().tolist())

@@ -8,7 +8,7 @@ meets the draw of its forward pass.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from nni_darts._common.schedule import Moment
 from nni_darts.supernet.relaxation import OneHot, Relaxation
+from nni_darts.supernet.restriction import Restriction
 
 __all__ = [
     "Drawn",
@@ -60,6 +61,7 @@ class Mixture:
         self._rows: dict[int, Tensor] | None = None
         self._drawn: dict[int, Drawn] = {}
         self._held = False
+        self._restricted: dict[int, _Restricted] = {}
 
     def at(self, moment: Moment) -> None:
         """Go to a moment of the search."""
@@ -76,11 +78,48 @@ class Mixture:
             ]
             return torch.cat([others[0], drawn.weight[None], others[1]])
         rows = self._rows or {}
-        return rows[id(alpha)] if id(alpha) in rows else self.relaxation.weights(alpha)
+        row = rows[id(alpha)] if id(alpha) in rows else self.relaxation.weights(alpha)
+        return self._left(alpha, row)
+
+    def probabilities(self, alpha: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Weights to rank and report an alpha by, computed in a precision of their own if given."""
+        return self._left(alpha, self.relaxation.probabilities(alpha.to(dtype or alpha.dtype)))
+
+    def _left(self, alpha: Tensor, row: Tensor) -> Tensor:
+        restricted = self._restricted.get(id(alpha))
+        return row if restricted is None else restricted(row)
+
+    @property
+    def restrictions(self) -> tuple[tuple[int, Restriction], ...]:
+        """Restrictions in force, with the place of the alpha of each."""
+        places = {id(alpha): i for i, alpha in enumerate(self.alphas)}
+        return tuple((places[key], r.restriction) for key, r in self._restricted.items())
+
+    def restrict(self, restrictions: Iterable[tuple[Tensor, Restriction]]) -> None:
+        """Put restrictions in force, for these alphas only, in whatever has asked for weights.
+
+        They are put on what was drawn, held or perturbed, too. Alpha has no gradient where nothing
+        of its weights is left.
+        """
+        before = {(key, each.restriction): each for key, each in self._restricted.items()}
+        # One that stays keeps its numbers, for a captured step reads them where they are.
+        self._restricted = {
+            id(alpha): before.get((id(alpha), r)) or _Restricted(r) for alpha, r in restrictions
+        }
+
+    @contextmanager
+    def restricted(self, restrictions: Iterable[tuple[Tensor, Restriction]]) -> Iterator[None]:
+        """Put these restrictions in force within, in place of those that were."""
+        before = self._restricted
+        self.restrict(restrictions)
+        try:
+            yield
+        finally:
+            self._restricted = before
 
     def drawn(self, alpha: Tensor) -> Drawn | None:
         """The one choice of an alpha that is drawn in this pass; None where all are mixed."""
-        if self._held or not isinstance(self.relaxation, OneHot):
+        if self._held or not isinstance(self.relaxation, OneHot) or id(alpha) in self._restricted:
             return None
         if id(alpha) not in self._drawn:
             return self._draws([alpha])[0]
@@ -89,7 +128,7 @@ class Mixture:
     @property
     def at_once(self) -> bool:
         """True if the weights of several alphas may be computed as one batch, here and now."""
-        return not self.relaxation.draws and self._rows is None
+        return not self.relaxation.draws and self._rows is None and not self._restricted
 
     def rows(self) -> list[Tensor]:
         """Mixing weights of every alpha, drawn anew where they are drawn."""
@@ -154,7 +193,25 @@ class Mixture:
         """Copy without the rows of the pass, which hang on the alphas of the original."""
         copied = memo[id(self)] = Mixture(self.scheduled, copy.deepcopy(self.alphas, memo))
         copied.relaxation = self.relaxation
+        copied.restrict((copied.alphas[place], r) for place, r in self.restrictions)
         return copied
+
+
+class _Restricted:
+    """A restriction with its numbers where they are needed: they are copied to a device once."""
+
+    def __init__(self, restriction: Restriction) -> None:
+        self.restriction = restriction
+        self._parts: dict[Any, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, row: Tensor) -> Tensor:
+        key = row.device, row.dtype
+        if key not in self._parts:
+            with torch.inference_mode(False):
+                first, second = self.restriction.parts(len(row))
+                self._parts[key] = row.new_tensor(first), row.new_tensor(second)
+        factor, constant = self._parts[key]
+        return row * factor + constant
 
 
 def batched(function: Callable[[Tensor], Tensor], rows: Sequence[Tensor]) -> list[Tensor]:
@@ -231,12 +288,12 @@ def _alphas(module: Any) -> list[Tensor]:
     return list(alpha.values()) if isinstance(alpha, nn.ParameterDict) else [alpha]
 
 
-def probabilities(mixed: Any, alpha: Tensor) -> Tensor:
-    """Weights to rank and report by, of alphas of a mixed module."""
+def probabilities(mixed: Any, alpha: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Weights to rank and report by, of an alpha of a mixed module; in `dtype` if given."""
     softmax = mixed._softmax
     if isinstance(softmax, MixingWeights):
-        return softmax.relaxation.probabilities(alpha)
-    return cast(Tensor, softmax(alpha))
+        return softmax.mixture.probabilities(alpha, dtype)
+    return cast(Tensor, softmax(alpha.to(dtype or alpha.dtype)))
 
 
 def together(layers: Sequence[Any]) -> bool:

@@ -161,6 +161,18 @@ class Search(Frozen):
             )
         return warmup
 
+    @field_validator("eigenvalue")
+    @classmethod
+    def _can_go_back(cls, given: Eigenvalue | None, others: ValidationInfo) -> Eigenvalue | None:
+        selection = others.data.get("selection", "strongest")
+        name = selection if isinstance(selection, str) else selection.name
+        if given is not None and given.stop is not None and name in ("perturbation", "subnets"):
+            raise ValueError(
+                f"stop goes back to genotypes of an earlier epoch, whose supernet is gone when "
+                f"selection: {name} would decide, at the end; leave one of them out"
+            )
+        return given
+
     @property
     def own(self) -> dict[str, Any]:
         """Arguments of `UnrolledDARTS` that only one task has."""

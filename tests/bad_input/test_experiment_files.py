@@ -215,6 +215,12 @@ def test_too_large(values: dict[str, Any], key: str, value: Any, most: int, tmp_
 
 TOGETHER: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     # Each number is allowed by itself.
+    (
+        SEARCH,
+        {"space.partial_channels": 3},
+        "space: partial_channels=3 must divide the 4 channels of an edge; choose 2 or 4",
+    ),
+    (SEARCH, {"space.partial_channels": 0}, "space: partial_channels must be at least 1, got 0"),
     (SEARCH, {"space.channels": 65_536}, "space: it would have more than 2,000,000,000 weights"),
     (
         SEARCH,
@@ -308,6 +314,11 @@ KINDS: list[tuple[dict[str, Any], str, Any]] = [
     (SEARCH, "space.primitives", {"skip_connect": 1}),
     (SEARCH, "space.stem", 3),
     (SEARCH, "space.nodes", -3),
+    (SEARCH, "space.partial_channels", "four"),
+    (SEARCH, "space.partial_channel", 4),
+    (SEARCH, "space.edge_weights", "yes"),
+    (TEXT, "space.partial_channels", 4),
+    (TEXT, "space.edge_weights", True),
     (SEARCH, "data", "digits"),
     (SEARCH, "data", None),
     (SEARCH, "data.name", 3),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from experiments import (
     NAME_A,
@@ -45,10 +46,52 @@ def changed(folder: Path, *, top: dict[str, Any] | None = None, **parts: dict[st
     return path
 
 
-@pytest.mark.parametrize("name", ["darts.yml", "darts_cifar10.yml", "darts_rnn.yml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "darts.yml",
+        "darts_cifar10.yml",
+        "darts_pt_cifar10.yml",
+        "darts_rnn.yml",
+        "pc_darts_cifar10.yml",
+    ],
+)
 def test_shipped_experiments_are_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(ROOT / "experiments" / name)]) == 0
     assert "all is right" in capsys.readouterr().out
+
+
+def test_pc_darts_on_a_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "experiments/pc_darts_imagenet.yml").read_text()
+    text = text.replace("trialCodeDirectory: ..", f"trialCodeDirectory: {ROOT}")
+    text = text.replace("codeDirectory: ..", f"codeDirectory: {ROOT}")
+    text = text.replace("/data/imagenet-eighth", str(tmp_path / "images"))
+    image = tmp_path / "image.png"
+    Image.new("RGB", (230, 240), "white").save(image)
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(1024):
+            (tmp_path / "images" / name / f"{i}.png").symlink_to(image)
+    path = tmp_path / "experiment.yml"
+    path.write_text(text)
+    assert main(["check", str(path)]) == 0
+    assert "all is right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "k", "batch", "rate", "rest", "alpha"),
+    [("cifar10", 4, 256, 0.1, 15, 6e-4), ("imagenet", 2, 1024, 0.5, 35, 6e-3)],
+)
+def test_published_settings_of_pc_darts(
+    name: str, k: int, batch: int, rate: float, rest: int, alpha: float
+) -> None:
+    # Traps 5 and 6: a long warm-up, a high learning rate with a large batch, another K on ImageNet.
+    values = yaml.safe_load((ROOT / f"experiments/pc_darts_{name}.yml").read_text())
+    space, search = (values["tuner"]["classArgs"][part] for part in ("space", "search"))
+    assert (space["partial_channels"], space["edge_weights"]) == (k, True)
+    assert (search["batch_size"], search["learning_rate"]) == (batch, rate)
+    assert (search["epochs"], search["warmup_epochs"]) == (50, rest)
+    assert (search["arc_learning_rate"], search["learning_rate_min"]) == (alpha, 0)
 
 
 @pytest.mark.parametrize(("name", "pattern"), [("ptb", "ptb.{}.txt"), ("wikitext-2", "{}.txt")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nni_darts._common.validation import SettingsError, UnavailableError
+from nni_darts.genotypes.nas_bench_201 import LABELS, Cell201
+from nni_darts.history.flat import from_flat
 from nni_darts.runs import build
 from nni_darts.runs.stages import search
 from nni_darts.search.bilevel_step import BilevelStep
@@ -126,6 +129,28 @@ def test_a_search_over_a_space_and_data_of_the_users(tmp_path: Path) -> None:
     result = search(parse_run(RUN), tmp_path, reports.append)
     assert result["genotype_1"].startswith('{"first": ')
     assert "choice 0" in reports[0]
+
+
+def test_a_search_of_nas_bench_201(tmp_path: Path) -> None:
+    run = {
+        "stage": "search",
+        "seed": 0,
+        "space": {"name": "NasBench201", "channels": 4, "cells_per_stage": 1},
+        "data": {"name": "digits"},
+        "search": {"seeds": [0], "epochs": 1, "batch_size": 256, "top_k": 2},
+    }
+    reports: list[dict[str, Any]] = []
+    result = search(parse_run(run), tmp_path, reports.append)
+    found = [Cell201.from_sample(json.loads(result[f"genotype_{i}"])) for i in (1, 2)]
+    assert found[0] != found[1]
+    assert list(from_flat(reports[0]).choices) == list(LABELS.values())
+
+
+def test_the_size_of_nas_bench_201_is_bounded() -> None:
+    space = {"name": "NasBench201", "cells_per_stage": 100_000}
+    with pytest.raises(SettingsError) as caught:
+        build.parts(parse_run({**RUN, "space": space, "data": {"name": "digits"}}), load=False)
+    assert str(caught.value) == "space.cells_per_stage: must be at most 1000, got 100000"
 
 
 def test_what_the_data_takes_it_gets() -> None:

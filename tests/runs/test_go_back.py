@@ -148,6 +148,17 @@ def test_it_is_off_without_its_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "GoBack" not in checkpoint.content(tmp_path / "last.ckpt")["callbacks"]
 
 
+@pytest.mark.parametrize("selection", ["subnets", {"name": "perturbation", "fix_alpha": True}])
+def test_a_selection_at_the_end_cannot_decide_on_an_earlier_epoch(selection: Any) -> None:
+    settings = {**TOY["search"], "selection": selection}
+    with pytest.raises(SettingsError) as caught:
+        parse_run({**TOY, "search": settings})
+    (problem,) = caught.value.problems
+    assert "search.eigenvalue: stop goes back to genotypes of an earlier epoch" in problem
+    # Measured it may be.
+    parse_run({**TOY, "search": {**settings, "eigenvalue": {}}})
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -184,6 +184,16 @@ def test_the_shipped_searches_are_stepped(capfd: pytest.CaptureFixture[str]) -> 
         assert "no step" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["beta_darts_cifar10.yml", "sdarts_rs_cifar10.yml"])
+def test_the_shipped_searches_with_terms_and_noise_are_stepped(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(ROOT / "experiments" / name)]) == 0
+    said = capsys.readouterr()
+    assert "all is right; it runs 9 trials" in said.out
+    assert "no step" not in said.err
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_data_of_a_training_that_gives_no_batch(
     command: str, package: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import golden
+import nb201
 import pytest
 import spaces
 import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from nni_darts import UnrolledDARTS
 from nni_darts._common.schedule import Moment
 from nni_darts.search.perturbation import Perturbation, RandomSmoothing, WeightStep, normalised
+from nni_darts.supernet.fused.run import FusedNodes
+from search_spaces import DartsCNN
 
 
 def step(rows: Sequence[Tensor], loss: Callable[..., Tensor] | None = None) -> WeightStep:
@@ -40,6 +48,44 @@ def test_epsilon_grows_as_published() -> None:
     smoothing = RandomSmoothing()
     assert smoothing.at(Moment(0, 50)).epsilon == 0.03
     assert smoothing.at(Moment(49, 50)).epsilon == pytest.approx(0.2946)
+
+
+# The authors' own numbers: ../shared/golden/variants/sdarts.pt.
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_the_weights_step_of_the_reference(case: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = golden.load("variants/sdarts.pt")
+    x, y = reference["batch"]["train_x"], reference["batch"]["train_y"]
+    random = reference["random"][case]
+    network = nb201.Network(
+        reference["init_state_dict"], random["alphas"], track_running_stats=True
+    )
+    epsilon = random["epsilon"].item()
+    monkeypatch.setattr(torch, "rand_like", lambda p: (random["noise"] / epsilon + 1) / 2)
+    with torch.no_grad():
+        rows = network.mixture.rows()
+    noisy = RandomSmoothing(epsilon)(step(rows))
+    same = {"rtol": 1e-8, "atol": 1e-11}
+    torch.testing.assert_close(torch.stack(rows), random["softmax"], **same)
+    torch.testing.assert_close(torch.stack(noisy), random["weights"], **same)
+    with network.mixture.held(noisy):
+        logits = network.supernet(x)
+    torch.testing.assert_close(logits, random["logits"], **same)
+    loss = torch.nn.functional.cross_entropy(logits, y)
+    torch.testing.assert_close(loss, random["loss"], **same)
+    assert (len(random["weight_grads"]) > 0) == (case == 2)
+    if case == 2:
+        weights = [network.parameter(name) for name in reference["weight_names"]]
+        gradients = torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights)])
+        torch.testing.assert_close(gradients, random["weight_grads"], **same)
+
+
+@pytest.mark.parametrize("epochs", [50, 100])
+def test_epsilon_is_the_references_in_every_epoch(epochs: int) -> None:
+    expected = golden.load("variants/sdarts.pt")[f"epsilon_{epochs}_epochs"]
+    found = [RandomSmoothing().at(Moment(epoch, epochs)).epsilon for epoch in range(epochs)]
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected)
 
 
 @dataclass(frozen=True)
@@ -106,6 +152,74 @@ def test_the_weights_are_trained_at_the_perturbed_weights() -> None:
     )
 
 
+@pytest.mark.parametrize("perturbation", ["random_smoothing", "adversarial"])
+def test_alphas_are_put_back_bit_for_bit(perturbation: str) -> None:
+    # Trap 40.
+    after: dict[str, list[Tensor]] = {"Adam": [], "SGD": []}
+    strategy = UnrolledDARTS(perturbation={"name": perturbation, "epsilon": 0.3})
+
+    def note(optimizer: Any, *_: Any) -> None:
+        after[type(optimizer).__name__].append(spaces.alphas(strategy))
+
+    hook = register_optimizer_step_post_hook(note)
+    try:
+        spaces.search(spaces.Plain(), strategy, max_epochs=2)
+    finally:
+        hook.remove()
+    assert len(after["Adam"]) == 4
+    assert all(map(torch.equal, after["Adam"], after["SGD"]))
+    assert not torch.equal(after["Adam"][0], after["Adam"][1])
+
+
+class Until(Callback):
+    """The end of a search after some epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("perturbation", ["random_smoothing", "adversarial"])
+def test_a_search_that_is_resumed_ends_as_one_that_never_stopped(
+    perturbation: str, fused: bool, tmp_path: Path
+) -> None:
+    def run(folder: Path, epochs: int, resume: bool = False) -> UnrolledDARTS:
+        torch.manual_seed(3)
+        evaluator = spaces.evaluator(
+            spaces.Recipe(),
+            spaces.loader(8, shuffle=True),
+            spaces.loader(8, seed=1),
+            max_epochs=3,
+            callbacks=[ModelCheckpoint(folder, save_last=True), Until(epochs)],
+            enable_checkpointing=True,
+        )
+        if resume:
+            last = str(folder / "last.ckpt")
+            evaluator.fit_kwargs = {"ckpt_path": last, "weights_only": True}
+        strategy = UnrolledDARTS(
+            perturbation=perturbation,
+            hypergradient="first_order",
+            arc_learning_rate=0.1,
+            fused=fused,
+        )
+        spaces.start(DartsCNN(4, 3, num_nodes=2), strategy, evaluator)
+        strategy.run()
+        return strategy
+
+    whole = run(tmp_path / "whole", 3)
+    run(tmp_path / "parts", 1)
+    torch.rand(7)  # other draws in between do not matter
+    parts = run(tmp_path / "parts", 3, resume=True)
+    assert any(isinstance(m, FusedNodes) for m in parts.supernet.modules()) == fused
+    assert torch.equal(spaces.alphas(whole), spaces.alphas(parts))
+    assert len(list(whole.supernet.parameters())) > 100
+    for a, b in zip(whole.supernet.parameters(), parts.supernet.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_the_same_seed_gives_the_same_noise() -> None:
     first, second = (spaces.alphas(searched("random_smoothing")) for _ in range(2))
     assert torch.equal(first, second)
@@ -118,7 +232,7 @@ def test_the_same_seed_gives_the_same_noise() -> None:
         (
             "random_smothing",
             "unknown perturbation 'random_smothing'; did you mean 'random_smoothing'? "
-            "(known: random_smoothing)",
+            "(known: random_smoothing, adversarial)",
         ),
         (
             {"name": "random_smoothing", "epsilon": [0.03, 3]},

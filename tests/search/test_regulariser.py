@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import golden
 import pytest
 import spaces
 import torch
@@ -30,6 +31,30 @@ def test_beta_decay_by_hand() -> None:
     found = gradient(BetaDecay(3.0), rows(*alphas), alphas)
     for alpha, g in zip(alphas, found, strict=True):
         torch.testing.assert_close(g, 3 * alpha.softmax(-1).detach() / 2)
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_beta_decay_is_the_references(case: int) -> None:
+    reference = golden.load("variants/beta_darts.pt")["cases"][case]
+    alphas = [alpha.clone().requires_grad_() for alpha in reference["alphas"]]
+    same = {"rtol": 1e-8, "atol": 1e-11}
+    torch.testing.assert_close(BetaDecay(1.0).term(rows(*alphas)), reference["value"], **same)
+    found = torch.stack(gradient(BetaDecay(1.0), rows(*alphas), alphas))
+    torch.testing.assert_close(found, reference["grad"], **same)
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_the_gradient_of_the_references_architect(case: int) -> None:
+    # Trap 33: there the weight rises by 50 in 100 epochs.
+    (whole,) = [v for k, v in golden.load("variants/beta_darts.pt").items() if "whole" in k]
+    one = whole[case]
+    alphas = [alpha.clone().requires_grad_() for alpha in one["alphas"]]
+    decay = BetaDecay().at(Moment(one["epoch"].item(), 100))
+    assert decay.weight == pytest.approx(one["weight"].item())
+    loss = torch.autograd.grad((torch.stack(alphas) ** 2 * one["x"]).sum(), alphas)
+    terms = gradient(decay, rows(*alphas), alphas)
+    found = torch.stack([a + b for a, b in zip(loss, terms, strict=True)])
+    torch.testing.assert_close(found, one["grad"], rtol=1e-8, atol=1e-11)
 
 
 def test_the_weight_rises_with_the_epochs() -> None:

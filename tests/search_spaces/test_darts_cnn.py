@@ -40,6 +40,29 @@ def test_weights_of_the_supernet() -> None:
     assert {a.shape for a in alphas} == {(8,)}
 
 
+def test_weights_of_the_supernet_of_pc_darts() -> None:
+    space = DartsCNN(partial_channels=4, edge_weights=True)
+    assert count(space) == 299_578
+    # The network has its operations on all channels.
+    frozen = space.freeze(DARTS_V2.to_sample())
+    assert type(frozen) is DartsNetwork
+    assert count(frozen) == count(DartsNetwork(DARTS_V2, 16, 8))
+    supernet = UnrolledDARTS().mutate_model(space)
+    betas = [p for n, p in supernet.named_parameters() if n.endswith("_arch_beta")]
+    assert [len(beta) for beta in betas] == [2, 3, 4, 5] * 2
+    assert count(supernet) == 299_578 + 2 * 14 * 8 + 2 * 14
+
+
+def test_partial_channels_change_what_operations_see() -> None:
+    space = DartsCNN(8, 3, partial_channels=2, num_nodes=2)
+    for place, cell in enumerate(space.cells):
+        for node in cell.nodes:
+            for edge in node.edges:
+                assert (edge.k, edge.channels) == (2, 8 * 2 ** (place))
+                assert edge.operation["sep_conv_3x3"][1].in_channels == edge.channels // 2
+                assert edge.operation["max_pool_3x3"][1].num_features == edge.channels // 2
+
+
 # Structure
 
 
@@ -101,6 +124,10 @@ def test_supernet_operations() -> None:
         ({"num_nodes": 0}, "num_nodes must be at least 1, got 0"),
         ({"primitives": ["sep_conv_3x4", "none"]}, "did you mean 'sep_conv_3x3'?"),
         ({"primitives": ["none"]}, "an operation besides none"),
+        ({"partial_channels": 3}, "partial_channels=3 must divide the 16 channels of an edge"),
+        ({"partial_channels": 0}, "partial_channels must be at least 1, got 0"),
+        ({"partial_channels": "4"}, "partial_channels must be"),
+        ({"edge_weights": 1}, "edge_weights must be"),
         ({"primitives": ["skip_connect", "skip_connect"]}, "must be distinct"),
     ],
 )

@@ -22,7 +22,7 @@ from nni_darts.search.bilevel_step import BilevelStep
 from nni_darts.search.functions import exact, finite_difference
 from nni_darts.search.parts import HYPERGRADIENTS
 from nni_darts.supernet import architectures
-from nni_darts.supernet.mixed import MixedNode
+from nni_darts.supernet.mixed import MixedNode, Node
 from nni_darts.training.network_size import parameters
 from search_spaces import DartsCNN, DartsRNN, DartsRNNNetwork
 from search_spaces.activations import ACTIVATIONS
@@ -136,8 +136,14 @@ def test_the_supernet_is_what_the_equations_say(primitives: tuple[str, ...]) -> 
     torch.testing.assert_close(found.logits, logits, rtol=1e-9, atol=1e-9)
 
 
-def test_edges_at_once_are_edges_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def weighed(edges: Any, n_chosen: int, label: str) -> Node:
+    return Node(edges, n_chosen, label, edge_weights=len(edges) > 1)
+
+
+@pytest.mark.parametrize("node", [Node, weighed], ids=["plain", "edge weights"])
+def test_edges_at_once_are_edges_one_by_one(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # `MixedNode` runs every operation of every edge: NNI's own mixture.
+    monkeypatch.setattr("search_spaces.darts_rnn.Node", node)
     net = supernet(num_nodes=4, dropout_h=0.25)
     parameters = list(net.parameters())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def load(name: str) -> dict[str, Any]:
     path = SHARED / "golden" / name
     if not path.exists():
         pytest.skip(f"{path} is not here: the reference numbers do not ship with the project")
+    if path.suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8"))
     return torch.load(path, weights_only=True)
 
 

@@ -72,4 +72,6 @@ def optimizer(module: nn.Module, settings: Settings) -> SGD:
 def scale(sgd: torch.optim.Optimizer, settings: Settings, words: Words) -> None:
     """Set the learning rate in proportion to the length of the batch, as its loss is a mean."""
     for group in sgd.param_groups:
-        group["lr"] = settings.learning_rate * len(words.tokens) / settings.bptt
+        # Who begins with another one afterwards says so as schedulers do.
+        rate = group.get("initial_lr", settings.learning_rate)
+        group["lr"] = rate * len(words.tokens) / settings.bptt

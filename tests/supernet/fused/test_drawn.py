@@ -15,6 +15,7 @@ from nni_darts.supernet.drawn import DrawnLayer
 from nni_darts.supernet.fused import run as fused_run
 from nni_darts.supernet.fused.fuse import fuse
 from nni_darts.supernet.gumbel import Gumbel
+from search_spaces import DartsCNN
 
 TAU = 1.3
 
@@ -83,3 +84,17 @@ def test_a_kind_of_edges_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fused(images()[0])
     # The two stems, and four sources of two stages, depthwise and pointwise each.
     assert len(convolutions) == 2 + 4 * 4
+
+
+@pytest.mark.parametrize("options", [{"partial_channels": 2}, {"edge_weights": True}])
+def test_with_partial_channels_or_weights_of_edges_the_edges_run_one_by_one(
+    options: dict[str, Any],
+) -> None:
+    plain, fused = pair(DartsCNN(4, 3, **options))
+    found = []
+    for net in (plain, fused):
+        torch.manual_seed(3)
+        loss = net(images()[0]).square().mean()
+        gradients = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
+        found.append([loss.detach(), *(g for g in gradients if g is not None)])
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-14)
