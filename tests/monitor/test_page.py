@@ -251,6 +251,7 @@ def test_the_stages_of_a_progressive_search(visit: Any, picture: Any) -> None:
     assert names[-1] == "stage of the search"
     values = page.locator("#charts .name b")
     assert values.last.text_content() == "2"
+    assert page.locator("#missing").text_content() == ""
     assert all("none" not in text for text in drawn(page))
     picture(page, "progressive")
     page.locator("h1").click()
