@@ -35,8 +35,8 @@ def gaps(records: Iterable[EpochRecord]) -> list[str]:
     stages: dict[float | None, dict[Place, set[str]]] = {}
     for record in records:
         names_of = stages.setdefault(record.metrics.get("stage"), {})
-        for place, row in record.weights.items():
-            names_of.setdefault(place, set()).update(row)
+        for place, weights in record.weights.items():
+            names_of.setdefault(place, set()).update(weights)
     cut = [
         record.epoch
         for record in records
