@@ -48,6 +48,7 @@ PURE = (
     "nni_darts.search.early_stop",
     "nni_darts.supernet.restriction",
     "nni_darts.search.parts",
+    "nni_darts.search.variants",
     "nni_darts.search.projection",
     "nni_darts.tasks.base",
     "nni_darts.tasks.cells",
