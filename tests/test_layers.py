@@ -50,6 +50,7 @@ PURE = (
     "nni_darts.search.parts",
     "nni_darts.search.pdarts",
     "nni_darts.search.progressive",
+    "nni_darts.search.variants",
     "nni_darts.search.projection",
     "nni_darts.tasks.base",
     "nni_darts.tasks.cells",

@@ -26,7 +26,7 @@ from nni_darts.training.identity import Identity
 from nni_darts.training.run_folder import RunFolder
 
 STAGES = "stages.json"
-"""What the finished stages have left, in the folder of the run."""
+"""Name of the file in a run's folder with what the finished stages have left."""
 
 
 @dataclass(frozen=True)
