@@ -154,6 +154,8 @@ def test_blank_alphas_stay_as_they_were_made() -> None:
     fresh.oneshot_module.set_model(fresh.supernet)
     assert torch.equal(found[0], spaces.alphas(fresh))
     assert not torch.equal(found[1], spaces.alphas(fresh))
+    # Nor is a gradient of theirs computed.
+    assert not any(alpha.requires_grad for alpha in blank.oneshot_module.arch_parameters())
 
 
 def test_fused_and_plain_decide_alike() -> None:
@@ -235,6 +237,21 @@ def test_a_space_without_nodes_has_its_layer_choices_decided() -> None:
     for _, sample in ranked:
         kept = [str(sample[label]) for label in ("first", "second") if label in sample]
         assert kept == [decided[label] for label in ("first", "second") if label in sample]
+
+
+def test_an_epoch_that_is_begun_again_decides_nothing_anew() -> None:
+    supernet = strategy_with().mutate_model(cells())
+    closing = PerturbationBased(epochs_between=2).closing(supernet, 0)
+    asked: list[str] = []
+
+    def validate(restrictions: Any, metric: str, batches: int | None = None) -> float:
+        asked.append(metric)
+        return 0.0
+
+    for epoch, taken in ((0, 2), (0, 2), (1, 2), (2, 4), (2, 4)):
+        closing.at(epoch, validate)
+        assert len(closing.state["decisions"]) == taken
+    assert set(asked) == {"accuracy"}
 
 
 def test_what_is_decided_on() -> None:
