@@ -23,10 +23,12 @@ from nni_darts.experiment.guard import guarded
 from nni_darts.experiment.nni_database import Experiment
 from nni_darts.experiment.resumed_trials import ResumedTrials
 from nni_darts.history.flat import from_flat
-from nni_darts.monitor.collapse import judge, parse_rules
+from nni_darts.monitor.collapse import Rules, judge, parse_rules
 from nni_darts.monitor.page_data import VERSION, Epoch, Search
 from nni_darts.runs.run_key import RunKey
 from nni_darts.tasks.registry import parse
+from nni_darts.tasks.settings import Search as SearchSettings
+from nni_darts.tasks.settings import Settings
 from nni_darts.tasks.stage import Stage
 
 PAGE = "alphas.html"
@@ -51,17 +53,19 @@ class AlphaMonitor(Assessor):
     """Shows the searches on `http://HOST:PORT/logs/alphas.html`, and says when one has collapsed.
 
     A search has collapsed when the derived normal cell has more than `max_skips` skip connections
-    for `epochs` epochs in a row, or when the mean entropy of the mixing weights is below
-    `min_entropy`. The verdict stands on the page and in the log. With `on_collapse: stop` NNI kills
-    the trial, so that it has no final result; the run is left out and the protocol goes on with
-    the other searches. A search is not stopped after its last epoch.
+    for `epochs` epochs in a row, when the mean entropy of the mixing weights is below
+    `min_entropy`, or when the largest eigenvalue of the Hessian has grown by the rule `eigenvalue`
+    or, without one, by the rule that the search itself goes back by. The verdict stands on the page
+    and in the log. With `on_collapse: stop` NNI kills the trial, so that it has no final result;
+    the run is left out and the protocol goes on with the other searches. A search is not stopped
+    after its last epoch, nor for its eigenvalue.
 
     The page and its data lie in the experiment's log folder, which the manager serves and which
     stays. Where nothing can be written there, that is reported once; no trial is harmed by it.
 
     Args:
         class_args: see `nni_darts.monitor.collapse.Rules`: on_collapse ("warn" or "stop"),
-            max_skips, epochs, min_entropy.
+            max_skips, epochs, min_entropy, eigenvalue.
 
     Raises:
         SettingsError: for other class_args.
@@ -75,7 +79,7 @@ class AlphaMonitor(Assessor):
         self._written: dict[Path, str] = {}
         self._said: set[str] = set()
         self._failing = False
-        self._planned: int | None = None
+        self._settings: Settings | None = None
         self._folder = Path(os.environ.get("NNI_LOG_DIRECTORY", "")).resolve()
         self._experiment = Experiment(self._folder.parent.name, self._folder.parent)
         # Before any trial that NNI resumes has reported.
@@ -153,7 +157,7 @@ class AlphaMonitor(Assessor):
         if search is None:
             return AssessResult.Good
         search.planned = self._epochs()
-        before, search.verdict = search.verdict, judge(search.figures(), self._rules)
+        before, search.verdict = search.verdict, judge(search.figures(), self._all_rules())
         stop = self._stops(search)
         search.stopped = search.stopped or stop
         if stop:
@@ -176,19 +180,33 @@ class AlphaMonitor(Assessor):
     def _stops(self, search: Search) -> bool:
         if search.verdict is None or self._rules.on_collapse != "stop":
             return False
+        # A search that has the rule of its own ends by itself.
+        verdict = judge(search.figures(), self._rules)
         # The trial that has done its last epoch is about to hand in its result, or to decide on it.
         over = search.planned is not None and max(search.epochs) + 1 >= search.planned
-        return search.verdict.holds and not over
+        return verdict is not None and verdict.holds and not over
+
+    def _all_rules(self) -> Rules:
+        """The rules here and, without one here, the rule by which a search goes back."""
+        settings = self._search_settings()
+        measured = settings.eigenvalue if settings else None
+        if self._rules.eigenvalue is not None or measured is None:
+            return self._rules
+        return self._rules.model_copy(update={"eigenvalue": measured.stop})
 
     def _epochs(self) -> int | None:
         """Number of epochs of a search, by the tuner's settings."""
-        if self._planned is None and self._experiment.database.exists():
+        settings = self._search_settings()
+        return settings.epochs if settings else None
+
+    def _search_settings(self) -> SearchSettings | None:
+        """The tuner's settings of the search; None while they are not known."""
+        if self._settings is None and self._experiment.database.exists():
             try:
-                settings = parse((self._experiment.config().get("tuner") or {})["classArgs"])
-                self._planned = None if settings.search is None else settings.search.epochs
-            except (ValueError, KeyError):  # only for the axes of the page
+                self._settings = parse((self._experiment.config().get("tuner") or {})["classArgs"])
+            except (ValueError, KeyError):  # only for what the page shows
                 return None
-        return self._planned
+        return self._settings.search if self._settings else None
 
     def _end(self, trial: str, success: bool) -> None:
         for search in self._searches.values():

@@ -21,6 +21,7 @@ from nni_darts.experiment.nni_database import Experiment
 from nni_darts.history.cells import derived, skips
 from nni_darts.history.flat import from_flat
 from nni_darts.monitor.page_data import Epoch, Search
+from nni_darts.tasks.settings import Search as SearchSettings
 
 GOOD, BAD = AssessResult.Good, AssessResult.Bad
 COLLAPSE = {"drift": 0.15}
@@ -128,6 +129,31 @@ def test_a_search_is_not_stopped_while_its_selection_decides(
     monkeypatch.setattr(AlphaMonitor, "_epochs", lambda self: 20)
     results = play(AlphaMonitor(on_collapse="stop"), "a", reports(24, **COLLAPSE)[-4:])
     assert results == [GOOD] * 4
+
+
+def growing(epochs: int) -> list[Report]:
+    made = reports(epochs)
+    return [{**r, "eigenvalue": 0.1 if r["epoch"] < epochs // 2 else 0.4} for r in made]
+
+
+def test_a_sharp_search_is_told_of_and_not_killed(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = {"window": 2, "lag": 2, "after": 0}
+    assert set(play(AlphaMonitor(eigenvalue=rule), "a", growing(10))) == {GOOD}
+    assert "is 0.25, from 0.1 around epoch" in data(log)["verdict"]["text"]
+    capsys.readouterr()
+    # The rule that the search itself goes back by: on_collapse is for the others.
+    settings = SearchSettings(eigenvalue={"stop": rule}, epochs=50)
+    monkeypatch.setattr(AlphaMonitor, "_search_settings", lambda self: settings)
+    assert set(play(AlphaMonitor(on_collapse="stop"), "b", growing(10))) == {GOOD}
+    assert data(log)["verdict"]["text"].startswith(
+        "collapsed after epoch 6: the mean largest eigenv"
+    )
+    assert not data(log)["verdict"]["stopped"]
+    # A collapse of another kind still ends the trial.
+    sharp = [{**r, "eigenvalue": 0.1 + r["epoch"]} for r in reports(20, 2, **COLLAPSE)]
+    assert BAD in play(AlphaMonitor(on_collapse="stop"), "c", sharp)
 
 
 # The data

@@ -71,6 +71,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 def _add_experiment_commands(commands: Commands) -> None:
     from nni_darts.cli import experiments
     from nni_darts.cli import run as running
+    from nni_darts.cli.variants import variants
 
     check = commands.add_parser(
         "check",
@@ -84,6 +85,9 @@ def _add_experiment_commands(commands: Commands) -> None:
         "--quick", action="store_true", help="leave out the tiny step of a search on the CPU"
     )
     check.set_defaults(run=experiments.check)
+
+    methods = commands.add_parser("variants", help="list the methods that a search can be")
+    methods.set_defaults(run=variants)
 
     run = commands.add_parser("run", help="run an experiment and show its progress")
     run.add_argument("file", type=path, metavar="FILE")

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nni_darts._common import limits
 from nni_darts._common.fields import Epochs, NotNegative, Whole
 from nni_darts._common.validation import Frozen, validated
+from nni_darts.search.early_stop import EarlyStop, Value
 
 
 class Rules(Frozen):
@@ -27,6 +28,19 @@ class Rules(Frozen):
     """Epochs in a row with more than `max_skips` skip connections that make a collapse."""
     min_entropy: NotNegative | None = None
     """Mean entropy of the mixing weights (nats) below which a search has collapsed as well."""
+    eigenvalue: EarlyStop | None = None
+    """Growth of the largest eigenvalue of d2_alpha L_val, which a search may log, that makes a
+    collapse as well. It warns: a search that is to go back has the rule itself."""
+
+    @model_validator(mode="after")
+    def _leaves_the_search_its_result(self) -> Rules:
+        if self.eigenvalue is not None and self.on_collapse == "stop":
+            raise ValueError(
+                "eigenvalue is for on_collapse: warn: NNI ends a trial without a result, and a "
+                "search that goes back to an earlier genotype has to end by itself; give its "
+                "rule to the search, as search.eigenvalue.stop"
+            )
+        return self
 
 
 def parse_rules(values: Mapping[str, Any]) -> Rules:
@@ -43,6 +57,7 @@ class Figures:
     epoch: int
     skips: int | None
     entropy: float | None
+    eigenvalue: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,7 @@ class Verdict:
 def judge(epochs: Sequence[Figures], rules: Rules) -> Verdict | None:
     """The verdict on the epochs of a search so far, in their order; None where all is well."""
     first, why, holds, run = -1, "", False, 0
+    values: list[Value] = []
     for figures in epochs:
         skips, entropy = figures.skips, figures.entropy
         run = run + 1 if skips is not None and skips > rules.max_skips else 0
@@ -72,6 +88,10 @@ def judge(epochs: Sequence[Figures], rules: Rules) -> Verdict | None:
             )
         if entropy is not None and rules.min_entropy is not None and entropy < rules.min_entropy:
             reasons.append(f"mean entropy {entropy:.4g}, below {rules.min_entropy:g}")
+        if figures.eigenvalue is not None:
+            values.append(Value(figures.epoch, figures.eigenvalue))
+        if rules.eigenvalue is not None and (turn := rules.eigenvalue.reached(values)):
+            reasons.append(turn.text)
         holds = bool(reasons)
         if reasons and first < 0:
             first, why = figures.epoch, " and ".join(reasons)

@@ -7,7 +7,7 @@ The JSON of a search, which nni_darts/monitor/page.html reads::
      "cells": [{"kind": "normal", "inputs": 2, "edges": [[2, 0], [2, 1], ...],
                 "operations": ["none", ...], "colours": [[light, dark], ...],
                 "layout": {...} or null}, ...],
-     "figures": ["val_acc", ...],
+     "figures": ["val_acc", ..., "gradient/loss", "schedule/Gumbel.tau", ...],
      "epochs": [[epoch, [figures], [[weights of a cell, edge by edge], ...],
                  [[edge, operation, edge, operation, ...] of the derived cell, ...] or null,
                  [[weight of an edge, edge by edge], ...]],
@@ -40,7 +40,18 @@ VERSION = 1
 CHOICES = "choices"
 """The kind of what is no edge of a cell."""
 _METRICS = tuple(name for m in (ACCURACY, PERPLEXITY) for name in (m.val, m.train))
-FIGURES = (*_METRICS, "val_loss", "train_loss", "entropy", "skips", "seconds", "stage")
+FIGURES = (
+    *_METRICS,
+    "val_loss",
+    "train_loss",
+    "entropy",
+    "skips",
+    "seconds",
+    "stage",
+    "eigenvalue",
+)
+GROUPS = ("gradient/", "schedule/")
+"""Beginnings of the names of figures that a method has, whichever they are."""
 DIGITS = 4
 
 Row: TypeAlias = "tuple[int, int] | str"
@@ -84,7 +95,8 @@ class Epoch:
                 ]
                 for cell in genotype.cells
             }
-        figures = {name: _rounded(record.metrics.get(name)) for name in FIGURES}
+        names = (*FIGURES, *(name for name in record.metrics if name.startswith(GROUPS)))
+        figures = {name: _rounded(record.metrics.get(name)) for name in names}
         figures |= {record.metric.val: record.validation, "skips": count}
         edges: dict[str, dict[Row, float]] = {
             kind: {edge: weight for edge, weight in record.edge_weights_of(kind).items()}
@@ -126,19 +138,26 @@ class Search:
     def figures(self) -> list[Figures]:
         """Figures of the epochs, which the verdict depends on."""
         return [
-            Figures(number, None if count is None else int(count), epoch.figures["entropy"])
+            Figures(
+                number,
+                None if count is None else int(count),
+                epoch.figures["entropy"],
+                # An earlier version did not know it.
+                epoch.figures.get("eigenvalue"),
+            )
             for number, epoch in self.epochs.items()
             for count in [epoch.figures["skips"]]
         ]
 
     def to_json(self) -> str:
         cells = list(self._cells())
-        head = tuple((kind, tuple(rows), tuple(names)) for kind, rows, names in cells)
+        figures = self._figures()
+        head = (figures, *((kind, tuple(rows), tuple(names)) for kind, rows, names in cells))
         if head != self._head:  # else the epochs before are as they were
             self._head, self._encoded = head, {}
         for number, epoch in self.epochs.items():
             if number not in self._encoded:
-                self._encoded[number] = _compact(_encode(epoch, cells))
+                self._encoded[number] = _compact(_encode(epoch, cells, figures))
         verdict = self.verdict and {
             "text": self.verdict.text,
             "epoch": self.verdict.first,
@@ -162,7 +181,7 @@ class Search:
                 }
                 for kind, rows, names in cells
             ],
-            "figures": FIGURES,
+            "figures": figures,
         }
         return f'{_compact(values)[:-1]},"epochs":[{",".join(self._encoded.values())}]}}'
 
@@ -203,6 +222,11 @@ class Search:
             search.epochs[number] = epoch
         return search
 
+    def _figures(self) -> tuple[str, ...]:
+        """Names of the figures of any epoch."""
+        found = dict.fromkeys(name for e in self.epochs.values() for name in e.figures)
+        return (*FIGURES, *sorted(found.keys() - set(FIGURES)))
+
     def _cells(self) -> Iterator[tuple[str, list[Row], list[str]]]:
         """Kind, edges and operations of each cell, those of any epoch."""
         for kind in (*KINDS, CHOICES):
@@ -235,7 +259,9 @@ def _order(row: Row) -> tuple[int, int]:
     return (0, 0) if isinstance(row, str) else row
 
 
-def _encode(epoch: Epoch, cells: list[tuple[str, list[Row], list[str]]]) -> list[Any]:
+def _encode(
+    epoch: Epoch, cells: list[tuple[str, list[Row], list[str]]], shown: tuple[str, ...]
+) -> list[Any]:
     weights, kept = [], []
     for kind, rows, names in cells:
         table = epoch.weights.get(kind, {})
@@ -244,7 +270,7 @@ def _encode(epoch: Epoch, cells: list[tuple[str, list[Row], list[str]]]) -> list
         chosen = epoch.kept.get(kind, []) if epoch.kept else []
         kept.append([i for row, name in chosen for i in (rows.index(row), names.index(name))])
     # An earlier version of the page may have known fewer.
-    figures = [epoch.figures.get(name) for name in FIGURES]
+    figures = [epoch.figures.get(name) for name in shown]
     edges = [_shortened(map(epoch.edge_weights.get(k, {}).get, rows)) for k, rows, _ in cells]
     whole = [epoch.number, figures, weights, None if epoch.kept is None else kept]
     return [*whole, edges] if epoch.edge_weights else whole

@@ -19,8 +19,9 @@ from nni_darts.runs.progressive import first_stage, method_of, require_edges
 from nni_darts.search.parts import PARTS
 from nni_darts.supernet.nodes import recompute
 from nni_darts.tasks.base import Task
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.registry import TASKS, of_data
-from nni_darts.tasks.settings import Component, Run, Search, Training
+from nni_darts.tasks.settings import Run, Search, Training
 from nni_darts.training.bounded import built, watched
 from search_spaces.cell_space import CellSpace
 

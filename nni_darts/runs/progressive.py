@@ -20,12 +20,13 @@ from nni_darts.search.parts import PROGRESSIVES
 from nni_darts.search.progression import left_by, require
 from nni_darts.search.progressive import Kept, Progressive, SearchStage
 from nni_darts.search.strategy import UnrolledDARTS
-from nni_darts.tasks.settings import Component, Run, as_given
+from nni_darts.tasks.components import Component, as_given
+from nni_darts.tasks.settings import Run
 from nni_darts.training.identity import Identity
 from nni_darts.training.run_folder import RunFolder
 
 STAGES = "stages.json"
-"""What the finished stages have left, in the folder of the run."""
+"""Name of the file in a run's folder with what the finished stages have left."""
 
 
 @dataclass(frozen=True)

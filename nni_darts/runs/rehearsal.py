@@ -114,7 +114,9 @@ def fits(data: Any) -> bool:
 def _step(run: Run, data: Any, space: Any, batch: Any) -> None:
     settings = run.search
     assert settings is not None
-    one = {"warmup_epochs": 0, "cuda_graphs": False, "selection": "strongest"}
+    one: dict[str, Any] = {"warmup_epochs": 0, "cuda_graphs": False, "selection": "strongest"}
+    if settings.eigenvalue is not None:
+        one["eigenvalue"] = settings.eigenvalue.model_copy(update={"every": 1, "stop": None})
     strategy = strategy_of(settings.model_copy(update=one))
     trainer = Trainer(
         accelerator="cpu",

@@ -56,6 +56,10 @@ class Reporter:
         self.last = next(reversed(self.history.records()), None)
         self._clock = time.perf_counter()
 
+    def record(self, epoch: int) -> EpochRecord | None:
+        """The record of an epoch; None where the history does not have it any more."""
+        return next((r for r in self.history.records() if r.epoch == epoch), None)
+
     def epoch(self, record: EpochRecord) -> None:
         """Report an epoch, with the run's seed and the seconds that the epoch took."""
         now = time.perf_counter()

@@ -21,11 +21,13 @@ from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.history.record import HISTORY, EpochRecord
 from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
+from nni_darts.runs.go_back import GoBack
 from nni_darts.runs.identity import of_run
 from nni_darts.runs.progressive import SearchPart, Stages, method_of
 from nni_darts.runs.reporter import Reporter, as_text, write_genotypes, write_selection
 from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
+from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.progressive import SearchStage
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.supernet.architectures import edge_weights
@@ -53,14 +55,15 @@ class _ReportEpoch(pl.Callback):
         self.reporter = reporter
         self.top_k = top_k
         self.stage = stage
+        self.best: list[tuple[float, str]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        epoch = trainer.current_epoch
+        folder, epoch = self.reporter.folder, trainer.current_epoch
         if self.stage is not None:
             epoch += self.stage.first_epoch
             metrics["stage"] = self.stage.number + 1
-        write_found(self.strategy, self.reporter.folder, epoch, self.top_k)
+        self.best = write_found(self.strategy, folder, epoch, self.top_k)
         module = self.strategy.oneshot_module
         edges = {
             node: {edge: weight.item() for edge, weight in row.items()}
@@ -88,8 +91,10 @@ def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
 
 def strategy_of(settings: Search, **changed: Any) -> UnrolledDARTS:
     """The strategy that the settings of a search describe, with other arguments where given."""
+    measured = settings.eigenvalue
     given: dict[str, Any] = {
         **settings.parts,
+        "eigenvalue": Eigenvalue(measured.batches, measured.every) if measured else None,
         "arc_learning_rate": settings.arc_learning_rate,
         "arc_betas": settings.arc_betas,
         "arc_weight_decay": settings.arc_weight_decay,
@@ -142,18 +147,27 @@ def search(
     with free_devices() as (device,):
         if method is None:
             whole = SearchPart(run, run.seed, of_run(run), folder)
-            strategy, reporter = _searched(run, whole, data, space, folder, device, send, begin)
+            strategy, reporter, go_back = _searched(
+                run, whole, data, space, folder, device, send, begin
+            )
         else:
             stages = Stages(run, method, output)
             for part in stages:
                 pl.seed_everything(part.seed, workers=True, verbose=False)
                 data, space = build.parts(part.run)
                 part.folder.make()
-                strategy, reporter = _searched(run, part, data, space, folder, device, send)
+                strategy, reporter, go_back = _searched(
+                    run, part, data, space, folder, device, send
+                )
                 stages.finish(part, strategy)
-    last = reporter.last
+    turn = None if go_back is None else go_back.turn
+    last = reporter.last if turn is None else reporter.record(turn.back)
     assert last is not None, "a search has at least one epoch"
-    best = write_found(strategy, folder, last.epoch, settings.top_k)
+    if go_back is None or turn is None:
+        best, turned = write_found(strategy, folder, last.epoch, settings.top_k), {}
+    else:
+        best, turned = go_back.chosen, {"stopped_after": turn.epoch + 1, "back_to": turn.back + 1}
+        write_genotypes(folder, turn.back, best)
     print(f"best: {best[0][1]} (score {best[0][0]:.3f})")
     metrics = ("val_loss", "train_loss", "entropy")
     return {
@@ -163,6 +177,7 @@ def search(
         **{f"score_{i}": score for i, (score, _) in enumerate(best, 1)},
         **{f"genotype_{i}": text for i, (_, text) in enumerate(best, 1)},
         "epochs": settings.epochs,
+        **turned,
         "device": str(device),
         "seconds": round(time.time() - started, 1),
         **_again(run, output),
@@ -178,7 +193,7 @@ def _searched(
     device: torch.device,
     send: Callable[[Any], None],
     begin: Begin | None = None,
-) -> tuple[UnrolledDARTS, Reporter]:
+) -> tuple[UnrolledDARTS, Reporter, GoBack | None]:
     """Search one part of a run on a device; the history of the run is in `folder`."""
     settings, whole = part.run.search, run.search
     assert settings is not None
@@ -189,6 +204,9 @@ def _searched(
         fit = {"ckpt_path": begin.address, "weights_only": True}
     strategy = strategy_of(settings, **(part.stage.strategy if part.stage else {}))
     reporter = Reporter(send, folder, key(run), run.seed, whole.epochs)
+    report = _ReportEpoch(strategy, reporter, settings.top_k, run.task.metric, part.stage)
+    rule = settings.eigenvalue.stop if settings.eigenvalue else None
+    go_back = None if rule is None else GoBack(rule, lambda: report.best)
     stage = f", stage {part.stage.number + 1}" if part.stage else ""
     print(f"{key(run)}{stage}: on {device}; results in {folder}", flush=True)
     evaluator = search_evaluator(
@@ -198,7 +216,8 @@ def _searched(
         str(part.folder),
         device,
         [
-            _ReportEpoch(strategy, reporter, settings.top_k, run.task.metric, part.stage),
+            report,
+            *([go_back] if go_back else []),
             Signed(folder, part.identity),
         ],
         progress_bar=sys.stdout.isatty(),
@@ -209,7 +228,7 @@ def _searched(
         advice.append("set recompute: true in search, which takes longer")
     with advised_out_of_memory(" or ".join(advice)):
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
-    return strategy, reporter
+    return strategy, reporter, go_back
 
 
 def select(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -18,9 +18,11 @@ from torch.optim import Adam, Optimizer
 
 from nni_darts._common.schedule import Moment, WarmUp
 from nni_darts.search import random_state
-from nni_darts.search.bilevel_step import BilevelStep
+from nni_darts.search.bilevel_step import BilevelStep, Loss
 from nni_darts.search.closing_epochs import KEY, ClosingEpochs
 from nni_darts.search.cuda_graph import StepGraph, capturable
+from nni_darts.search.curvature import Curvature
+from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.hypergradient import FirstOrder, Hypergradient
 from nni_darts.search.method import Method
 from nni_darts.search.selection import Selection, Strongest
@@ -28,6 +30,7 @@ from nni_darts.search.side_effects import evaluating, unlogged
 from nni_darts.search.state_difference import state_difference
 from nni_darts.supernet import architectures
 from nni_darts.training.finite_losses import FiniteWatch
+from nni_darts.training.precision import require_bearable
 
 
 class UnrolledDartsModule(DartsLightningModule):
@@ -41,6 +44,7 @@ class UnrolledDartsModule(DartsLightningModule):
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
         method: Method | None = None,
+        eigenvalue: Eigenvalue | None = None,
         selection: Selection | None = None,
         cuda_graphs: bool = False,
         **kwargs: Any,
@@ -50,6 +54,7 @@ class UnrolledDartsModule(DartsLightningModule):
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.method = Method() if method is None else method
+        self.curvature = None if eigenvalue is None else Curvature(eigenvalue)
         self.closing = ClosingEpochs(selection or Strongest())
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
@@ -109,6 +114,9 @@ class UnrolledDartsModule(DartsLightningModule):
         if not self._shaped:
             self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
+        searching = self.searching and self.closing.epoch(self) is None
+        if self.curvature is not None and searching:
+            self.curvature.after_step(self, batch["val"], batch_idx)
         if self.trainer.is_last_batch:
             self.finite.raise_if_bad()
         if self.closing.epoch(self) is None:
@@ -167,39 +175,44 @@ class UnrolledDartsModule(DartsLightningModule):
         seen: list[Tensor] = []
 
         def train_loss() -> Tensor:
-            return _loss(self.training_module.training_step(train_batch, batch_idx))
+            return self.loss(train_batch, batch_idx)
 
         def val_loss() -> Tensor:
-            loss = _loss(self.training_module.training_step(val_batch, batch_idx))
+            loss = self.loss(val_batch, batch_idx)
             seen.append(loss.detach())
             return loss if self.penalty is None else self._penalised(loss)
 
-        optimizer, arch_optimizer = self._optimizer(arch=False), self._optimizer(arch=True)
-        weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
-        alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
+        arch_optimizer, step = self._optimizer(arch=True), self.bilevel(train_loss, val_loss)
         # Weights that are all frozen are where the virtual step would leave them.
-        hypergradient = self.hypergradient if weights else FirstOrder()
+        hypergradient = self.hypergradient if step.weights else FirstOrder()
         with unlogged(self.training_module):
-            gradients = hypergradient(
-                BilevelStep(
-                    train_loss, val_loss, weights, alphas, optimizer, [self.training_module]
-                )
-            )
+            gradients = hypergradient(step)
         self.see("validation loss of the architect", seen[-1])
-        gradients, norms = self.method.regularised(self.moment, alphas, gradients)
+        gradients, norms = self.method.regularised(self.moment, step.alphas, gradients)
         for name, norm in norms.items():
             self.log(f"gradient/{name}", norm, on_step=False, on_epoch=True)
-        for alpha, gradient in zip(alphas, gradients, strict=True):
+        for alpha, gradient in zip(step.alphas, gradients, strict=True):
             alpha.grad = gradient
         arch_optimizer.step()
         torch.clear_autocast_cache()
         self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
 
+    def bilevel(self, train_loss: Loss, val_loss: Loss) -> BilevelStep:
+        """The step that the optimiser of the weights is about to take, with these losses."""
+        optimizer = self._optimizer(arch=False)
+        weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
+        alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
+        return BilevelStep(train_loss, val_loss, weights, alphas, optimizer, [self.training_module])
+
     def _rehearsed(self, batch: Any, batch_idx: int) -> Tensor:
         """Training loss in evaluation mode; nothing is logged or counted."""
         module = self.training_module
         with evaluating(module), unlogged(module):
-            return _loss(module.training_step(batch, batch_idx))
+            return self.loss(batch, batch_idx)
+
+    def loss(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of the user's training step on a batch."""
+        return _loss(self.training_module.training_step(batch, batch_idx))
 
     def _penalised(self, loss: Tensor) -> Tensor:
         """Loss plus NNI's penalty, on weights that lead back to the alphas (NNI's own do not)."""
@@ -242,7 +255,7 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"warmup_epochs must be below the {epochs} epochs of the search, got "
                 f"{self.warmup_epochs}: alpha would never learn; lower it or raise max_epochs"
             )
-        _require_precision(self.trainer.precision, self.named_parameters())
+        require_bearable(self.trainer.precision, self.named_parameters())
         self.method.require_an_end(self.trainer.max_epochs)
         self.method.at(self.moment)
         super().on_fit_start()
@@ -253,6 +266,8 @@ class UnrolledDartsModule(DartsLightningModule):
             rest = not self.closing.selection.learns_alpha
             self._frozen = [a for a in self.arch_parameters() if rest or not a.requires_grad]
         super().on_train_epoch_start()
+        if self.curvature is not None:
+            self.curvature.begin_epoch(self)
         self.method.at(self.moment)
         for option, number in self.method.options(self.moment).items():
             self.log(f"schedule/{option}", number, on_epoch=True)
@@ -307,24 +322,6 @@ def _loss(output: Any) -> Tensor:
             f"got {type(loss).__name__}"
         )
     return loss
-
-
-def _require_precision(precision: str, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
-    """Raise ValueError for a precision in which the architect's differences would be rounding."""
-    if precision.startswith("16"):
-        raise ValueError(
-            f"precision {precision!r} scales the loss, which the architect's gradients cannot "
-            "bear; choose 'bf16-mixed' or '32-true'"
-        )
-    floats = [(name, p.dtype) for name, p in parameters if p.is_floating_point()]
-    short = [(name, dtype) for name, dtype in floats if torch.finfo(dtype).bits < 32]
-    if short:
-        name, dtype = short[0]
-        raise ValueError(
-            f"weights and alphas must be kept in float32 or float64, got {name} in {dtype} with "
-            f"precision {precision!r}: the architect's steps would be lost in rounding; "
-            "choose 'bf16-mixed' or '32-true'"
-        )
 
 
 def _optimizers(configured: Any) -> Iterator[Optimizer]:

@@ -37,7 +37,7 @@ def progressive_search(
         method: `nni_darts.search.pdarts.PDarts`, or one of your own.
         space: makes the space, given the arguments that the stage sets, such as `num_cells` and
             `primitives`.
-        evaluator: makes the evaluator of a stage, with a new trainer of `stage.epochs` epochs and a
+        evaluator: makes the evaluator of a stage, with a new trainer of as many epochs and a
             new training module.
         strategy: makes the strategy, given the arguments that the stage sets, such as
             `warmup_epochs` and `selection`.

@@ -18,6 +18,7 @@ from nni_darts._common.checks import (
     NOT_NEGATIVE,
     POSITIVE,
     PROBABILITY,
+    instance,
     number,
     several,
     size,
@@ -25,8 +26,9 @@ from nni_darts._common.checks import (
 )
 from nni_darts._common.messages import shown
 from nni_darts._common.schedule import Schedule
+from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
-from nni_darts.search.loader import BilevelLoader, shuffled
+from nni_darts.search.loader import BilevelLoader, only, shuffled
 from nni_darts.search.method import Method
 from nni_darts.search.module import UnrolledDartsModule
 from nni_darts.search.parts import (
@@ -97,6 +99,9 @@ class UnrolledDARTS(DARTS):
         skip_dropout: rate of dropout after the skip connections of the supernet that have no
             weights, in [0, 1): a number, [start, end] for one that changes with the epochs, or a
             schedule.
+        eigenvalue: how the largest eigenvalue of the Hessian of the validation loss in alpha is
+            measured at the end of an epoch (`nni_darts.search.eigenvalue.Eigenvalue`), and logged
+            as `eigenvalue`; None for never.
         arc_learning_rate: learning rate of alpha's Adam, positive.
         arc_betas: betas of alpha's Adam.
         arc_weight_decay: weight decay of alpha's Adam.
@@ -128,6 +133,7 @@ class UnrolledDARTS(DARTS):
         perturbation: str | Mapping[str, Any] | Perturbation | None = None,
         selection: str | Mapping[str, Any] | Selection = "strongest",
         skip_dropout: float | Sequence[float] | Schedule = 0.0,
+        eigenvalue: Eigenvalue | None = None,
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
         arc_weight_decay: float = 1.0e-3,
@@ -147,6 +153,8 @@ class UnrolledDARTS(DARTS):
             term.require(mixing)
         smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
         dropout = SkipDropout(skip_dropout)  # type: ignore[arg-type]
+        if eigenvalue is not None:
+            instance("eigenvalue", eigenvalue, Eigenvalue, "an Eigenvalue, or None")
         if gradient_clip_val is not None:
             gradient_clip_val = number("gradient_clip_val", gradient_clip_val, CLIP)
         if virtual_clip is not None:
@@ -187,6 +195,7 @@ class UnrolledDARTS(DARTS):
         self.rule = rule
         self.skip_dropout = skip_dropout
         self.dropout = dropout if dropout.drops else None
+        self.eigenvalue = eigenvalue
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
         self.cuda_graphs = cuda_graphs
@@ -206,6 +215,7 @@ class UnrolledDARTS(DARTS):
             arc_weight_decay=self.arc_weight_decay,
             method=Method(self.terms, self.smoothing, self.dropout),
             selection=self.rule,
+            eigenvalue=self.eigenvalue,
             cuda_graphs=self.cuda_graphs,
             gradient_clip_val=self.gradient_clip_val,
             log_prob_every_n_step=self.log_prob_every_n_step,
@@ -254,10 +264,10 @@ class UnrolledDARTS(DARTS):
         if self._alpha_dataloader is not None:
             val = self._alpha_dataloader()
         else:
-            val = shuffled(_only(val_dataloader_fn()))
+            val = shuffled(only(val_dataloader_fn()))
         # Asked for when the first batch is, because a loader may be made before the module is.
         return BilevelLoader(
-            _only(train_dataloader_fn()), val, lambda: self.oneshot_module.before_epoch()
+            only(train_dataloader_fn()), val, lambda: self.oneshot_module.before_epoch()
         )
 
     def val_dataloader(self, train_dataloader_fn: Any, val_dataloader_fn: Any) -> Any:
@@ -338,12 +348,3 @@ def _limit(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value < 1:
         raise ValueError(f"{what}, got {shown(value)}")
     return size("limit", value, 1, limits.ARCHITECTURES)
-
-
-def _only(loader: Any) -> Any:
-    """Loader itself, also where it comes as a list of one."""
-    if isinstance(loader, list | tuple) and len(loader) == 1:
-        return loader[0]
-    if isinstance(loader, list | tuple | dict):
-        raise ValueError(f"one loader is needed for each half of the data, got {len(loader)}")
-    return loader

@@ -15,11 +15,12 @@ _NOT_IMPLEMENTED = re.compile(
 
 
 @contextmanager
-def differentiated_twice(name: str) -> Iterator[None]:
+def differentiated_twice(name: str, instead: str | None = None) -> Iterator[None]:
     """Context in which attention uses the one kernel of torch that has a second derivative.
 
     Args:
-        name: Hypergradient, for the message.
+        name: Hypergradient, for the message; or whatever else, with `instead`.
+        instead: What to do where an operation has none.
 
     Raises:
         ValueError: in place of torch's error for an operation that has none.
@@ -31,8 +32,10 @@ def differentiated_twice(name: str) -> Iterator[None]:
         found = _NOT_IMPLEMENTED.search(str(error))
         if found is None:
             raise
+        what = name if instead else f"hypergradient={name!r}"
+        instead = instead or "choose hypergradient='finite_difference' or 'first_order'"
         operation = found["operation"] or "a function marked with @once_differentiable"
         raise ValueError(
-            f"hypergradient={name!r} differentiates twice, which torch cannot do for {operation}; "
-            "choose hypergradient='finite_difference' or 'first_order', or leave the operation out"
+            f"{what} differentiates twice, which torch cannot do for {operation}; "
+            f"{instead}, or leave the operation out"
         ) from None

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from nni_darts.monitor.collapse import Figures, Rules, judge
+import pytest
+
+from nni_darts._common.validation import SettingsError
+from nni_darts.monitor.collapse import Figures, Rules, judge, parse_rules
+from nni_darts.search.early_stop import EarlyStop
 
 
 def figures(*skip_counts: int | None, entropy: float | None = 1.0) -> list[Figures]:
@@ -30,3 +34,30 @@ def test_verdicts() -> None:
     one = judge(figures(1), Rules(max_skips=0, epochs=1))
     assert one is not None
     assert one.text.endswith("more than 0")
+
+
+def test_growth_of_the_eigenvalue() -> None:
+    rules = Rules(eigenvalue=EarlyStop(window=2, lag=2, after=0))
+    values = [0.1, 0.1, None, 0.1, 0.3, 0.3, 0.3, 0.3]
+    epochs = [Figures(i, 0, 1.0, value) for i, value in enumerate(values)]
+    assert judge(epochs[:4], rules) is None
+    assert judge(epochs, Rules()) is None
+    verdict = judge(epochs[:6], rules)
+    assert verdict is not None
+    assert (verdict.first, verdict.holds) == (4, True)
+    assert verdict.text == (
+        "collapsed after epoch 5: the mean largest eigenvalue of the Hessian of L_val is 0.2, from "
+        "0.1 around epoch 1"
+    )
+    over = judge(epochs, rules)
+    assert over is not None
+    assert not over.holds
+
+
+def test_a_rule_of_the_assessor_cannot_hand_on_a_genotype() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_rules({"on_collapse": "stop", "eigenvalue": {"window": 5}})
+    (problem,) = caught.value.problems
+    assert problem.startswith("eigenvalue is for on_collapse: warn: ")
+    assert "search.eigenvalue.stop" in problem
+    assert parse_rules({"eigenvalue": {"ratio": 0.5}}).eigenvalue == EarlyStop(ratio=0.5)

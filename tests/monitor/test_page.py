@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import math
 import os
 import re
 import shutil
@@ -273,6 +274,28 @@ def test_choosing_a_search_and_its_verdict_in_the_dark(visit: Any, picture: Any)
     expect(page.locator("#now")).to_have_text("epoch 25 of 25")
 
 
+def test_the_stages_of_a_progressive_search(visit: Any, picture: Any) -> None:
+    made = reports(6)
+    # The second stage has left out two operations of every edge.
+    gone = (" none", " maxp")
+    made[3:] = [{k: v for k, v in each.items() if not k.endswith(gone)} for each in made[3:]]
+    for number, each in enumerate(made):
+        each["stage"] = 1 + number // 3
+    tell(AlphaMonitor(), "a", made)
+    page = visit()
+    names = page.locator("#charts .name span").all_text_contents()
+    assert names[-1] == "stage of the search"
+    values = page.locator("#charts .name b")
+    assert values.last.text_content() == "2"
+    assert page.locator("#missing").text_content() == ""
+    assert all("none" not in text for text in drawn(page))
+    picture(page, "progressive")
+    page.locator("h1").click()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    expect(values.last).to_have_text("1")
+
+
 def test_recurrent_cell(visit: Any, picture: Any) -> None:
     tell(AlphaMonitor(), "a", reports(12, kinds=["recurrent"]))
     page = visit()
@@ -515,3 +538,109 @@ def test_it_loads_in_a_second(visit: Any) -> None:
     page = visit("#search-0")
     expect(page.locator("#now")).to_have_text("epoch 50 of 50")
     assert page.evaluate("performance.now()") < 3 * SECONDS  # a second where nothing else runs
+
+
+def methodical(epochs: int) -> list[Report]:
+    """Reports of a search with regularisers, schedules and the eigenvalue of every second epoch."""
+    made = reports(epochs)
+    for n, report in enumerate(made):
+        report["gradient/loss"] = 0.02 / (1 + n / 4)
+        report["gradient/BetaDecay"] = 0.1 * n / epochs
+        report["gradient/<i>L2</i>"] = 3e-4
+        report["schedule/BetaDecay.weight"] = 50 * n / epochs
+        report["schedule/Gumbel.tau"] = 10 - 9.9 * n / (epochs - 1)
+        if n % 2:
+            report["eigenvalue"] = 0.05 + 0.4 * (n / epochs) ** 3
+    return made
+
+
+def chart(page: Any, name: str) -> Any:
+    return page.locator(".chart").filter(has_text=name)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1366, 400])
+def test_what_a_method_adds(visit: Any, picture: Any, width: int, scheme: str) -> None:
+    rule = {"window": 5, "lag": 4, "after": 2}
+    tell(AlphaMonitor(eigenvalue=rule), "a", methodical(40))
+    page = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    expect(page.locator("#now")).to_have_text("epoch 40 of 40")
+    expect(page.locator(".chart")).to_have_count(6)
+    expect(page.locator("#verdict")).to_contain_text("largest eigenvalue of the Hessian")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(CUT_OFF) == []
+    picture(page, f"alphas-method-{width}-{scheme}")
+
+    gradients = chart(page, "gradient of alpha").locator(".legend li")
+    loss, decay = 0.02 / (1 + 39 / 4), 0.1 * 39 / 40
+    expect(gradients).to_have_text(
+        [
+            f"loss{loss:.3g}",
+            f"<i>L2</i>3.0e-4 ({3e-4 / loss:.3g} × loss)",
+            f"BetaDecay{decay:.3g} ({decay / loss:.3g} × loss)",
+        ],
+        use_inner_text=True,
+    )
+
+
+def lines_of(box: Any) -> list[dict[str, Any]]:
+    """The heights and the colour of every line of a chart."""
+    return box.locator("svg path").evaluate_all(
+        """paths => paths.map(path => ({
+            colour: getComputedStyle(path).stroke,
+            pens: path.getAttribute("d").replace(/[^ML]/g, ""),
+            heights: path.getAttribute("d").split(/[ML]/).slice(1).map(p => +p.split(" ")[1]),
+        }))"""
+    )
+
+
+def test_lines_of_a_method(visit: Any) -> None:
+    made = methodical(21)
+    tell(AlphaMonitor(), "a", made)
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 21 of 21")
+    # One line over the epochs without a value.
+    (line,) = lines_of(chart(page, "eigenvalue"))
+    assert line["pens"] == "M" + "L" * 9
+    assert line["heights"] == sorted(line["heights"], reverse=True)
+    value = chart(page, "eigenvalue").locator(".name b")
+    expect(value).to_have_text("–")
+    page.locator("#back").click()
+    expect(value).to_have_text(f"{made[19]['eigenvalue']:.3g}")
+    # On one scale, whose labels are powers of ten.
+    lines = lines_of(chart(page, "gradient of alpha"))
+    assert len({each["colour"] for each in lines}) == 3
+    labels = chart(page, "gradient of alpha").locator("svg text").all_text_contents()
+    assert labels[:4] == ["10⁻⁴", "10⁻³", "10⁻²", "10⁻¹"]
+    heights = {"loss": lines[0]["heights"], "BetaDecay": lines[2]["heights"]}
+    assert len(heights["BetaDecay"]) == 20  # of 0 there is no logarithm
+    per_decade = (112 - 8 - 20) / 3
+    for name, found in heights.items():
+        values = [r[f"gradient/{name}"] for r in made if r[f"gradient/{name}"]]
+        expected = [112 - 20 - per_decade * (math.log10(v) + 4) for v in values]
+        assert found == pytest.approx(expected, abs=0.06), name
+    # Each by its own highest value.
+    for line in lines_of(chart(page, "schedules")):
+        assert min(line["heights"]) == 8
+    texts = chart(page, "schedules").locator(".legend li").all_inner_texts()
+    assert texts == ["BetaDecay.weight45.2", "Gumbel.tau0.595"]
+
+
+def test_what_no_method_adds(visit: Any) -> None:
+    tell(AlphaMonitor(), "a", [{**report, "gradient/loss": 1.0} for report in reports(3)])
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 3 of 3")
+    expect(page.locator(".chart")).to_have_count(3)
+
+
+def test_an_eigenvalue_below_zero(visit: Any) -> None:
+    made = [{**r, "eigenvalue": v} for r, v in zip(reports(3), (-2e-6, -1e-6, 3e-6), strict=True)]
+    tell(AlphaMonitor(), "a", made)
+    page = visit()
+    expect(page.locator("#now")).to_have_text("epoch 3 of 3")
+    box = chart(page, "eigenvalue")
+    expect(box.locator(".name b")).to_have_text("3.0e-6")
+    (line,) = lines_of(box)
+    assert line["heights"][0] > line["heights"][1] > line["heights"][2] > 8
+    assert line["heights"][0] < 92
+    assert "0" in box.locator("svg text").all_text_contents()

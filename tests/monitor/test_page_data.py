@@ -7,7 +7,7 @@ from choice_histories import labels as choice_labels
 from searches import reports
 
 from nni_darts.history.flat import from_flat
-from nni_darts.monitor.page_data import Epoch, Search
+from nni_darts.monitor.page_data import FIGURES, Epoch, Search
 from nni_darts.pictures.colours import colours_among
 
 
@@ -37,3 +37,30 @@ def test_cells_and_other_choices_are_kept_apart() -> None:
     kept = values["epochs"][-1][3]
     assert list(map(len, kept)) == [16, 16, 0]
     assert Search.from_json(search.to_json(), "running").to_json() == search.to_json()
+
+
+def test_figures_that_only_some_methods_have() -> None:
+    search, made = Search("search-0", 0, "a"), reports(3)
+    search.add(Epoch.of(from_flat(made[0])))
+    json.loads(search.to_json())
+    more = {"gradient/loss": 0.5, "schedule/Gumbel.tau": 10, "eigenvalue": 0.25, "other": 1}
+    search.add(Epoch.of(from_flat({**made[1], **more})))
+    values = json.loads(search.to_json())
+    assert values["figures"] == [*FIGURES, "gradient/loss", "schedule/Gumbel.tau"]
+    rows = [dict(zip(values["figures"], row[1], strict=True)) for row in values["epochs"]]
+    assert [row["gradient/loss"] for row in rows] == [None, 0.5]
+    assert [row["schedule/Gumbel.tau"] for row in rows] == [None, 10]
+    assert [each.eigenvalue for each in search.figures()] == [None, 0.25]
+    assert Search.from_json(search.to_json(), "running").to_json() == search.to_json()
+
+
+def test_figures_that_an_earlier_version_did_not_know() -> None:
+    search = Search("search-0", 0, "a")
+    search.add(Epoch.of(from_flat(reports(1)[0])))
+    values = json.loads(search.to_json())
+    place = values["figures"].index("eigenvalue")
+    values["figures"].pop(place)
+    values["epochs"][0][1].pop(place)
+    again = Search.from_json(json.dumps(values), "running")
+    assert [each.eigenvalue for each in again.figures()] == [None]
+    assert again.to_json() == search.to_json()

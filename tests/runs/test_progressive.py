@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +133,34 @@ def test_stopped_in_any_epoch_it_goes_on_bit_for_bit(
     result = search(run_of(), tmp_path, lambda report: again.append(report["epoch"]))
     assert again == [each for each in range(4) if each >= epoch]
     the_same(tmp_path, result, whole)
+
+
+SCRIPT = """
+import json, sys, warnings
+warnings.filterwarnings("ignore")
+import torch
+torch.set_num_threads(1)
+from pathlib import Path
+from nni_darts.tasks.registry import parse_run
+from nni_darts.runs.stages import search
+search(parse_run(json.loads(sys.argv[1])), Path(sys.argv[2]), lambda report: None)
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_its_second_stage_it_goes_on_bit_for_bit(tmp_path: Path, whole: Any) -> None:
+    values = run_of().model_dump_json()
+    command = [sys.executable, "-c", SCRIPT, values, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    limit = time.monotonic() + 600
+    while not (tmp_path / "stage_2" / "last.ckpt").exists():
+        assert time.monotonic() < limit
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(pd.read_csv(tmp_path / "history.csv")) in (3, 4)
+    the_same(tmp_path, search(run_of(), tmp_path, ignored), whole)
 
 
 def test_stopped_before_a_stage_was_stored_it_is_not_searched_again(

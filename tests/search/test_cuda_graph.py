@@ -25,6 +25,7 @@ from torchmetrics.classification import MulticlassF1Score, MulticlassRecall
 
 from nni_darts import BilevelData, UnrolledDARTS
 from nni_darts.search.cuda_graph import REHEARSALS, Cuda, capturable
+from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.tasks.images.search_module import SearchRecipe
 from nni_darts.tasks.images.settings import ImageSearch
 from nni_darts.training.finite_losses import DivergedError
@@ -212,6 +213,14 @@ def test_a_captured_search_of_the_paper_is_the_search(
 def test_with_bf16_autocast(searches: Searches) -> None:
     searches.compare(precision="bf16-mixed")
     assert searches.cpu.replays == EPOCHS * (STEPS - REHEARSALS)
+
+
+def test_the_eigenvalue_is_measured_between_captured_steps(searches: Searches) -> None:
+    strategy = {"eigenvalue": Eigenvalue(), "hypergradient": "first_order"}
+    outcome = searches.compare(strategy=strategy)
+    assert len({float(e["eigenvalue"]) for e in outcome.epochs}) == EPOCHS
+    assert searches.cpu.replays == EPOCHS * (STEPS - REHEARSALS)
+    assert searches.lines == []
 
 
 class Normed(spaces.Plain):
