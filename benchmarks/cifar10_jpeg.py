@@ -23,12 +23,12 @@ from torch import Tensor
 
 from nni_darts.genotypes import published
 from nni_darts.runs.train import Job, train
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.images.augmentation import Items
 from nni_darts.tasks.images.data import BilevelData
 from nni_darts.tasks.images.data_sets import DATA_SETS, DataSet
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.images.training_data import TrainingData
-from nni_darts.tasks.settings import Component
 
 
 class JpegPack:

@@ -10,6 +10,7 @@ from torch import nn
 
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.supernet.mixed import MixedNode
+from search_spaces.edge_operations import names_in
 
 
 class CellSpace:
@@ -20,6 +21,8 @@ class CellSpace:
     `primitives`; one of other architectures reads them in `found`.
     """
 
+    edges_may_differ: ClassVar[bool] = False
+    """True if `primitives` may have the operations of each edge by its label."""
     network: ClassVar[type[nn.Module]]
     """Network class, which takes an architecture and arguments of the space."""
 
@@ -45,7 +48,7 @@ class CellSpace:
             sample: what was chosen, by label.
             arguments: arguments of the space.
         """
-        return Genotype.from_sample(sample, operations=arguments["primitives"])
+        return Genotype.from_sample(sample, operations=names_in(arguments["primitives"]))
 
     def freeze(self, sample: dict[str, Any]) -> nn.Module:
         space = cast(Any, self)

@@ -123,6 +123,14 @@ def test_a_search_is_not_stopped_after_its_last_epoch(
     assert results[-2:] == [BAD, GOOD]
 
 
+def test_a_search_is_not_stopped_while_its_selection_decides(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AlphaMonitor, "_epochs", lambda self: 20)
+    results = play(AlphaMonitor(on_collapse="stop"), "a", reports(24, **COLLAPSE)[-4:])
+    assert results == [GOOD] * 4
+
+
 def growing(epochs: int) -> list[Report]:
     made = reports(epochs)
     return [{**r, "eigenvalue": 0.1 if r["epoch"] < epochs // 2 else 0.4} for r in made]
@@ -149,6 +157,24 @@ def test_a_sharp_search_is_told_of_and_not_killed(
 
 
 # The data
+
+
+def test_the_page_reads_the_stages_of_a_progressive_search(log: Path) -> None:
+    made = reports(4)
+    # Numbers of NNI's web UI: what a stage has left out is in none of its reports.
+    made[2:] = [{k: v for k, v in r.items() if not k.endswith(" none")} for r in made[2:]]
+    for epoch, report in enumerate(made):
+        report["stage"] = 1 + epoch // 2
+    play(AlphaMonitor(), "a", made)
+    values = data(log)
+    place = values["figures"].index("stage")
+    assert [figures[place] for _, figures, *_ in values["epochs"]] == [1, 1, 2, 2]
+    none = values["cells"][0]["operations"].index("none")
+    count = len(values["cells"][0]["operations"])
+    for number, _, weights, kept in values["epochs"]:
+        gone = [weight is None for weight in weights[0][none::count]]
+        assert set(gone) == {number >= 2}
+        assert kept is not None
 
 
 def test_what_the_page_reads(log: Path) -> None:

@@ -78,7 +78,8 @@ def _table(experiment: nni_database.Experiment, best: list[FoundArchitecture]) -
     lines = [
         f"experiment {experiment.id} {name}".rstrip(),
         f"its best {len(best)}, those first that came furthest",
-        f"(score: log probability under the alphas; val {key}: trained from scratch, on validation "
+        f"(score: log probability under the alphas, or what the selection measured; "
+        f"val {key}: trained from scratch, on validation "
         f"data; test {key}: mean over the evaluations)",
         "",
     ]

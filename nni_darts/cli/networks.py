@@ -17,8 +17,8 @@ from nni_darts._common.validation import SettingsError
 from nni_darts.experiment.architectures import cells
 from nni_darts.genotypes import published
 from nni_darts.genotypes.genotype import Genotype
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.registry import TASKS, of_cells, of_data, parse_training
-from nni_darts.tasks.settings import Component
 from nni_darts.training.run_folder import RunFolder
 
 

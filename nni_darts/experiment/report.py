@@ -19,7 +19,8 @@ from nni_darts.experiment.nni_database import Experiment
 from nni_darts.genotypes import genotype_json
 from nni_darts.pictures.drawing import figure_of_cells, rendered
 from nni_darts.runs import run_key
-from nni_darts.tasks.settings import Component, Settings
+from nni_darts.tasks.components import Component
+from nni_darts.tasks.settings import Settings
 from nni_darts.tasks.stage import TRAININGS, Stage
 
 

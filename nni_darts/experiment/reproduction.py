@@ -15,7 +15,8 @@ from nni_darts._common.redaction import redacted
 from nni_darts.experiment import protocol, results
 from nni_darts.experiment.architectures import FoundArchitecture
 from nni_darts.experiment.nni_database import Experiment
-from nni_darts.tasks.settings import Component, Settings, Training
+from nni_darts.tasks.components import Component
+from nni_darts.tasks.settings import Settings, Training
 
 FILE = "experiment.yml"
 """Name of the experiment file in the commands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nni_darts.genotypes.cell import KINDS, OPERATIONS
-from nni_darts.history.record import EpochRecord
+from nni_darts.history.record import EpochRecord, Place
 
 __all__ = ["gaps"]
 
@@ -19,8 +19,6 @@ def gaps(records: Iterable[EpochRecord]) -> list[str]:
         records: of one run, in the order of their epochs.
     """
     records = list(records)
-    every = [record.cells for record in records]
-    candidates = [{c: set(row) for c, row in record.choices.items()} for record in records]
     lines = []
 
     epochs = {record.epoch for record in records}
@@ -29,19 +27,20 @@ def gaps(records: Iterable[EpochRecord]) -> list[str]:
         lines.append(f"no report of epoch{'s' * (len(absent) > 1)} {_ranges(absent)}")
 
     whole: dict[str, dict[tuple[int, int], set[str]]] = {}
-    for weights in every:
-        for kind, edges in weights.items():
+    for record in records:
+        for kind, edges in record.cells.items():
             for edge, row in edges.items():
                 whole.setdefault(kind, {}).setdefault(edge, set()).update(row)
-    choices: dict[str, set[str]] = {}
-    for found in candidates:
-        for label, names in found.items():
-            choices.setdefault(label, set()).update(names)
+    # A stage of a progressive search has fewer operations than the one before.
+    stages: dict[float | None, dict[Place, set[str]]] = {}
+    for record in records:
+        names_of = stages.setdefault(record.metrics.get("stage"), {})
+        for place, weights in record.weights.items():
+            names_of.setdefault(place, set()).update(weights)
     cut = [
         record.epoch
-        for record, weights, found in zip(records, every, candidates, strict=True)
-        if {k: {e: set(row) for e, row in edges.items()} for k, edges in weights.items()} != whole
-        or found != choices
+        for record in records
+        if {p: set(row) for p, row in record.weights.items()} != stages[record.metrics.get("stage")]
     ]
     if cut:
         lines.append(f"weights are missing in epoch{'s' * (len(cut) > 1)} {_ranges(cut)}")

@@ -40,7 +40,16 @@ VERSION = 1
 CHOICES = "choices"
 """The kind of what is no edge of a cell."""
 _METRICS = tuple(name for m in (ACCURACY, PERPLEXITY) for name in (m.val, m.train))
-FIGURES = (*_METRICS, "val_loss", "train_loss", "entropy", "skips", "seconds", "eigenvalue")
+FIGURES = (
+    *_METRICS,
+    "val_loss",
+    "train_loss",
+    "entropy",
+    "skips",
+    "seconds",
+    "stage",
+    "eigenvalue",
+)
 GROUPS = ("gradient/", "schedule/")
 """Beginnings of the names of figures that a method has, whichever they are."""
 DIGITS = 4

@@ -15,11 +15,13 @@ from nni_darts._common.classes import class_at, with_place
 from nni_darts._common.messages import shown, unknown
 from nni_darts._common.validation import SettingsError, UnavailableError
 from nni_darts.runs import argument_kinds
+from nni_darts.runs.progressive import first_stage, method_of, require_edges
 from nni_darts.search.parts import PARTS
 from nni_darts.supernet.nodes import recompute
 from nni_darts.tasks.base import Task
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.registry import TASKS, of_data
-from nni_darts.tasks.settings import Component, Run, Search, Training
+from nni_darts.tasks.settings import Run, Search, Training
 from nni_darts.training.bounded import built, watched
 from search_spaces.cell_space import CellSpace
 
@@ -57,12 +59,7 @@ def space(component: Component, data: Any, task: Task) -> Any:
         SettingsError: there is no such class, it does not take the arguments, or is not for the
             data.
     """
-    from nni.nas.nn.pytorch import ModelSpace
-
-    made = class_at(
-        "space.name", "space", SPACES.get(component.name, component.name), ModelSpace, SPACES
-    )
-    parameters = inspect.signature(_constructor(made)).parameters
+    made, parameters = _space_class(component)
     tasks = list(dict.fromkeys((*TASKS, task)))
     known = [name for each in tasks for name in each.for_space]
     arguments = {
@@ -89,6 +86,16 @@ def space(component: Component, data: Any, task: Task) -> Any:
         return _make("space", made, parameters, arguments, partial(built, settings=_either(sizes)))
     way = partial(watched, settings="the sizes that the space has")
     return _make("space", made, parameters, arguments, way)
+
+
+def _space_class(component: Component) -> tuple[Any, Mapping[str, inspect.Parameter]]:
+    """Class of a space, and its arguments."""
+    from nni.nas.nn.pytorch import ModelSpace
+
+    made = class_at(
+        "space.name", "space", SPACES.get(component.name, component.name), ModelSpace, SPACES
+    )
+    return made, inspect.signature(_constructor(made)).parameters
 
 
 def _either(names: Sequence[str]) -> str:
@@ -121,7 +128,7 @@ def search_data(component: Component, settings: Search, task: Task) -> Any:
 
 
 def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
-    """The data module and the model space of a search.
+    """The data module and the model space of a search; the first stage's of a progressive one.
 
     Args:
         run: what to build them for.
@@ -133,6 +140,11 @@ def parts(run: Run, load: bool = True) -> tuple[Any, Any]:
     if run.search is None or run.space is None:
         raise SettingsError(["search: there is no space to search"])
     _require_parts(run.search)
+    if (method := method_of(run)) is not None:
+        made, parameters = _space_class(run.space)
+        module, made = parts(first_stage(run, method, made, parameters.keys()), load)
+        require_edges(method, made)
+        return module, made
     with problems_of_the_data():
         module = search_data(run.data, run.search, run.task)
         _load(run.data, module, run.task, load)

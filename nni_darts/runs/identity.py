@@ -9,7 +9,8 @@ from typing import Any
 from nni_darts._common.validation import SettingsError
 from nni_darts.runs.run_key import key
 from nni_darts.tasks.base import Architecture
-from nni_darts.tasks.settings import Component, Run, Training
+from nni_darts.tasks.components import Component
+from nni_darts.tasks.settings import Run, Training
 from nni_darts.tasks.stage import Stage
 from nni_darts.training.identity import Identity
 
@@ -18,6 +19,7 @@ _LATER: Mapping[str, Any] = {
     "regularisers": [],
     "perturbation": None,
     "selection": "strongest",
+    "progressive": None,
     "eigenvalue": None,
 }
 """Settings that older checkpoints know nothing of, with what these were searched with."""

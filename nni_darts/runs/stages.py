@@ -23,10 +23,12 @@ from nni_darts.runs import build
 from nni_darts.runs.evaluator import search_evaluator
 from nni_darts.runs.go_back import GoBack
 from nni_darts.runs.identity import of_run
+from nni_darts.runs.progressive import SearchPart, Stages, method_of
 from nni_darts.runs.reporter import Reporter, as_text, write_genotypes, write_selection
 from nni_darts.runs.run_key import key
 from nni_darts.runs.train import Job, train
 from nni_darts.search.eigenvalue import Eigenvalue
+from nni_darts.search.progressive import SearchStage
 from nni_darts.search.strategy import UnrolledDARTS
 from nni_darts.supernet.architectures import edge_weights
 from nni_darts.tasks.settings import Run, Search
@@ -41,17 +43,26 @@ class _ReportEpoch(pl.Callback):
     """Hands every epoch to the reporter, before the checkpoint of the epoch is written."""
 
     def __init__(
-        self, strategy: UnrolledDARTS, reporter: Reporter, top_k: int, metric: Metric
+        self,
+        strategy: UnrolledDARTS,
+        reporter: Reporter,
+        top_k: int,
+        metric: Metric,
+        stage: SearchStage | None,
     ) -> None:
         self.strategy = strategy
         self.metric = metric
         self.reporter = reporter
         self.top_k = top_k
+        self.stage = stage
         self.best: list[tuple[float, str]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         folder, epoch = self.reporter.folder, trainer.current_epoch
+        if self.stage is not None:
+            epoch += self.stage.first_epoch
+            metrics["stage"] = self.stage.number + 1
         self.best = write_found(self.strategy, folder, epoch, self.top_k)
         module = self.strategy.oneshot_module
         edges = {
@@ -59,9 +70,7 @@ class _ReportEpoch(pl.Callback):
             for node, row in edge_weights(module.model).items()
         }
         self.reporter.epoch(
-            EpochRecord.of_search(
-                trainer.current_epoch, self.metric, metrics, module.export_probs(), edges
-            )
+            EpochRecord.of_search(epoch, self.metric, metrics, module.export_probs(), edges)
         )
 
 
@@ -80,20 +89,21 @@ def ranked(strategy: UnrolledDARTS, limit: int) -> list[tuple[float, str]]:
     return [(score, as_text(sample)) for score, sample in strategy.top_k(limit)]
 
 
-def strategy_of(settings: Search) -> UnrolledDARTS:
-    """The strategy that the settings of a search describe."""
+def strategy_of(settings: Search, **changed: Any) -> UnrolledDARTS:
+    """The strategy that the settings of a search describe, with other arguments where given."""
     measured = settings.eigenvalue
-    return UnrolledDARTS(
+    given: dict[str, Any] = {
         **settings.parts,
-        eigenvalue=Eigenvalue(measured.batches, measured.every) if measured else None,
-        arc_learning_rate=settings.arc_learning_rate,
-        arc_betas=settings.arc_betas,
-        arc_weight_decay=settings.arc_weight_decay,
-        gradient_clip_val=settings.gradient_clip,
-        warmup_epochs=settings.warmup_epochs,
-        cuda_graphs=settings.cuda_graphs,
+        "eigenvalue": Eigenvalue(measured.batches, measured.every) if measured else None,
+        "arc_learning_rate": settings.arc_learning_rate,
+        "arc_betas": settings.arc_betas,
+        "arc_weight_decay": settings.arc_weight_decay,
+        "gradient_clip_val": settings.gradient_clip,
+        "warmup_epochs": settings.warmup_epochs,
+        "cuda_graphs": settings.cuda_graphs,
         **settings.own,
-    )
+    }
+    return UnrolledDARTS(**{**given, **changed})
 
 
 class Begin(NamedTuple):
@@ -131,36 +141,25 @@ def search(
     folder = RunFolder.at(output)
     if (reason := folder.unwritable()) is not None:
         raise UnavailableError([f"the output directory of the trial: {reason}"])
-    data, space = build.parts(run)
-    metric = run.task.metric
+    method, metric = method_of(run), run.task.metric
+    data, space = build.parts(run, load=method is None)
     folder.make()
-    identity = of_run(run)
-    fit = go_on(folder, identity)
-    if begin is not None and not fit:
-        folder.replace(HISTORY, begin.history)
-        fit = {"ckpt_path": begin.address, "weights_only": True}
-    strategy = strategy_of(settings)
-    reporter = Reporter(send, folder, key(run), run.seed, settings.epochs)
-    report = _ReportEpoch(strategy, reporter, settings.top_k, metric)
-    rule = settings.eigenvalue.stop if settings.eigenvalue else None
-    go_back = None if rule is None else GoBack(rule, lambda: report.best)
     with free_devices() as (device,):
-        print(f"{key(run)}: on {device}; results in {output}", flush=True)
-        evaluator = search_evaluator(
-            run.task.search_module(settings, data),
-            settings,
-            data,
-            output,
-            device,
-            [report, *([go_back] if go_back else []), Signed(folder, identity)],
-            progress_bar=sys.stdout.isatty(),
-            fit=fit,
-        )
-        advice = ["lower batch_size"]
-        if getattr(settings, "recompute", None) is False:
-            advice.append("set recompute: true in search, which takes longer")
-        with advised_out_of_memory(" or ".join(advice)):
-            strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
+        if method is None:
+            whole = SearchPart(run, run.seed, of_run(run), folder)
+            strategy, reporter, go_back = _searched(
+                run, whole, data, space, folder, device, send, begin
+            )
+        else:
+            stages = Stages(run, method, output)
+            for part in stages:
+                pl.seed_everything(part.seed, workers=True, verbose=False)
+                data, space = build.parts(part.run)
+                part.folder.make()
+                strategy, reporter, go_back = _searched(
+                    run, part, data, space, folder, device, send
+                )
+                stages.finish(part, strategy)
     turn = None if go_back is None else go_back.turn
     last = reporter.last if turn is None else reporter.record(turn.back)
     assert last is not None, "a search has at least one epoch"
@@ -183,6 +182,53 @@ def search(
         "seconds": round(time.time() - started, 1),
         **_again(run, output),
     }
+
+
+def _searched(
+    run: Run,
+    part: SearchPart,
+    data: Any,
+    space: Any,
+    folder: RunFolder,
+    device: torch.device,
+    send: Callable[[Any], None],
+    begin: Begin | None = None,
+) -> tuple[UnrolledDARTS, Reporter, GoBack | None]:
+    """Search one part of a run on a device; the history of the run is in `folder`."""
+    settings, whole = part.run.search, run.search
+    assert settings is not None
+    assert whole is not None
+    fit = go_on(part.folder, part.identity, history=folder)
+    if begin is not None and not fit:
+        folder.replace(HISTORY, begin.history)
+        fit = {"ckpt_path": begin.address, "weights_only": True}
+    strategy = strategy_of(settings, **(part.stage.strategy if part.stage else {}))
+    reporter = Reporter(send, folder, key(run), run.seed, whole.epochs)
+    report = _ReportEpoch(strategy, reporter, settings.top_k, run.task.metric, part.stage)
+    rule = settings.eigenvalue.stop if settings.eigenvalue else None
+    go_back = None if rule is None else GoBack(rule, lambda: report.best)
+    stage = f", stage {part.stage.number + 1}" if part.stage else ""
+    print(f"{key(run)}{stage}: on {device}; results in {folder}", flush=True)
+    evaluator = search_evaluator(
+        run.task.search_module(settings, data),
+        settings,
+        data,
+        str(part.folder),
+        device,
+        [
+            report,
+            *([go_back] if go_back else []),
+            Signed(folder, part.identity),
+        ],
+        progress_bar=sys.stdout.isatty(),
+        fit=fit,
+    )
+    advice = ["lower batch_size"]
+    if getattr(settings, "recompute", None) is False:
+        advice.append("set recompute: true in search, which takes longer")
+    with advised_out_of_memory(" or ".join(advice)):
+        strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
+    return strategy, reporter, go_back
 
 
 def select(run: Run, output: Path, send: Callable[[Any], None]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from nni_darts.runs.identity import of_training
 from nni_darts.runs.reporter import Reporter
 from nni_darts.runs.trainer import trainer
 from nni_darts.tasks.base import Architecture, Task
-from nni_darts.tasks.settings import Component, Training
+from nni_darts.tasks.components import Component
+from nni_darts.tasks.settings import Training
 from nni_darts.training.bounded import built
 from nni_darts.training.devices import free_devices
 from nni_darts.training.identity import Identity

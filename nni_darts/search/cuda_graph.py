@@ -182,8 +182,9 @@ class StepGraph:
         reason = self._capturing.refusal(module.device)
         if module.penalty is not None:
             reason = reason or "the penalty is logged as numbers, which replays cannot renew"
-        if module.mixture is not None and isinstance(module.mixture.scheduled, OneHot):
-            name = type(module.mixture.scheduled).__name__
+        mixture = module.method.mixture
+        if mixture is not None and isinstance(mixture.scheduled, OneHot):
+            name = type(mixture.scheduled).__name__
             reason = reason or f"{name} draws in each pass which operations run"
         hooks = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
         for callback in module.trainer.callbacks:

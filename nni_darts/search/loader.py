@@ -77,3 +77,16 @@ def shuffled(loader: Any) -> Any:
         timeout=loader.timeout,
         worker_init_fn=loader.worker_init_fn,
     )
+
+
+def only(loader: Any) -> Any:
+    """Loader itself, also where it comes as a list of one.
+
+    Raises:
+        ValueError: there are several.
+    """
+    if isinstance(loader, list | tuple) and len(loader) == 1:
+        return loader[0]
+    if isinstance(loader, list | tuple | dict):
+        raise ValueError(f"one loader is needed for each half of the data, got {len(loader)}")
+    return loader

@@ -7,9 +7,7 @@ state are as if those passes had not been.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -18,21 +16,21 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Adam, Optimizer
 
-from nni_darts._common.schedule import Moment, Scheduled, WarmUp
+from nni_darts._common.schedule import Moment, WarmUp
 from nni_darts.search import random_state
 from nni_darts.search.bilevel_step import BilevelStep, Loss
 from nni_darts.search.closing_epochs import KEY, ClosingEpochs
 from nni_darts.search.cuda_graph import StepGraph, capturable
+from nni_darts.search.curvature import Curvature
 from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.hypergradient import FirstOrder, Hypergradient
-from nni_darts.search.perturbation import Perturbation, WeightStep
-from nni_darts.search.regulariser import Regulariser, Row
-from nni_darts.search.regulariser import gradient as term_gradient
+from nni_darts.search.method import Method
 from nni_darts.search.selection import Selection, Strongest
-from nni_darts.search.side_effects import unlogged
+from nni_darts.search.side_effects import evaluating, unlogged
+from nni_darts.search.state_difference import state_difference
 from nni_darts.supernet import architectures
-from nni_darts.supernet.mixture import Mixture, batched, mixture_of, probabilities
 from nni_darts.training.finite_losses import FiniteWatch
+from nni_darts.training.precision import require_bearable
 
 
 class UnrolledDartsModule(DartsLightningModule):
@@ -45,8 +43,7 @@ class UnrolledDartsModule(DartsLightningModule):
         hypergradient: Hypergradient,
         arc_betas: tuple[float, float],
         arc_weight_decay: float,
-        regularisers: Sequence[Regulariser] = (),
-        perturbation: Perturbation | None = None,
+        method: Method | None = None,
         eigenvalue: Eigenvalue | None = None,
         selection: Selection | None = None,
         cuda_graphs: bool = False,
@@ -56,22 +53,19 @@ class UnrolledDartsModule(DartsLightningModule):
         self.hypergradient = hypergradient
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
-        self.regularisers = tuple(regularisers)
-        self.perturbation = perturbation
-        self.eigenvalue = eigenvalue
+        self.method = Method() if method is None else method
+        self.curvature = None if eigenvalue is None else Curvature(eigenvalue)
         self.closing = ClosingEpochs(selection or Strongest())
         self.graph = StepGraph(self) if cuda_graphs else None
         self.finite = FiniteWatch()
-        self.mixture: Mixture | None = None
         self._batch_idx = 0
-        self._val_batches: deque[Any] = deque(maxlen=eigenvalue.batches if eigenvalue else 0)
         self._shaped = False
         self._frozen: list[nn.Parameter] | None = None
         self._resumed_random_state: dict[str, Any] | None = None
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        self.mixture = mixture_of(model)
+        self.method.put_to_work(model)
 
     # What is learnt, in an order that is the same in every process.
 
@@ -116,13 +110,13 @@ class UnrolledDartsModule(DartsLightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Algorithm 1: 1. alpha <- Adam(alpha, g)  2. w <- step(w, dw L_train(w, alpha))."""
         self._batch_idx = batch_idx
-        if self.mixture is not None:
-            self.mixture.end()
+        self.method.end_pass()
         if not self._shaped:
             self._shape(batch["train"], batch_idx)
         output = (self.graph or self).step(batch, batch_idx)
-        if self.eigenvalue is not None and self.searching and self.closing.epoch(self) is None:
-            self._measure(self.eigenvalue, batch["val"], batch_idx)
+        searching = self.searching and self.closing.epoch(self) is None
+        if self.curvature is not None and searching:
+            self.curvature.after_step(self, batch["val"], batch_idx)
         if self.trainer.is_last_batch:
             self.finite.raise_if_bad()
         if self.closing.epoch(self) is None:
@@ -135,14 +129,8 @@ class UnrolledDartsModule(DartsLightningModule):
     def _shape(self, batch: Any, batch_idx: int) -> None:
         """Run a first pass once for lazy modules, whose parameters get their shape from it."""
         if any(is_lazy(parameter) for parameter in self.parameters()):
-            modes = {module: module.training for module in self.training_module.modules()}
-            self.training_module.eval()  # nothing is counted
-            try:
-                with unlogged(self.training_module), torch.no_grad():
-                    self.training_module.training_step(batch, batch_idx)
-            finally:
-                for module, training in modes.items():
-                    module.training = training
+            with torch.no_grad():
+                self._rehearsed(batch, batch_idx)
         self._shaped = True
 
     @property
@@ -165,20 +153,14 @@ class UnrolledDartsModule(DartsLightningModule):
     @property
     def parts_now(self) -> tuple[Any, ...]:
         """The parts of the method that a step is computed with, as they are in this epoch."""
-        mixture = self.mixture and (self.mixture.relaxation, self.mixture.restrictions)
-        return (mixture, *self._now())
-
-    def _now(self) -> Iterator[Any]:
-        for part in (self.perturbation, *self.regularisers):
-            yield part and part.at(self.moment)
+        return self.method.now(self.moment)
 
     def step(self, batch: dict[str, Any], batch_idx: int) -> Any:
         """Compute a step on the device, without waiting for the device."""
         if self.searching:
             self._architecture_step(batch["train"], batch["val"], batch_idx)
-            if self.mixture is not None:
-                self.mixture.pass_over()
-        with self._perturbed(batch["train"], batch_idx):
+            self.method.pass_over()
+        with self.method.perturbed(self.moment, lambda: self._rehearsed(batch["train"], batch_idx)):
             output = self.training_module.training_step(batch["train"], batch_idx)
         loss = _loss(output)
         self.see("training loss", loss)
@@ -193,97 +175,44 @@ class UnrolledDartsModule(DartsLightningModule):
         seen: list[Tensor] = []
 
         def train_loss() -> Tensor:
-            return _loss(self.training_module.training_step(train_batch, batch_idx))
+            return self.loss(train_batch, batch_idx)
 
         def val_loss() -> Tensor:
-            loss = _loss(self.training_module.training_step(val_batch, batch_idx))
+            loss = self.loss(val_batch, batch_idx)
             seen.append(loss.detach())
             return loss if self.penalty is None else self._penalised(loss)
 
-        arch_optimizer, step = self._optimizer(arch=True), self._bilevel(train_loss, val_loss)
+        arch_optimizer, step = self._optimizer(arch=True), self.bilevel(train_loss, val_loss)
         # Weights that are all frozen are where the virtual step would leave them.
         hypergradient = self.hypergradient if step.weights else FirstOrder()
         with unlogged(self.training_module):
             gradients = hypergradient(step)
         self.see("validation loss of the architect", seen[-1])
-        if self.regularisers:
-            gradients = self._regularised(step.alphas, gradients)
+        gradients, norms = self.method.regularised(self.moment, step.alphas, gradients)
+        for name, norm in norms.items():
+            self.log(f"gradient/{name}", norm, on_step=False, on_epoch=True)
         for alpha, gradient in zip(step.alphas, gradients, strict=True):
             alpha.grad = gradient
         arch_optimizer.step()
         torch.clear_autocast_cache()
         self.log("architect_loss", seen[-1], on_step=False, on_epoch=True)
 
-    def _bilevel(self, train_loss: Loss, val_loss: Loss) -> BilevelStep:
+    def bilevel(self, train_loss: Loss, val_loss: Loss) -> BilevelStep:
+        """The step that the optimiser of the weights is about to take, with these losses."""
         optimizer = self._optimizer(arch=False)
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.requires_grad]
         alphas = [alpha for alpha in self.arch_parameters() if alpha.requires_grad]
         return BilevelStep(train_loss, val_loss, weights, alphas, optimizer, [self.training_module])
 
-    def _measure(self, eigenvalue: Eigenvalue, val_batch: Any, batch_idx: int) -> None:
-        """Log the largest eigenvalue of d2_alpha L_val when a step was the last of its epoch."""
-        if not eigenvalue.due(self.trainer.current_epoch):
-            return
-        self._val_batches.append((val_batch, batch_idx))
-        if not self.trainer.is_last_batch or not any(
-            a.requires_grad for a in self.arch_parameters()
-        ):
-            return
-
-        def val_loss() -> Tensor:
-            steps = [self.training_module.training_step(*batch) for batch in self._val_batches]
-            return torch.stack([_loss(output) for output in steps]).mean()
-
-        expected: Any = nullcontext()
-        if self.mixture is not None and self.mixture.relaxation.draws:
-            # What is reported is never drawn; and not every draw has a second derivative.
-            relaxation, alphas = self.mixture.relaxation, self.mixture.alphas
-            expected = self.mixture.held(batched(relaxation.probabilities, alphas))
-        with unlogged(self.training_module), expected:
-            value = eigenvalue(self._bilevel(val_loss, val_loss))
-        self._val_batches.clear()
-        self.log("eigenvalue", value, on_step=False, on_epoch=True)
-
-    def _regularised(
-        self, alphas: Sequence[Tensor], gradients: tuple[Tensor, ...]
-    ) -> tuple[Tensor, ...]:
-        """Gradients plus those of the regularisers; logs the norm of each."""
-        rows = [
-            Row(alpha, probabilities(module, alpha))
-            for module, alpha in architectures.each_alpha(self.model)
-        ]
-        parts = {"loss": gradients}
-        _, *regularisers = self._now()
-        for regulariser in regularisers:
-            parts[type(regulariser).__name__] = term_gradient(regulariser, rows, alphas)
-        for name, part in parts.items():
-            norm = torch.stack(torch._foreach_norm(list(part))).norm()
-            self.log(f"gradient/{name}", norm, on_step=False, on_epoch=True)
-        return tuple(torch.stack(each).sum(0) for each in zip(*parts.values(), strict=True))
-
-    @contextmanager
-    def _perturbed(self, batch: Any, batch_idx: int) -> Iterator[None]:
-        """Let the mixing weights be perturbed within, where there is a perturbation."""
-        mixture, (perturbation, *_) = self.mixture, self._now()
-        if perturbation is None or mixture is None:
-            yield
-            return
+    def _rehearsed(self, batch: Any, batch_idx: int) -> Tensor:
+        """Training loss in evaluation mode; nothing is logged or counted."""
         module = self.training_module
+        with evaluating(module), unlogged(module):
+            return self.loss(batch, batch_idx)
 
-        def loss(rows: Sequence[Tensor]) -> Tensor:
-            modes = {each: each.training for each in module.modules()}
-            module.eval()
-            try:
-                with unlogged(module), mixture.held(rows):
-                    return _loss(module.training_step(batch, batch_idx))
-            finally:
-                for each, training in modes.items():
-                    each.training = training
-
-        with torch.no_grad():
-            rows = mixture.rows()
-        with mixture.held(perturbation(WeightStep(rows, loss))):
-            yield
+    def loss(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of the user's training step on a batch."""
+        return _loss(self.training_module.training_step(batch, batch_idx))
 
     def _penalised(self, loss: Tensor) -> Tensor:
         """Loss plus NNI's penalty, on weights that lead back to the alphas (NNI's own do not)."""
@@ -326,33 +255,10 @@ class UnrolledDartsModule(DartsLightningModule):
                 f"warmup_epochs must be below the {epochs} epochs of the search, got "
                 f"{self.warmup_epochs}: alpha would never learn; lower it or raise max_epochs"
             )
-        _require_precision(self.trainer.precision, self.named_parameters())
-        self._require_an_end()
-        if self.mixture is not None:
-            self.mixture.at(self.moment)
+        require_bearable(self.trainer.precision, self.named_parameters())
+        self.method.require_an_end(self.trainer.max_epochs)
+        self.method.at(self.moment)
         super().on_fit_start()
-
-    def _require_an_end(self) -> None:
-        """Raise ValueError for an option that changes until an end that there is not."""
-        changing = next((type(p).__name__ for p in self._scheduled() if p.changes), None)
-        if changing is not None and self.trainer.max_epochs in (None, -1):
-            raise ValueError(
-                f"{changing} changes until the last epoch, and the search has none; give the "
-                f"trainer max_epochs, or {changing} a constant"
-            )
-
-    def _scheduled(self) -> Iterator[Scheduled]:
-        """Yield the parts of the method, with their schedules."""
-        if self.mixture is not None:
-            yield self.mixture.scheduled
-        if self.perturbation is not None:
-            yield self.perturbation
-        yield from self.regularisers
-
-    def _log_schedules(self) -> None:
-        for part in self._scheduled():
-            for option, number in part.scheduled_at(self.moment).items():
-                self.log(f"schedule/{type(part).__name__}.{option}", number, on_epoch=True)
 
     def on_train_epoch_start(self) -> None:
         # Warm-up freezes all alphas, and lets all of them learn afterwards.
@@ -360,11 +266,11 @@ class UnrolledDartsModule(DartsLightningModule):
             rest = not self.closing.selection.learns_alpha
             self._frozen = [a for a in self.arch_parameters() if rest or not a.requires_grad]
         super().on_train_epoch_start()
-        # The trainer keeps what an earlier epoch has logged.
-        self.trainer.callback_metrics.pop("eigenvalue", None)
-        self._log_schedules()
-        if self.mixture is not None:
-            self.mixture.at(self.moment)
+        if self.curvature is not None:
+            self.curvature.begin_epoch(self)
+        self.method.at(self.moment)
+        for option, number in self.method.options(self.moment).items():
+            self.log(f"schedule/{option}", number, on_epoch=True)
         for alpha in self._frozen:
             alpha.requires_grad_(False)
         self.closing.begin_epoch(self)
@@ -398,7 +304,7 @@ class UnrolledDartsModule(DartsLightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise ValueError for a checkpoint of another space, saying what differs."""
-        if difference := _difference(checkpoint["state_dict"], self.state_dict()):
+        if difference := state_difference(checkpoint["state_dict"], self.state_dict()):
             raise ValueError(
                 f"the checkpoint is of another search: {difference}; resume with the space and "
                 "model that it was written with, or start afresh in another directory"
@@ -418,24 +324,6 @@ def _loss(output: Any) -> Tensor:
     return loss
 
 
-def _require_precision(precision: str, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
-    """Raise ValueError for a precision in which the architect's differences would be rounding."""
-    if precision.startswith("16"):
-        raise ValueError(
-            f"precision {precision!r} scales the loss, which the architect's gradients cannot "
-            "bear; choose 'bf16-mixed' or '32-true'"
-        )
-    floats = [(name, p.dtype) for name, p in parameters if p.is_floating_point()]
-    short = [(name, dtype) for name, dtype in floats if torch.finfo(dtype).bits < 32]
-    if short:
-        name, dtype = short[0]
-        raise ValueError(
-            f"weights and alphas must be kept in float32 or float64, got {name} in {dtype} with "
-            f"precision {precision!r}: the architect's steps would be lost in rounding; "
-            "choose 'bf16-mixed' or '32-true'"
-        )
-
-
 def _optimizers(configured: Any) -> Iterator[Optimizer]:
     """Optimisers in whatever form Lightning allows `configure_optimizers` to return."""
     if isinstance(configured, Optimizer):
@@ -445,21 +333,3 @@ def _optimizers(configured: Any) -> Iterator[Optimizer]:
     elif isinstance(configured, list | tuple):
         for item in configured:
             yield from _optimizers(item)
-
-
-def _difference(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
-    """Difference of two state dicts in a few words; empty where there is none."""
-    missing = [name for name in ours if name not in theirs]
-    foreign = [name for name in theirs if name not in ours]
-    shapes = [
-        f"{name} is {tuple(theirs[name].shape)} there and {tuple(ours[name].shape)} here"
-        for name in ours
-        if name in theirs and not is_lazy(ours[name]) and theirs[name].shape != ours[name].shape
-    ]
-    parts = []
-    for names, what in ((missing, "it lacks"), (foreign, "it has the unknown")):
-        if names:
-            parts.append(f"{what} {names[0]}" + (f" and {len(names) - 1} more" * (len(names) > 1)))
-    if shapes:
-        parts.append(shapes[0] + (f" and {len(shapes) - 1} more differ" * (len(shapes) > 1)))
-    return ", ".join(parts)

@@ -13,6 +13,7 @@ from nni_darts._common.parts import Parts
 if TYPE_CHECKING:
     from nni_darts.search.hypergradient import Hypergradient
     from nni_darts.search.perturbation import Perturbation
+    from nni_darts.search.progressive import Progressive
     from nni_darts.search.regulariser import Regulariser
     from nni_darts.search.selection import Selection
     from nni_darts.supernet.relaxation import Relaxation
@@ -48,6 +49,7 @@ SELECTIONS: Parts[Selection] = Parts(
     {
         "strongest": "nni_darts.search.selection.Strongest",
         "perturbation": "nni_darts.search.perturbation_based.PerturbationBased",
+        "skip_limit": "nni_darts.search.skip_limit.SkipLimit",
         "subnets": "nni_darts.search.subnets.Subnets",
     },
 )
@@ -71,6 +73,13 @@ PERTURBATIONS: Parts[Perturbation] = Parts(
         "adversarial": "nni_darts.search.adversarial.Adversarial",
     },
 )
+
+PROGRESSIVES: Parts[Progressive] = Parts(
+    "progressive",
+    "nni_darts.search.progressive.Progressive",
+    {"pdarts": "nni_darts.search.pdarts.PDarts"},
+)
+"""Searches in stages, which are no arguments of a strategy."""
 
 PARTS: Mapping[str, Parts[Any]] = {
     "hypergradient": cast("Parts[Any]", HYPERGRADIENTS),

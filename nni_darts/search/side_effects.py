@@ -31,6 +31,18 @@ def unlogged(module: Any) -> Iterator[None]:
 
 
 @contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Context in which a module is in evaluation mode; each part is in its own mode afterwards."""
+    modes = {each: each.training for each in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, training in modes.items():
+            each.training = training
+
+
+@contextmanager
 def uncounted(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Context in which the metrics among the modules count on copies.
 

@@ -25,9 +25,11 @@ from nni_darts._common.checks import (
     truth,
 )
 from nni_darts._common.messages import shown
+from nni_darts._common.schedule import Schedule
 from nni_darts.search.eigenvalue import Eigenvalue
 from nni_darts.search.hypergradient import Hypergradient, Unrolled
-from nni_darts.search.loader import BilevelLoader, shuffled
+from nni_darts.search.loader import BilevelLoader, only, shuffled
+from nni_darts.search.method import Method
 from nni_darts.search.module import UnrolledDartsModule
 from nni_darts.search.parts import (
     HYPERGRADIENTS,
@@ -40,6 +42,7 @@ from nni_darts.search.penalties import penalty_of
 from nni_darts.search.perturbation import Perturbation
 from nni_darts.search.regulariser import Regulariser
 from nni_darts.search.selection import Selection
+from nni_darts.search.skip_dropout import SkipDropout
 from nni_darts.supernet import mixed_operations
 from nni_darts.supernet.drawn import run_drawn_only
 from nni_darts.supernet.fused.fuse import fuse
@@ -91,7 +94,11 @@ class UnrolledDARTS(DARTS):
             object; None for the mixing weights themselves.
         selection: how architectures are ranked: "strongest" (the most probable ones),
             "perturbation" (what the supernet misses most, decided in further epochs), "subnets"
-            (drawn ones that validate best), with or without options, a class of yours or an object.
+            (drawn ones that validate best), "skip_limit" (those of few skip connections), with or
+            without options, a class of yours or an object.
+        skip_dropout: rate of dropout after the skip connections of the supernet that have no
+            weights, in [0, 1): a number, [start, end] for one that changes with the epochs, or a
+            schedule.
         eigenvalue: how the largest eigenvalue of the Hessian of the validation loss in alpha is
             measured at the end of an epoch (`nni_darts.search.eigenvalue.Eigenvalue`), and logged
             as `eigenvalue`; None for never.
@@ -125,6 +132,7 @@ class UnrolledDARTS(DARTS):
         regularisers: Sequence[str | Mapping[str, Any] | Regulariser] = (),
         perturbation: str | Mapping[str, Any] | Perturbation | None = None,
         selection: str | Mapping[str, Any] | Selection = "strongest",
+        skip_dropout: float | Sequence[float] | Schedule = 0.0,
         eigenvalue: Eigenvalue | None = None,
         arc_learning_rate: float = 3.0e-4,
         arc_betas: tuple[float, float] = (0.5, 0.999),
@@ -144,6 +152,7 @@ class UnrolledDARTS(DARTS):
         for term in terms:
             term.require(mixing)
         smoothing = None if perturbation is None else PERTURBATIONS.make(perturbation)
+        dropout = SkipDropout(skip_dropout)  # type: ignore[arg-type]
         if eigenvalue is not None:
             instance("eigenvalue", eigenvalue, Eigenvalue, "an Eigenvalue, or None")
         if gradient_clip_val is not None:
@@ -184,6 +193,8 @@ class UnrolledDARTS(DARTS):
         self.smoothing = smoothing
         self.selection = selection
         self.rule = rule
+        self.skip_dropout = skip_dropout
+        self.dropout = dropout if dropout.drops else None
         self.eigenvalue = eigenvalue
         self.arc_betas = arc_betas
         self.arc_weight_decay = arc_weight_decay
@@ -202,8 +213,7 @@ class UnrolledDARTS(DARTS):
             arc_learning_rate=self.arc_learning_rate,
             arc_betas=self.arc_betas,
             arc_weight_decay=self.arc_weight_decay,
-            regularisers=self.terms,
-            perturbation=self.smoothing,
+            method=Method(self.terms, self.smoothing, self.dropout),
             selection=self.rule,
             eigenvalue=self.eigenvalue,
             cuda_graphs=self.cuda_graphs,
@@ -230,6 +240,8 @@ class UnrolledDARTS(DARTS):
         relax(supernet, self.mixing)
         if isinstance(self.mixing, OneHot):
             run_drawn_only(supernet)
+        if self.dropout is not None:
+            self.dropout.put_into(supernet)
         if self.fused:
             fuse(supernet)
         if self.recompute:
@@ -252,10 +264,10 @@ class UnrolledDARTS(DARTS):
         if self._alpha_dataloader is not None:
             val = self._alpha_dataloader()
         else:
-            val = shuffled(_only(val_dataloader_fn()))
+            val = shuffled(only(val_dataloader_fn()))
         # Asked for when the first batch is, because a loader may be made before the module is.
         return BilevelLoader(
-            _only(train_dataloader_fn()), val, lambda: self.oneshot_module.before_epoch()
+            only(train_dataloader_fn()), val, lambda: self.oneshot_module.before_epoch()
         )
 
     def val_dataloader(self, train_dataloader_fn: Any, val_dataloader_fn: Any) -> Any:
@@ -336,12 +348,3 @@ def _limit(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value < 1:
         raise ValueError(f"{what}, got {shown(value)}")
     return size("limit", value, 1, limits.ARCHITECTURES)
-
-
-def _only(loader: Any) -> Any:
-    """Loader itself, also where it comes as a list of one."""
-    if isinstance(loader, list | tuple) and len(loader) == 1:
-        return loader[0]
-    if isinstance(loader, list | tuple | dict):
-        raise ValueError(f"one loader is needed for each half of the data, got {len(loader)}")
-    return loader

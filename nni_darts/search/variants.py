@@ -19,9 +19,9 @@ class Variant:
 
     name: str
     changes: str
-    """What it does otherwise than DARTS of first order, in a few words."""
+    """Difference from DARTS of first order, in a few words."""
     reference: str
-    """Its paper on arXiv."""
+    """Number of the paper on arXiv."""
     parts: Mapping[str, Any]
     """Dotted key of an experiment's `classArgs` -> the name of the part, or another value; True for
     a key that has to be there, whatever it holds."""

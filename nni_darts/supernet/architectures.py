@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 from typing import Any, cast
@@ -65,8 +66,11 @@ def by_label(root: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def top_k(root: nn.Module, limit: int) -> Ranked:
+def top_k(root: nn.Module, limit: int, without: Collection[tuple[str, Any]] = ()) -> Ranked:
     """The `limit` most probable distinct architectures of a supernet, best first.
+
+    Those of `without`, pairs of a label and a choice, have the probability 0; the others of the
+    label keep theirs.
 
     The score of an architecture is the sum of the log probabilities of its choices, each label
     counted once, wherever it stands; what the architecture does not contain (a block beyond the
@@ -76,7 +80,7 @@ def top_k(root: nn.Module, limit: int) -> Ranked:
         ValueError: one label stands for choices that differ, or so many choices depend on each
             other that an exact ranking would take too long.
     """
-    choices = Choices()
+    choices = Choices(without)
     ranked = rank(choices.parts([root]), choices.scores, limit)
     return [(score, choices.sample(decided)) for score, decided in ranked]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from nni.nas.nn.pytorch import InputChoice, LayerChoice, Repeat
@@ -23,11 +24,15 @@ __all__ = ["Choices", "alphas"]
 class Choices:
     """Translator between a supernet's choices and decisions: makes parts, reads decisions.
 
+    Args:
+        without: pairs of a label and a choice that has the probability 0 there.
+
     Raises:
         ValueError: one label stands for choices that differ.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: Collection[tuple[str, Any]] = ()) -> None:
+        self.without = without
         self.scores: dict[str, list[float]] = {}
         self._make = Parts()
         self._declared: dict[str, tuple[Any, ...]] = {}
@@ -69,7 +74,8 @@ class Choices:
     def _values(self, unit: Any, label: str, values: Sequence[Any], alpha: Tensor) -> Sequence[Any]:
         """Enter a label that has one of these values, and return the values."""
         self._declare(label, "one of", *values)
-        self.scores[label] = log_probabilities(unit, alpha)[: len(values)]
+        scores = zip(log_probabilities(unit, alpha), values, strict=False)
+        self.scores[label] = [-math.inf if (label, v) in self.without else s for s, v in scores]
         self._readers[label] = lambda decided: {label: values[cast(int, decided[label])]}
         return values
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
     from torch import nn
 
-    from nni_darts.tasks.settings import Component, Run, Settings, Training
+    from nni_darts.tasks.components import Component
+    from nni_darts.tasks.settings import Run, Settings, Training
 
 
 class Architecture(Protocol):

@@ -9,9 +9,10 @@ from nni_darts._common.classes import class_at, with_place
 from nni_darts._common.validation import SettingsError, validated
 from nni_darts.tasks.base import Task
 from nni_darts.tasks.cells import CellTask
+from nni_darts.tasks.components import TASK
 from nni_darts.tasks.images.task import IMAGES
 from nni_darts.tasks.language.task import TEXT
-from nni_darts.tasks.settings import TASK, Run, Settings, Training
+from nni_darts.tasks.settings import Run, Settings, Training
 from nni_darts.tasks.stage import Stage
 
 TASKS: tuple[CellTask, ...] = (IMAGES, TEXT)

@@ -6,13 +6,9 @@ or a data set may be is known to the classes themselves; `nni_darts.runs.build` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import (
-    BeforeValidator,
-    ConfigDict,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -34,74 +30,24 @@ from nni_darts._common.fields import (
     TopK,
     Warmup,
 )
-from nni_darts._common.parts import Parts
 from nni_darts._common.validation import Frozen
 from nni_darts.search.early_stop import EarlyStop
-from nni_darts.search.parts import (
-    HYPERGRADIENTS,
-    PERTURBATIONS,
-    REGULARISERS,
-    RELAXATIONS,
-    SELECTIONS,
-)
+from nni_darts.search.parts import PROGRESSIVES
 from nni_darts.tasks.base import Task
+from nni_darts.tasks.components import (
+    Component,
+    Data,
+    Hypergradient,
+    Perturbation,
+    Progressive,
+    Regulariser,
+    Relaxation,
+    Selection,
+    as_given,
+)
 from nni_darts.tasks.stage import Stage
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "tf32"]
-
-
-TASK = "task"
-"""The key of data that names the class of its task."""
-
-
-class Component(Frozen):
-    """A space or a data set: its name, and the arguments for it."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: Text
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-
-class Data(Component):
-    """A data set: its name and arguments and, where no shipped task knows it, its task."""
-
-    @property
-    def task_class(self) -> Any:
-        """The `package.module.Class` of its task; None where the name says what it is for."""
-        return (self.model_extra or {}).get(TASK)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in super().arguments.items() if name != TASK}
-
-
-def _part(known: Parts[Any], value: Any) -> str | Component:
-    """A name, or a name with options; the options are known to the classes themselves."""
-    if isinstance(value, Component):
-        return value
-    try:
-        name, options = known.named(value)
-    except ValueError as error:
-        names = " or ".join(filter(None, [", ".join(list(known)[:-1]), list(known)[-1]]))
-        raise ValueError(
-            f"input should be {names}, {{name: ..., option: ...}} or package.module.Class: {error}"
-        ) from None
-    return Component(name=name, **options) if isinstance(value, Mapping) else name
-
-
-def _as_given(part: str | Component) -> str | dict[str, Any]:
-    return part if isinstance(part, str) else {"name": part.name, **part.arguments}
-
-
-Hypergradient = Annotated[str | Component, BeforeValidator(partial(_part, HYPERGRADIENTS))]
-Selection = Annotated[str | Component, BeforeValidator(partial(_part, SELECTIONS))]
-Relaxation = Annotated[str | Component, BeforeValidator(partial(_part, RELAXATIONS))]
-Perturbation = Annotated[str | Component, BeforeValidator(partial(_part, PERTURBATIONS))]
-Regulariser = Annotated[str | Component, BeforeValidator(partial(_part, REGULARISERS))]
 
 
 class Eigenvalue(Frozen):
@@ -128,6 +74,8 @@ class Search(Frozen):
     regularisers: tuple[Regulariser, ...] = ()
     perturbation: Perturbation | None = None
     selection: Selection = "strongest"
+    progressive: Progressive | None = None
+    """Search in stages, of which `epochs` are those of all."""
     eigenvalue: Eigenvalue | None = None
     """Measurement of the curvature of L_val in alpha after an epoch, and what follows from it."""
     top_k: TopK = 3
@@ -149,6 +97,31 @@ class Search(Frozen):
 
     for_data: ClassVar[tuple[str, ...]] = ("batch_size",)
     """Settings that the data takes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_all_stages(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("progressive") is None or "epochs" in values:
+            return values
+        try:
+            method = PROGRESSIVES.make(values["progressive"])
+        except ValueError:  # the part is checked by itself
+            return values
+        return {**values, "epochs": method.total_epochs}
+
+    @model_validator(mode="after")
+    def _progressive(self) -> Search:
+        if self.progressive is None:
+            return self
+        for name in ("warmup_epochs", "selection"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: the stages of progressive set it; leave it out")
+        if self.eigenvalue is not None and self.eigenvalue.stop is not None:
+            raise ValueError(
+                "eigenvalue: stop goes back within one search, and progressive has several, one "
+                "after the other; leave one of them out"
+            )
+        return self
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -182,11 +155,11 @@ class Search(Frozen):
     def parts(self) -> dict[str, Any]:
         """The parts of the method as `UnrolledDARTS` takes them."""
         return {
-            "hypergradient": _as_given(self.hypergradient),
-            "relaxation": _as_given(self.relaxation),
-            "regularisers": [_as_given(part) for part in self.regularisers],
-            "perturbation": self.perturbation and _as_given(self.perturbation),
-            "selection": _as_given(self.selection),
+            "hypergradient": as_given(self.hypergradient),
+            "relaxation": as_given(self.relaxation),
+            "regularisers": [as_given(part) for part in self.regularisers],
+            "perturbation": self.perturbation and as_given(self.perturbation),
+            "selection": as_given(self.selection),
         }
 
 

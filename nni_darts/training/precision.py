@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+from torch import nn
 
 from nni_darts._common.checks import choice, instance
 
@@ -30,3 +33,21 @@ def lightning_precision(precision: str, device: torch.device) -> str:
     elif tf32:
         print(f"precision tf32 is for CUDA devices; on the {device.type} it is float32", flush=True)
     return "32-true" if tf32 else precision
+
+
+def require_bearable(precision: str, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
+    """Raise ValueError for a precision in which the architect's differences would be rounding."""
+    if precision.startswith("16"):
+        raise ValueError(
+            f"precision {precision!r} scales the loss, which the architect's gradients cannot "
+            "bear; choose 'bf16-mixed' or '32-true'"
+        )
+    floats = [(name, p.dtype) for name, p in parameters if p.is_floating_point()]
+    short = [(name, dtype) for name, dtype in floats if torch.finfo(dtype).bits < 32]
+    if short:
+        name, dtype = short[0]
+        raise ValueError(
+            f"weights and alphas must be kept in float32 or float64, got {name} in {dtype} with "
+            f"precision {precision!r}: the architect's steps would be lost in rounding; "
+            "choose 'bf16-mixed' or '32-true'"
+        )

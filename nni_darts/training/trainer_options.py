@@ -117,7 +117,12 @@ class Signed(pl.Callback):
         }
 
 
-def go_on(folder: RunFolder, identity: Identity, validates: bool = False) -> dict[str, Any]:
+def go_on(
+    folder: RunFolder,
+    identity: Identity,
+    validates: bool = False,
+    history: RunFolder | None = None,
+) -> dict[str, Any]:
     """Arguments for `fit` from the latest whole checkpoint in a run's folder, if there is one.
 
     The history of the run becomes what it was then. Damaged files are put aside with a message.
@@ -126,6 +131,7 @@ def go_on(folder: RunFolder, identity: Identity, validates: bool = False) -> dic
         folder: of the run.
         identity: of the run.
         validates: whether it goes on only if the weights that were best so far are there, too.
+        history: folder of its history, where that is another one.
 
     Raises:
         SettingsError: a checkpoint is of another run; nothing was changed.
@@ -161,10 +167,11 @@ def go_on(folder: RunFolder, identity: Identity, validates: bool = False) -> dic
         folder.put_aside(name, why, then)
     if start is None:
         return {}
-    if isinstance(history := said[start].get("history"), str):
-        folder.replace(HISTORY, history)
-    elif not folder.exists(HISTORY):  # an older version's checkpoint does not have it
-        raise SettingsError([f"{folder} has lost its {HISTORY}; choose another directory"])
+    told = history or folder
+    if isinstance(text := said[start].get("history"), str):
+        told.replace(HISTORY, text)
+    elif not told.exists(HISTORY):  # an older version's checkpoint does not have it
+        raise SettingsError([f"{told} has lost its {HISTORY}; choose another directory"])
     # Whoever can write a checkpoint there must not be able to run code here.
     return {"ckpt_path": folder.address(start), "weights_only": True}
 

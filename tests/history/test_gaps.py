@@ -32,6 +32,15 @@ def test_what_a_history_lacks() -> None:
     made[1]["n2<0 skip"] = math.nan
     assert gaps(records(made)) == ["weights are missing in epoch 2"]
 
+    # What a stage has left out is not missing, what it lacks is.
+    made = reports(4)
+    made[2:] = [{k: v for k, v in row.items() if k != "n2<0 skip"} for row in made[2:]]
+    for epoch, row in enumerate(made):
+        row["stage"] = 1 + epoch // 2
+    assert gaps(records(made)) == []
+    made[3]["n2<1 skip"] = math.nan
+    assert gaps(records(made)) == ["weights are missing in epoch 4"]
+
     made = [{k: v for k, v in row.items() if not k.startswith(("r", "n3<1"))} for row in reports(2)]
     assert gaps(records(made)) == [
         "no weights of these edges of the normal cell: 3<1",

@@ -274,6 +274,28 @@ def test_choosing_a_search_and_its_verdict_in_the_dark(visit: Any, picture: Any)
     expect(page.locator("#now")).to_have_text("epoch 25 of 25")
 
 
+def test_the_stages_of_a_progressive_search(visit: Any, picture: Any) -> None:
+    made = reports(6)
+    # The second stage has left out two operations of every edge.
+    gone = (" none", " maxp")
+    made[3:] = [{k: v for k, v in each.items() if not k.endswith(gone)} for each in made[3:]]
+    for number, each in enumerate(made):
+        each["stage"] = 1 + number // 3
+    tell(AlphaMonitor(), "a", made)
+    page = visit()
+    names = page.locator("#charts .name span").all_text_contents()
+    assert names[-1] == "stage of the search"
+    values = page.locator("#charts .name b")
+    assert values.last.text_content() == "2"
+    assert page.locator("#missing").text_content() == ""
+    assert all("none" not in text for text in drawn(page))
+    picture(page, "progressive")
+    page.locator("h1").click()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    expect(values.last).to_have_text("1")
+
+
 def test_recurrent_cell(visit: Any, picture: Any) -> None:
     tell(AlphaMonitor(), "a", reports(12, kinds=["recurrent"]))
     page = visit()

@@ -22,10 +22,10 @@ from nni_darts.genotypes.random_cells import draw
 from nni_darts.runs.train import Job, prepare, train
 from nni_darts.runs.train import test as measure
 from nni_darts.tasks import registry
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.images.networks import count
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.images.training_data import TrainingData
-from nni_darts.tasks.settings import Component
 from nni_darts.training.checkpoint import load
 from nni_darts.training.finite_losses import DivergedError
 from nni_darts.training.run_folder import BEST, LAST, PREVIOUS

@@ -406,6 +406,14 @@ def test_draws_run_as_usual(searches: Searches, relaxation: Any, line: str) -> N
     assert searches.lines[0].startswith(f"cuda_graphs: {line}")
 
 
+@pytest.mark.parametrize("perturbation", ["random_smoothing", "adversarial"])
+def test_noise_runs_as_usual(searches: Searches, perturbation: str) -> None:
+    searches.compare(space=spaces.Plain, strategy={"perturbation": perturbation})
+    assert searches.cpu.replays == 0
+    (said,) = searches.lines
+    assert said.startswith("cuda_graphs: a step draws random numbers (dropout?), and a replay")
+
+
 def test_without_cuda_it_runs_as_usual(capsys: pytest.CaptureFixture[str]) -> None:
     strategy = UnrolledDARTS(cuda_graphs=True)
     spaces.search(spaces.Plain(), strategy, max_epochs=2)

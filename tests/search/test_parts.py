@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 import yaml
 
+import nni_darts
 from nni_darts.search.adversarial import Adversarial
 from nni_darts.search.hypergradient import Exact, FiniteDifference, FirstOrder, Hypergradient
 from nni_darts.search.neumann import Neumann
-from nni_darts.search.parts import HYPERGRADIENTS, PARTS, PERTURBATIONS, RELAXATIONS, SELECTIONS
+from nni_darts.search.parts import (
+    HYPERGRADIENTS,
+    PARTS,
+    PERTURBATIONS,
+    PROGRESSIVES,
+    RELAXATIONS,
+    SELECTIONS,
+)
 from nni_darts.search.perturbation import Perturbation, RandomSmoothing
 from nni_darts.search.regulariser import BetaDecay, Regulariser
 from nni_darts.search.selection import Selection, Strongest
@@ -81,3 +89,12 @@ def test_a_name_of_another_kind(
     what: str, given: Any, expected: str, message: Callable[..., str]
 ) -> None:
     assert message(ValueError, PARTS[what].make, given).startswith(expected)
+
+
+@pytest.mark.parametrize("part", [*PARTS, "progressive"])
+def test_every_part_with_a_name_is_public(part: str) -> None:
+    known = PROGRESSIVES if part == "progressive" else PARTS[part]
+    for name in known:
+        made = known[name]
+        assert made.__name__ in nni_darts.__all__
+        assert getattr(nni_darts, made.__name__) is made

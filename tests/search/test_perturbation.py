@@ -201,6 +201,7 @@ def test_a_search_that_is_resumed_ends_as_one_that_never_stopped(
             evaluator.fit_kwargs = {"ckpt_path": last, "weights_only": True}
         strategy = UnrolledDARTS(
             perturbation=perturbation,
+            regularisers=["beta_decay"],
             hypergradient="first_order",
             arc_learning_rate=0.1,
             fused=fused,

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import spaces
@@ -16,6 +18,7 @@ from nni_darts.search.perturbation import RandomSmoothing
 from nni_darts.search.perturbation_based import PerturbationBased, kinds_of
 from nni_darts.search.projection import Node
 from nni_darts.search.validation import SupernetValidation
+from nni_darts.supernet.relaxation import Softmax
 from nni_darts.supernet.restriction import Only, Without
 
 
@@ -47,7 +50,11 @@ class Notes(Callback):
 
 def strategy_with(**options: Any) -> UnrolledDARTS:
     arguments = {"hypergradient": "first_order", "arc_learning_rate": 0.1}
-    own = {name: options.pop(name) for name in ("fused", "relaxation") if name in options}
+    own = {
+        name: options.pop(name)
+        for name in ("fused", "relaxation", "perturbation")
+        if name in options
+    }
     selection = {"name": "perturbation", "metric": "loss", "epochs_between": 1, **options}
     return UnrolledDARTS(**{**arguments, **own}, selection=selection)
 
@@ -126,6 +133,18 @@ def test_epochs_between_decisions() -> None:
     assert decided == [0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 10]
 
 
+def test_a_captured_step_is_another_one_after_each_decision() -> None:
+    keys = []
+
+    class Look(Callback):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            keys.append(pl_module.parts_now)
+
+    search(strategy_with(epochs_between=2), callbacks=[Look()])
+    changes = [one != other for one, other in itertools.pairwise(keys)]
+    assert changes == [True, False] * 5 + [True]
+
+
 def test_blank_alphas_stay_as_they_were_made() -> None:
     blank, learnt = strategy_with(fix_alpha=True), strategy_with()
     found = [search(each) and spaces.alphas(each) for each in (blank, learnt)]
@@ -135,6 +154,8 @@ def test_blank_alphas_stay_as_they_were_made() -> None:
     fresh.oneshot_module.set_model(fresh.supernet)
     assert torch.equal(found[0], spaces.alphas(fresh))
     assert not torch.equal(found[1], spaces.alphas(fresh))
+    # Nor is a gradient of theirs computed.
+    assert not any(alpha.requires_grad for alpha in blank.oneshot_module.arch_parameters())
 
 
 def test_fused_and_plain_decide_alike() -> None:
@@ -162,19 +183,38 @@ def test_the_order_hangs_on_the_seed() -> None:
     assert orders[0] == orders[1] != orders[2]
 
 
-@pytest.mark.parametrize("after", [1, 2, 4])
-def test_it_goes_on_bit_for_bit_in_the_middle(after: int, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Noisy(Softmax):
+    """Draws in every pass."""
+
+    draws: ClassVar[bool] = True
+
+    def weights(self, alpha: Tensor) -> Tensor:
+        return (alpha + torch.randn_like(alpha)).softmax(-1)
+
+
+@pytest.mark.parametrize(
+    ("after", "parts"),
+    [
+        (1, {}),
+        (2, {}),
+        (4, {}),
+        (2, {"perturbation": "random_smoothing"}),
+        (2, {"relaxation": Noisy()}),
+    ],
+)
+def test_it_goes_on_bit_for_bit_in_the_middle(
+    after: int, parts: dict[str, Any], tmp_path: Path
+) -> None:
     class Keep(Callback):
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             if trainer.current_epoch + 1 == after:
                 trainer.save_checkpoint(tmp_path / "middle.ckpt")
 
-    whole = strategy_with()
+    whole = strategy_with(**parts)
     expected = search(whole, callbacks=[Keep()])
-    again = strategy_with()
-    torch.manual_seed(7)
+    again = strategy_with(**parts)
     fit = {"ckpt_path": str(tmp_path / "middle.ckpt"), "weights_only": True}
-    torch.manual_seed(0)
     notes = search(again, fit=fit)
     assert notes.rows == expected.rows[after:]
     one, other = (s.oneshot_module for s in (whole, again))
@@ -197,6 +237,21 @@ def test_a_space_without_nodes_has_its_layer_choices_decided() -> None:
     for _, sample in ranked:
         kept = [str(sample[label]) for label in ("first", "second") if label in sample]
         assert kept == [decided[label] for label in ("first", "second") if label in sample]
+
+
+def test_an_epoch_that_is_begun_again_decides_nothing_anew() -> None:
+    supernet = strategy_with().mutate_model(cells())
+    closing = PerturbationBased(epochs_between=2).closing(supernet, 0)
+    asked: list[str] = []
+
+    def validate(restrictions: Any, metric: str, batches: int | None = None) -> float:
+        asked.append(metric)
+        return 0.0
+
+    for epoch, taken in ((0, 2), (0, 2), (1, 2), (2, 4), (2, 4)):
+        closing.at(epoch, validate)
+        assert len(closing.state["decisions"]) == taken
+    assert set(asked) == {"accuracy"}
 
 
 def test_what_is_decided_on() -> None:

@@ -40,6 +40,8 @@ def searched(space: Any, **options: Any) -> UnrolledDARTS:
 
 def test_choices_are_drawn_by_their_probabilities() -> None:
     supernet = supernet_of(spaces.Plain())
+    for alpha in by_label(supernet).values():
+        alpha.data = torch.tensor([0.0, 1.5])
     chance = Random(0)
     found = Counter()
     for _ in range(3000):
@@ -47,7 +49,7 @@ def test_choices_are_drawn_by_their_probabilities() -> None:
         found[sample["choice"][0]] += 1
         found.update(("first", sample["first"]) for _ in [0] if "first" in sample)
     for label, key in (("choice", lambda c: c), ("first", lambda c: ("first", c))):
-        p = {c: float(x) for c, x in probabilities(supernet)[label].items()}
+        p = {c: x.item() for c, x in probabilities(supernet)[label].items()}
         total = sum(found[key(c)] for c in p)
         for c, x in p.items():
             deviation = math.sqrt(x * (1 - x) / total)
@@ -58,7 +60,7 @@ def test_edges_are_drawn_by_the_probability_that_they_are_something() -> None:
     supernet = supernet_of(cells())
     chance, first, count = Random(0), Counter(), 1500
     p = probabilities(supernet)
-    something = [1 - float(p[f"normal_3_{s}"]["none"]) for s in range(3)]
+    something = [1 - p[f"normal_3_{s}"]["none"].item() for s in range(3)]
     for _ in range(count):
         each = drawn(supernet, chance)
         kept = set(each.sample["normal_3"])

@@ -10,6 +10,7 @@ from torch import nn
 
 from nni_darts.genotypes.nas_bench_201 import EDGES, OPERATIONS, Cell201
 from nni_darts.supernet.architectures import top_k
+from nni_darts.supernet.nodes import recompute
 from nni_darts.training.network_size import parameters
 from search_spaces import NasBench201, NasBench201Network
 
@@ -44,6 +45,14 @@ def test_the_supernet_computes_what_the_reference_does(
     torch.testing.assert_close(torch.stack(gradients[:6]), reference["alpha_grad"], **same)
     for name, gradient in zip(names, gradients[6:], strict=True):
         torch.testing.assert_close(gradient, reference["weight_grads"][name], **same)
+
+
+def test_cells_that_are_computed_again_give_the_same_gradients(reference: dict[str, Any]) -> None:
+    network = nb201.Network(reference["init_state_dict"], reference["alphas"])
+    recompute(network.supernet)
+    loss = network.loss(reference["batch"]["val_x"], reference["batch"]["val_y"])
+    gradients = torch.stack(torch.autograd.grad(loss, network.alphas))
+    torch.testing.assert_close(gradients, reference["alpha_grad"], rtol=1e-8, atol=1e-11)
 
 
 def test_every_weight_of_the_supernet_is_the_references(

@@ -20,9 +20,11 @@ from nni_darts.search.parts import RELAXATIONS
 from nni_darts.supernet import architectures
 from nni_darts.supernet.fused import run as fused_run
 from nni_darts.supernet.fused.fuse import fuse
+from nni_darts.supernet.gumbel import Gumbel as GumbelOfOne
 from nni_darts.supernet.mixed import MixedNode
 from nni_darts.supernet.mixture import (
     MixingWeights,
+    Mixture,
     batched,
     mixture_of,
     probabilities,
@@ -203,9 +205,10 @@ def test_the_strategy_fuses_with_any_relaxation() -> None:
         assert fused_cells(net) == 3
 
 
-def test_a_recurrent_cell_draws_for_every_edge() -> None:
+@pytest.mark.parametrize("relaxation", DRAWING)
+def test_a_recurrent_cell_draws_for_every_edge(relaxation: Any) -> None:
     size = {"vocabulary": 7, "embedding": 4, "hidden": 4, "num_nodes": 3}
-    net = UnrolledDARTS(relaxation=Gumbel()).mutate_model(DartsRNN(**size))
+    net = UnrolledDARTS(relaxation=at_start(relaxation)).mutate_model(DartsRNN(**size))
     tokens, state = torch.randint(7, (3, 4)), torch.zeros(4, 4)
     torch.manual_seed(1)
     first = net(tokens, state).logits
@@ -328,3 +331,18 @@ def test_rows_of_a_size_are_computed_at_once() -> None:
     rows = [torch.ones(2), torch.ones(3), torch.zeros(2)]
     assert [row.tolist() for row in batched(doubled, rows)] == [[2, 2], [2, 2, 2], [0, 0]]
     assert sizes == [(2, 2), (1, 3)]
+
+
+def test_rows_of_several_sizes_get_their_own_draws() -> None:
+    chosen = [1, 2, 0, 0]
+    alphas = [torch.full((size,), -40.0) for size in (2, 3, 2, 3)]
+    for alpha, k in zip(alphas, chosen, strict=True):
+        alpha[k] = 40.0
+    mixture = Mixture(GumbelOfOne(tau=1.0, unselected="ones"), alphas)
+    for ready in (False, True):
+        drawn = [mixture.drawn(alpha) for alpha in alphas]
+        assert [one.index for one in drawn if one] == chosen, ready
+        assert all(one and one.weight == 1 and one.rest == 0 for one in drawn)
+        rows = [mixture.row(alpha).tolist() for alpha in alphas]
+        assert rows == [[0, 1], [0, 0, 1], [1, 0], [1, 0, 0]]
+        mixture.begin()

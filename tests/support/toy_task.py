@@ -8,16 +8,9 @@ from nni_darts._common.fields import BatchSize, Epochs, Features
 from nni_darts._common.metric import ACCURACY
 from nni_darts.genotypes.sample import Sample
 from nni_darts.tasks.base import Task
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.samples import SampleTask
-from nni_darts.tasks.settings import (
-    Component,
-    Evaluate,
-    Run,
-    Search,
-    Select,
-    Settings,
-    Training,
-)
+from nni_darts.tasks.settings import Evaluate, Run, Search, Select, Settings, Training
 
 if TYPE_CHECKING:
     import torch

@@ -59,7 +59,7 @@ def test_settings_are_frozen() -> None:
             "..., option: ...} or package.module.Class: unknown relaxation 'softmx'; did you mean "
             "'softmax'?",
         ),
-        (change(selection="strong"), "search.selection: input should be strongest, {name:"),
+        (change(selection="strong"), "search.selection: input should be strongest"),
         (change(hypergradient="second"), "search.hypergradient: input should be"),
         (
             change(hypergradient={"terms": 5}),

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from nni_darts.tasks.components import Component
     from nni_darts.tasks.images.data import BilevelData
     from nni_darts.tasks.images.search_module import SearchRecipe
     from nni_darts.tasks.images.settings import ImageRun, ImageSearch, ImageSettings, ImageTraining
     from nni_darts.tasks.images.training_data import TrainingData
     from nni_darts.tasks.images.training_module import TrainingRecipe
-    from nni_darts.tasks.settings import Component
     from search_spaces.darts_network import DartsNetwork
 
 _KNOWN = {"num_classes": "of the labels", "in_channels": "of the images"}

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from nni_darts.tasks.components import Component
     from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
     from nni_darts.tasks.language.search_module import TextSearchRecipe
     from nni_darts.tasks.language.settings import TextRun, TextSearch, TextSettings, TextTraining
     from nni_darts.tasks.language.streams import Words
     from nni_darts.tasks.language.training_module import TextTrainingRecipe
-    from nni_darts.tasks.settings import Component
     from search_spaces.darts_rnn_network import DartsRNNNetwork
 
 

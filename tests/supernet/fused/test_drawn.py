@@ -61,6 +61,11 @@ def test_any_draw_gives_the_same_numbers(seed: int) -> None:
     compare(*pair(OneCell(stride=seed % 2 + 1)), seed, "first_order")
 
 
+def test_an_unknown_operation_runs_where_it_is_drawn() -> None:
+    for seed in range(2):
+        compare(*pair(OneCell(["own", "skip_connect", "sep_conv_3x3"])), seed, "first_order")
+
+
 @pytest.mark.parametrize("name", ["own", "none", "dil_conv_3x3", "max_pool_3x3"])
 def test_all_edges_may_draw_one_operation(name: str) -> None:
     plain, fused = pair(OneCell([name, "skip_connect"], stride=2))

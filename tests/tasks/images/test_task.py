@@ -8,9 +8,9 @@ import torch
 from images import Images, NoValidation
 from torch import nn
 
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.images.task import IMAGES
-from nni_darts.tasks.settings import Component
 
 
 def test_the_seed_of_the_split_is_told() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from nni_darts._common.validation import SettingsError
 from nni_darts.runs import build
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.language.data import TextSearchData, TextTrainingData
 from nni_darts.tasks.language.sources import PARTS, TextSource
 from nni_darts.tasks.language.vocabulary import TextError
 from nni_darts.tasks.missing_data import MissingDataError
-from nni_darts.tasks.settings import Component
 
 
 def texts(folder: Path, train: str = "a b c <unk>", valid: str = "a b", test: str = "b") -> Path:

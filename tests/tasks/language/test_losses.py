@@ -36,6 +36,9 @@ def test_the_learning_rate_is_in_proportion_to_the_length() -> None:
         (batch,) = StreamLoader(torch.zeros(length + 1, 2, dtype=torch.int64), equal_lengths(99))
         recipe.on_train_batch_start(batch, 0)
         assert sgd.param_groups[0]["lr"] == pytest.approx(10.0 * length / 10)
+    sgd.param_groups[0]["initial_lr"] = 2.0
+    recipe.on_train_batch_start(batch, 0)
+    assert sgd.param_groups[0]["lr"] == pytest.approx(2.0 * 13 / 10)
 
 
 def test_reading_on_is_reading_at_once() -> None:

@@ -12,6 +12,7 @@ import torch
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.genotype import Genotype
 from nni_darts.runs.stages import search
+from nni_darts.tasks.language import losses
 from nni_darts.tasks.language.search_module import TextSearchRecipe
 from nni_darts.tasks.language.streams import Words
 from nni_darts.tasks.registry import parse_run
@@ -200,3 +201,34 @@ def test_a_seed_repeats_and_seeds_differ(
     same = search(parse_run(one), tmp_path / "same", quiet)
     other = search(parse_run({**one, "seed": 1}), tmp_path / "other", quiet)
     assert same["default"] == whole[2][0]["default"] != other["default"]
+
+
+def test_a_cell_is_decided_by_what_the_supernet_misses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+    scale = losses.scale
+
+    def noted(sgd: Any, settings: Any, words: Words) -> None:
+        scale(sgd, settings, words)
+        rates.append(sgd.param_groups[0]["lr"] * settings.bptt / len(words.tokens))
+
+    monkeypatch.setattr(losses, "scale", noted)
+    selection = {"name": "perturbation", "epochs_between": 1, "metric": "loss"}
+    own = {"epochs": 1, "hypergradient": "first_order", "learning_rate": 2.0}
+    run = {**TINY, "search": {**TINY["search"], **own, "selection": selection}}
+    result = search(parse_run(run), tmp_path, lambda report: None)
+    # 3 edges, and a node that keeps one of two.
+    taken = json.loads((tmp_path / "selection.json").read_text())["decisions"]
+    assert len(taken) == 4
+    kept = {decision["label"]: decision["kept"] for decision in taken}
+    (chosen,) = kept["recurrent_2"]
+    cell = Genotype.parse(result["genotype_1"]).cells[0]
+    assert [cell.nodes[0][0].operation] == kept["recurrent_1_0"]
+    assert [cell.nodes[1][0].operation] == kept[chosen]
+    assert rates[0] == pytest.approx(2.0)
+    assert rates[-1] == pytest.approx(0.2)
+    own["selection"] = "perturbation"
+    run = {**TINY, "search": {**TINY["search"], **own}}
+    with pytest.raises(ValueError, match="logs no val_acc but val_loss, val_ppl; choose metric"):
+        search(parse_run(run), tmp_path / "accuracy", lambda report: None)

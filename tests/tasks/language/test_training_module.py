@@ -13,12 +13,12 @@ from torch import nn
 from nni_darts._common.validation import SettingsError
 from nni_darts.genotypes.random_cells import draw, draw_recurrent
 from nni_darts.runs.train import Job, train
+from nni_darts.tasks.components import Component
 from nni_darts.tasks.images.settings import ImageTraining
 from nni_darts.tasks.language.data import TextTrainingData
 from nni_darts.tasks.language.losses import cross_entropy, read
 from nni_darts.tasks.language.settings import TextTraining
 from nni_darts.tasks.language.training_module import STATE, Averages, stalled
-from nni_darts.tasks.settings import Component
 from nni_darts.training.checkpoint import load
 from nni_darts.training.checkpoint import read as read_checkpoint
 from nni_darts.training.run_folder import BEST, LAST
