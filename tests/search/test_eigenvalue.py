@@ -268,7 +268,9 @@ def test_with_other_parts(options: dict[str, Any]) -> None:
     with_it, one = searched(Eigenvalue(), **options)
     without, other = searched(None, **options)
     for metrics in with_it:
-        assert math.isfinite(metrics.pop("eigenvalue"))
+        value = metrics.pop("eigenvalue")
+        assert math.isfinite(value)
+        assert abs(value) > 1e-9
     assert with_it == without
     assert torch.equal(spaces.alphas(one), spaces.alphas(other))
 
