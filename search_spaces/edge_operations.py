@@ -9,7 +9,7 @@ from nni_darts._common.checks import texts
 from nni_darts._common.messages import unknown
 from search_spaces.operations import check_primitives
 
-Primitives: TypeAlias = "Sequence[str] | Mapping[str, Sequence[str]]"
+Primitives: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]]
 """Names of the operations on every edge, or of those on each edge by its label."""
 
 

@@ -52,7 +52,7 @@ def expected(value: object, annotation: Any) -> str | None:
     if annotation in _LISTS or origin in _LISTS:
         return _of_list(value, arguments)
     if annotation in _MAPPINGS or origin in _MAPPINGS:
-        return None if isinstance(value, dict) else "keys with values"
+        return _of_mapping(value, arguments)
     return None
 
 
@@ -63,4 +63,14 @@ def _of_list(value: object, arguments: tuple[Any, ...]) -> str | None:
         for item in value:
             if (words := expected(item, arguments[0])) is not None:
                 return f"a list, each item {words}"
+    return None
+
+
+def _of_mapping(value: object, arguments: tuple[Any, ...]) -> str | None:
+    if not isinstance(value, dict):
+        return "keys with values"
+    if len(arguments) == 2:
+        for item in value.values():
+            if (words := expected(item, arguments[1])) is not None:
+                return f"keys with values, each {words}"
     return None

@@ -45,6 +45,13 @@ from nni_darts.runs import argument_kinds
         ([1, 2], tuple[int, str], None),
         ({}, Mapping[str, int], None),
         ([], dict[str, int], "keys with values"),
+        ({"a": ["b"]}, Mapping[str, Sequence[str]], None),
+        ({"a": 1}, Mapping[str, Sequence[str]], "keys with values, each a list"),
+        (
+            {"a": 1},
+            Sequence[str] | Mapping[str, Sequence[str]],
+            "a list or keys with values, each a list",
+        ),
         (3, Any, None),
         (3, Callable[[], int], None),
         (3, Path | Any, None),

@@ -234,11 +234,11 @@ def test_it_is_of_the_last_batches_at_the_weights_of_the_epochs_end() -> None:
 
     def loss(*rows: Tensor) -> Tensor:
         held = strategy.supernet
-        with module.mixture.held([row.softmax(-1) for row in rows]):
+        with module.method.mixture.held([row.softmax(-1) for row in rows]):
             return torch.stack([nn.functional.cross_entropy(held(x), y) for x, y in last]).mean()
 
     blocks = torch.autograd.functional.hessian(
-        loss, tuple(a.detach() for a in module.mixture.alphas)
+        loss, tuple(a.detach() for a in module.method.mixture.alphas)
     )
     whole = torch.cat([torch.cat(row, 1) for row in blocks])
     assert len(whole) == sum(alpha.numel() for alpha in alphas)

@@ -22,7 +22,7 @@ def data(**attributes: Any) -> Any:
 @pytest.mark.parametrize("weight", [0, 0.4])
 def test_a_network_is_made_for_the_settings_and_the_data(weight: float) -> None:
     settings = ImageTraining(channels=4, num_cells=3, auxiliary_weight=weight, stem="cifar")
-    assert networks.made(DARTS_V2, settings, data()).arguments == {
+    assert networks.fresh_network(DARTS_V2, settings, data()).arguments == {
         "channels": 4,
         "num_cells": 3,
         "num_classes": 7,
@@ -34,14 +34,14 @@ def test_a_network_is_made_for_the_settings_and_the_data(weight: float) -> None:
 
 def test_images_too_small_for_the_auxiliary_head(message: Callable[..., str]) -> None:
     settings = ImageTraining(channels=4, num_cells=3)
-    text = message(ValueError, networks.made, DARTS_V2, settings, data(image_size=8))
+    text = message(ValueError, networks.fresh_network, DARTS_V2, settings, data(image_size=8))
     assert text.endswith(
         "; the auxiliary head is made for 32x32 (ImageNet's stem: 224x224): auxiliary_weight 0 is "
         "none"
     )
-    networks.made(DARTS_V2, SMALL, data(image_size=8))
+    networks.fresh_network(DARTS_V2, SMALL, data(image_size=8))
     # Nothing is said of a head that is not there.
-    text = message(ValueError, networks.made, DARTS_V2, SMALL, data(num_classes=1))
+    text = message(ValueError, networks.fresh_network, DARTS_V2, SMALL, data(num_classes=1))
     assert text == "num_classes must be at least 2, got 1"
 
 
@@ -72,7 +72,7 @@ def test_other_data_than_a_network_was_trained_on() -> None:
 
 def test_the_auxiliary_head_is_not_counted() -> None:
     heavy = ImageTraining(channels=4, num_cells=3)
-    with_head, without = (networks.made(DARTS_V2, s, data()) for s in (heavy, SMALL))
+    with_head, without = (networks.fresh_network(DARTS_V2, s, data()) for s in (heavy, SMALL))
     counts = networks.count(with_head, data())
     assert counts == networks.count(without, data())
     assert counts["params"] == sum(weight.numel() for weight in without.parameters())

@@ -15,7 +15,7 @@ DATA: Any = SimpleNamespace(vocabulary=9)
 def test_a_network_is_made_for_the_settings_and_the_data() -> None:
     dropouts = {f"dropout_{which}": 0.1 * i for i, which in enumerate("hxie", 1)}
     settings = TextTraining(embedding=6, hidden=6, dropout_out=0.5, **dropouts)
-    arguments = networks.made(RNN, settings, DATA).arguments
+    arguments = networks.fresh_network(RNN, settings, DATA).arguments
     assert (arguments["vocabulary"], arguments["hidden"]) == (9, 6)
     assert {name: arguments[name] for name in dropouts} == dropouts
     assert arguments["dropout_out"] == 0.5
@@ -23,11 +23,11 @@ def test_a_network_is_made_for_the_settings_and_the_data() -> None:
 
 def test_settings_that_do_not_fit(message: Callable[..., str]) -> None:
     settings = TextTraining(embedding=6, hidden=8)
-    assert "6" in message(ValueError, networks.made, RNN, settings, DATA)
+    assert "6" in message(ValueError, networks.fresh_network, RNN, settings, DATA)
 
 
 def test_a_word_multiplies_by_each_weight_of_the_cell_and_the_decoder() -> None:
-    network = networks.made(RNN, TextTraining(embedding=6, hidden=6), DATA)
+    network = networks.fresh_network(RNN, TextTraining(embedding=6, hidden=6), DATA)
     counts = networks.count(network)
     assert counts["params"] == sum(weight.numel() for weight in network.parameters())
     # The first state by (2 * 6, 2 * 6) weights, each of 8 nodes by (6, 2 * 6), the words by (6, 9).
