@@ -259,7 +259,7 @@ def _number(value: Any) -> float:
 
 
 def heat_maps(record: EpochRecord, *, title: str | None = None) -> Figure:
-    """Heat maps of the mixing weights in one epoch: edges by operations per cell, darker for heavier.
+    """Heat maps of the mixing weights in an epoch: edges by operations per cell, darker for more.
 
     Where edges have weights of their own, these stand beside their names.
 
