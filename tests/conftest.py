@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 # Tests run small tensors: a second thread costs more than it gives. Processes that they start, too.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+# Under nohup it would be ignored, here and in every process that a test starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module.*")
 
 

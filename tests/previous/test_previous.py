@@ -23,7 +23,9 @@ MADE_IN = "/work/main"
 def unpack(name: str, home: Path) -> Path:
     """Put an archive into a home folder, as if it had been made there; the experiment's folder."""
     with tarfile.open(HERE / f"{name}.tar.xz") as tar:
-        tar.extractall(home, filter="data")
+        # Python before 3.11.4 has no filters.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(home)
     experiments = home / "nni-experiments"
     places = {json.loads((experiments / "home.json").read_text()): str(home), MADE_IN: str(ROOT)}
     record = experiments / ".experiment"
