@@ -58,9 +58,12 @@ def at_once() -> Iterator[None]:
 
 
 def refused(kind: type[Exception], path: Path | str, call: Callable[[], Any]) -> str:
-    """The one line of the error, which names the path; the folder of the path stays as it is."""
+    """The one line of the error, which names the path; the folder of the path stays as it is.
+
+    Of a name alone the folder is not known: the tests' own is changed by others meanwhile.
+    """
     folder = Path(path).parent
-    before = sorted(folder.rglob("*")) if folder != Path("/dev") else []
+    before = sorted(folder.rglob("*")) if folder not in (Path("/dev"), Path()) else []
     with at_once(), pytest.raises(kind) as caught:
         call()
     text = str(caught.value)
