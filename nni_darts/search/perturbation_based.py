@@ -16,7 +16,13 @@ from nni_darts._common.checks import POSITIVE, number, size, truth
 from nni_darts.genotypes.cell import NONE
 from nni_darts.history.record import CellEdge, place_of
 from nni_darts.search.projection import Decision, Kind, Node, Order, Projection, drawn
-from nni_darts.search.selection import Closing, Selection, Validation, metric_of
+from nni_darts.search.selection import (
+    Closing,
+    Selection,
+    Validation,
+    metric_of,
+    require_whole_edges,
+)
 from nni_darts.supernet.architectures import top_k
 from nni_darts.supernet.choices import alphas
 from nni_darts.supernet.mixed import MixedNode, Ranked
@@ -72,6 +78,7 @@ class PerturbationBased(Selection):
         return not self.fix_alpha
 
     def closing(self, supernet: nn.Module, seed: int) -> Closing:
+        require_whole_edges(supernet)
         kinds = kinds_of(supernet)
         if not kinds:
             raise ValueError(
@@ -159,7 +166,7 @@ def kinds_of(supernet: nn.Module) -> dict[str, Kind]:
                 places = {str(name): place for place, name in enumerate(names)}
                 operations.setdefault(label, places)
         elif isinstance(module, MixedNode):
-            edges = tuple(cast(Any, edge).label for edge in module.edges)
+            edges = tuple(edge.label for edge in module.choices)
             nodes[module.choice.label] = Node(edges, cast(int, module.choice.n_chosen))
     into_nodes = {edge for node in nodes.values() for edge in node.edges}
     for label in into_nodes:

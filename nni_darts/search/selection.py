@@ -11,7 +11,7 @@ from torch import nn
 
 from nni_darts._common.checks import choice
 from nni_darts.supernet.architectures import top_k
-from nni_darts.supernet.mixed import Ranked
+from nni_darts.supernet.mixed import MixedNode, Ranked
 from nni_darts.supernet.restriction import Restriction
 
 METRICS: Mapping[str, tuple[str, float]] = {
@@ -119,6 +119,20 @@ class Strongest(Selection):
 
     def __call__(self, supernet: nn.Module, limit: int) -> Ranked:
         return top_k(supernet, limit)
+
+
+def require_whole_edges(supernet: nn.Module) -> None:
+    """Raise ValueError for a supernet in which an edge without operations still passes something.
+
+    Restrictions leave the bypass of partial channels and the weights of edges as they are, so that
+    a supernet without an edge could not be measured.
+    """
+    nodes = [module for module in supernet.modules() if isinstance(module, MixedNode)]
+    if any(node.edge_weights or list(node.edges) != node.choices for node in nodes):
+        raise ValueError(
+            "the selection measures the supernet without some of its edges, and with partial "
+            "channels or weights of edges these are never quite gone; take selection strongest"
+        )
 
 
 def metric_of(value: object) -> str:

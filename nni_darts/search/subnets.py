@@ -12,7 +12,13 @@ from torch import nn
 
 from nni_darts._common import limits
 from nni_darts._common.checks import size
-from nni_darts.search.selection import Closing, Selection, Validation, metric_of
+from nni_darts.search.selection import (
+    Closing,
+    Selection,
+    Validation,
+    metric_of,
+    require_whole_edges,
+)
 from nni_darts.supernet.architectures import Drawn, drawn, top_k
 from nni_darts.supernet.mixed import Ranked
 
@@ -47,6 +53,7 @@ class Subnets(Selection):
         return top_k(supernet, limit)
 
     def closing(self, supernet: nn.Module, seed: int) -> Closing:
+        require_whole_edges(supernet)
         return _Comparing(self, supernet, seed)
 
 

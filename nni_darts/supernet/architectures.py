@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -125,7 +125,7 @@ def _edges(root: nn.Module) -> list[str]:
     found: dict[str, None] = {}
     for module in root.modules():
         if isinstance(module, MixedNode):
-            found |= dict.fromkeys(cast(Any, edge).label for edge in module.edges)
+            found |= dict.fromkeys(edge.label for edge in module.choices)
         elif isinstance(module, MixedCell):
             found |= dict.fromkeys(label for label, _, _ in alphas(module))
     return list(found)
