@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -36,7 +37,7 @@ _MOST_WORK = 200_000  # parts ranked under the cases of what they share: some se
 _REFUSED = "to rank the architectures exactly; give choices that need not agree labels of their own"
 
 
-class Part:
+class Part(ABC):
     """A part of a space, which asks for a label. Made by `Parts`; two that are alike are one."""
 
     label: str
@@ -45,17 +46,17 @@ class Part:
     steering: frozenset[str]
     """Labels on which more depends than the score."""
 
+    @abstractmethod
     def options(self, scores: Scores, limit: int) -> list[_Option]:
         """The best options of the label, best first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def every_option(self, scores: Scores) -> Iterable[_Option]:
         """All options of the label, in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def below(self, value: Value) -> Sequence[Part] | None:
         """Parts that the value brings into the architecture; None for a forbidden value."""
-        raise NotImplementedError
 
     def by_itself(self, scores: Scores, limit: int) -> Rating | None:
         """The best decisions for the part alone, if it knows a short way to them."""
