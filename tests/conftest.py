@@ -14,8 +14,10 @@ import torch
 # Tests run small tensors: a second thread costs more than it gives. Processes that they start, too.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
-# Under nohup it would be ignored, here and in every process that a test starts.
+# Under nohup, or in the background of a script, they would be ignored, here and in every process
+# that a test starts.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module.*")
 
 
